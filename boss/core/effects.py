@@ -1,0 +1,87 @@
+"""What the core can wish for, imperative. The loop performs these after the commit; each may be performed twice without harm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from boss.core.events import Answer
+from worker.protocol import ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a worker (lost if either side is not connected: the next hello repairs it)."""
+
+    worker: str
+    message: ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResult:
+    """Have the gate accept an attempt's upload into ``jobs/<job>/``; ends as ResultAccepted or ResultRefused."""
+
+    attempt: str
+    job: str
+    files: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectResult:
+    """Have the gate move an upload that must never be accepted to the trash (if it exists)."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """Look whether the datastore has a complete upload of this attempt; ends as RecordRead."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVm:
+    """Ask the cloud for the server of this claim: the only create call that it ever gets."""
+
+    vm: str
+    pool: str
+    flavor: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteVm:
+    """Have the cloud delete the server of this claim, known by its id or only by its tag."""
+
+    vm: str
+    pool: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListServers:
+    """Ask the cloud for all servers of this cluster; ends as ServersListed."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell those who listen: ``kind`` is ``task``, ``job``, ``worker`` or ``vm``; ``facts`` plain data."""
+
+    kind: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer the person who waits under this number."""
+
+    reply: int
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """All that had to end has ended: leave the loop."""
+
+
+Effect = Send | AcceptResult | RejectResult | ReadRecord | CreateVm | DeleteVm | ListServers | Announce | Reply | Stop

@@ -1,0 +1,334 @@
+"""What can happen to the boss, past tense. Plain data; the reactor answers each with effects.
+
+Rules:
+- Whoever learns something outside (broker, cloud, datastore, HTTP) puts one of these into the inbox and does nothing else.
+- What a person asked for carries ``reply``, the number under which the loop answers after the commit (0: nobody waits).
+- Chance comes in as data: new names, uids and jitter are in the event, never made in the core.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from boss.core.model import FileRef, TaskSpec, Template
+from worker.protocol import ToBoss
+
+# ---- from the broker ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSaid:
+    """A worker's message arrived."""
+
+    worker: str
+    message: ToBoss
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatusSeen:
+    """The retained status of a worker: a hint (an old last will may be late)."""
+
+    worker: str
+    online: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConnected:
+    """The boss's link to the broker is up (again): nothing that was sent before may be relied on."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerDisconnected:
+    """The boss's link to the broker is down: silence says nothing about the workers."""
+
+    reason: str = ""
+
+
+# ---- from the cloud ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VmCreated:
+    """The cloud gave a server for a claim."""
+
+    vm: str
+    server: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VmCreateFailed:
+    """The create call was refused; ``final`` is False when nobody knows whether a server exists."""
+
+    vm: str
+    reason: str
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VmDeleted:
+    """The cloud has no such server any more."""
+
+    vm: str
+
+
+@dataclass(frozen=True, slots=True)
+class VmDeleteFailed:
+    """The delete call failed; it will be repeated."""
+
+    vm: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One line of a server list: the cloud's id, the claim it was made for (from its tag), its status and address."""
+
+    server: str
+    vm: str
+    pool: str
+    status: str = "ACTIVE"
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServersListed:
+    """A complete list of this cluster's servers in one provider's pools, as of ``asked`` (loop clock at the request)."""
+
+    provider: str
+    asked: float
+    servers: tuple[Server, ...]
+
+
+# ---- from the datastore ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ResultAccepted:
+    """An attempt's outputs lie in the job's folder, as its manifest says."""
+
+    attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRefused:
+    """The gate has no such upload, or it differs from the manifest: never accepted, never will be."""
+
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRead:
+    """What the datastore's record of an attempt says; ``result`` is None when there is no complete upload."""
+
+    attempt: str
+    result: object | None  # worker.protocol.Result
+
+
+@dataclass(frozen=True, slots=True)
+class DatastoreSeen:
+    """The datastore became reachable, or stopped being so (``reason`` says why)."""
+
+    up: bool
+    reason: str = ""
+
+
+# ---- from people, through the API --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JobStaged:
+    """A push was validated; its rows follow. ``reply`` is answered with the job's name, or an error if it is taken."""
+
+    uid: str
+    name: str
+    owner: str
+    submission: str
+    priority: int = 0
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TasksStaged:
+    """One slice (at most 5,000 tasks) of a staging job's rows, with the templates that they are the first to use."""
+
+    uid: str
+    templates: tuple[Template, ...]
+    tasks: tuple[TaskSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOpened:
+    """All rows are in and all files uploaded: schedule the job."""
+
+    uid: str
+    files: Mapping[str, FileRef]
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StagingDropped:
+    """The push was given up: forget its rows."""
+
+    uid: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobExtended:
+    """Tasks for a job that exists (``--job``, ``--merge``): indices from its count on are new, lower ones replace.
+
+    Templates continue the job's numbering. ``expected`` is the job's task count that the push was computed from;
+    if it has changed since, the answer is an error and nothing changes.
+    """
+
+    uid: str
+    expected: int
+    templates: tuple[Template, ...]
+    tasks: tuple[TaskSpec, ...]
+    files: Mapping[str, FileRef]
+    submission: str = ""
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TasksCancelled:
+    """End these tasks (a glob over task names; ``*`` matches everything here, ``/`` included) of a job."""
+
+    job: str
+    pattern: str = "*"
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobPaused:
+    """Deal out nothing new of this job."""
+
+    job: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobResumed:
+    """Deal out this job's tasks again."""
+
+    job: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TasksRedone:
+    """Run these finished tasks again; the old results stay until the new ones are accepted."""
+
+    job: str
+    pattern: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRetried:
+    """Run the failed (and what was skipped because of them, and the cancelled when named exactly) tasks of a job again."""
+
+    job: str
+    pattern: str = "*"
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersWanted:
+    """``instantiate_worker``: create ``count`` VMs of a pool now; ``keep`` seconds without being scaled down."""
+
+    count: int
+    pool: str = ""
+    keep: float = 0.0
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersDrained:
+    """``drain_worker`` and ``terminate_workers``: with ``now`` their VMs are deleted without waiting for their attempts.
+
+    An empty tuple means all.
+    """
+
+    workers: tuple[str, ...]
+    now: bool = False
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSet:
+    """Facts that survive restarts; a value of None removes the fact."""
+
+    facts: Mapping[str, str | None]
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WhyAsked:
+    """Why does this task wait (or: how did it end)? ``task`` is a task's name; answered with sentences."""
+
+    job: str
+    task: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogFollowed:
+    """Publish (or stop publishing) the output of a task's running attempt."""
+
+    job: str
+    task: str
+    on: bool
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StopWanted:
+    """The boss is asked to end: deal nothing, drain the local pools' workers, then finish."""
+
+
+# ---- from the clock ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The inbox is empty and a deadline may have passed. ``chance`` is a number in [0, 1) for jitter."""
+
+    chance: float = 0.5
+
+
+BrokerEvent = WorkerSaid | WorkerStatusSeen | BrokerConnected | BrokerDisconnected
+CloudEvent = VmCreated | VmCreateFailed | VmDeleted | VmDeleteFailed | ServersListed
+DatastoreEvent = ResultAccepted | ResultRefused | RecordRead | DatastoreSeen
+Request = (
+    JobStaged
+    | TasksStaged
+    | JobOpened
+    | StagingDropped
+    | JobExtended
+    | TasksCancelled
+    | JobPaused
+    | JobResumed
+    | TasksRedone
+    | FailedRetried
+    | WorkersWanted
+    | WorkersDrained
+    | ContextSet
+    | WhyAsked
+    | LogFollowed
+    | StopWanted
+)
+Event = BrokerEvent | CloudEvent | DatastoreEvent | Request | TimePassed
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the asker of a request gets after the commit.
+
+    ``code`` follows HTTP: 200 done, 404 no such thing, 409 refused as things stand, 503 unknown, ask again.
+    ``detail`` is plain data for the caller, or one clear sentence under ``error``.
+    """
+
+    code: int = 200
+    detail: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,66 @@
+"""The picture that the loop publishes after its commits: immutable, complete in itself, safe to read from any thread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job: counts of tasks by state; ``state`` is staging, running, paused, succeeded, failed or cancelled."""
+
+    uid: str
+    name: str
+    owner: str
+    state: str
+    reason: str
+    created: float
+    finished: float | None
+    tasks: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker; ``slots`` are its cpus, ``running`` the names ``job:task`` of what it runs."""
+
+    id: str
+    state: str
+    address: str
+    slots: float
+    running: tuple[str, ...]
+    last_seen: float
+    pool: str
+    draining: bool
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class VmView:
+    """One claim that is not gone; ``deadline`` is None where its state has none."""
+
+    id: str
+    state: str
+    pool: str
+    flavor: str
+    address: str
+    deadline: float | None
+    reason: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that ``status`` shows. ``rate`` is tasks finished per second over the last ten seconds.
+
+    ``notes`` are sentences about what is wrong outside (broker or datastore not reachable, pool paused).
+    """
+
+    taken: float
+    epoch: int
+    started: float
+    jobs: tuple[JobView, ...] = ()
+    tasks: Mapping[str, int] = field(default_factory=dict)
+    workers: tuple[WorkerView, ...] = ()
+    vms: tuple[VmView, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 0.0
+    notes: tuple[str, ...] = ()

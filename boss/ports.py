@@ -1,0 +1,199 @@
+"""The few verbs that the loop and the API need from outside, in domain words. Adapters implement them; tests have fakes of them.
+
+Rules:
+- Verbs that may take long return at once and end as an event in the inbox (``put``).
+- Nothing here raises for what the outside does, except ``Store`` (``StoreError``): the loop then drops its state and reloads.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from boss.core.changes import Changes
+from boss.core.events import Answer, Event, Request
+from boss.core.model import Attempt, Job, Task, TaskState, Vm, Worker
+from boss.core.view import View
+from worker.protocol import ToWorker
+
+#: Puts one event into the loop's inbox, from any thread; False when the inbox is full (only workers' messages are ever refused).
+Put = Callable[[Event], bool]
+
+
+class StoreError(Exception):
+    """The database could not do what was asked; whether a commit took effect is unknown."""
+
+
+@dataclass(slots=True)
+class Picture:
+    """All that the store knows at a load: unfinished jobs with their tasks and current attempts, finished jobs without."""
+
+    context: dict[str, str]
+    jobs: list[Job]
+    workers: list[Worker]
+    vms: list[Vm]
+
+
+class Store(Protocol):
+    """The database, for the one writer."""
+
+    def open(self) -> int:
+        """Migrate to the newest schema, raise the boss's epoch by one (starting at 1) and return it."""
+
+    def load(self) -> Picture:
+        """Everything that is not finished. Staging jobs are removed from the database first."""
+
+    def load_tasks(self, job: Job) -> list[Task]:
+        """All tasks of a job, by index, with templates filled in ``job.templates`` and the current attempts of active ones."""
+
+    def commit(self, changes: Changes) -> None:
+        """All of it in one transaction, durable when this returns. Raises StoreError."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as listings show it. ``params`` are its grid values; times are Unix seconds."""
+
+    job: str
+    id: str
+    index: int
+    state: str
+    attempt: int
+    exit_code: int | None
+    phase: str
+    reason: str
+    worker: str
+    started: float | None
+    finished: float | None
+    template: int
+    row: int
+    failures: int
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as listings show it; ``counts`` of tasks by state. ``state``: staging, running, paused, succeeded, failed or cancelled."""
+
+    uid: str
+    name: str
+    owner: str
+    state: str
+    wanted: str
+    reason: str
+    created: float
+    finished: float | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """The database, for listings, on connections of its own; safe to call from several threads."""
+
+    def jobs(self) -> list[JobRow]:
+        """All jobs that are not staging, oldest first."""
+
+    def job(self, name: str) -> JobRow | None:
+        """One job by its name."""
+
+    def job_of_submission(self, submission: str) -> JobRow | None:
+        """The job that a push with this idempotency key made."""
+
+    def full_job(self, name: str) -> Job | None:
+        """One job with files, templates and tasks (fresh objects, no attempts), for pushes that extend it."""
+
+    def tasks(
+        self,
+        job: str | None = None,
+        states: Iterable[TaskState] = (),
+        pattern: str = "*",
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[TaskRow]:
+        """Tasks (of one job or all), in states (all if none are given), whose name fits a glob; after (job uid, index)."""
+
+    def jobs_with_task(self, task: str) -> list[str]:
+        """Names of the jobs that have a task of this name, newest first."""
+
+    def attempts(self, job: str, index: int) -> list[Attempt]:
+        """All attempts of one task, by number."""
+
+    def context(self) -> dict[str, str]:
+        """The facts that survive restarts."""
+
+
+class Broker(Protocol):
+    """MQTT, seen from the boss."""
+
+    def start(self, put: Put) -> None:
+        """Connect, and keep connecting; puts BrokerConnected, BrokerDisconnected, WorkerSaid, WorkerStatusSeen."""
+
+    def send(self, worker: str, message: ToWorker) -> None:
+        """Publish to one worker; dropped while not connected."""
+
+    def announce(self, kind: str, facts: Sequence[Mapping[str, object]]) -> None:
+        """Publish events for listeners; dropped while not connected."""
+
+    def stop(self) -> None:
+        """Publish offline, disconnect and end the thread."""
+
+
+class Cloud(Protocol):
+    """Servers of one provider. Calls return at once; their ends are events."""
+
+    provider: str
+
+    def start(self, put: Put) -> None:
+        """Begin to work; finds what an earlier life of the boss left."""
+
+    def create(self, vm: str, pool: str, flavor: str) -> None:
+        """Ends as VmCreated or VmCreateFailed. Idempotent by claim where the provider can be."""
+
+    def delete(self, vm: str, pool: str, server: str) -> None:
+        """Ends as VmDeleted or VmDeleteFailed. A server that does not exist counts as deleted."""
+
+    def list(self, asked: float) -> None:
+        """Ends as ServersListed with ``asked``, or not at all when the cloud does not answer."""
+
+    def stop(self) -> None:
+        """End the threads; servers stay."""
+
+
+class Results(Protocol):
+    """The datastore's gate, seen from the boss."""
+
+    def start(self, put: Put) -> None:
+        """Connect, and keep connecting; puts DatastoreSeen."""
+
+    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]]) -> None:
+        """Ends as ResultAccepted or ResultRefused; repeated inside until the datastore has answered."""
+
+    def reject(self, attempt: str) -> None:
+        """Move an upload to the trash, if it is there."""
+
+    def read_record(self, attempt: str) -> None:
+        """Ends as RecordRead."""
+
+    def grant(self, worker: str, attempt: str, job: str, task: str, inputs: Sequence[Sequence[object]]) -> str:
+        """The proof that goes with an assignment (``datastore.layout.grant`` with the shared secret)."""
+
+    def stop(self) -> None:
+        """Close the channel and end the threads."""
+
+
+class Desk(Protocol):
+    """The running boss, seen from the API: ask, look, listen."""
+
+    def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
+        """Put the request that ``request(reply)`` makes into the inbox; the future ends after its commit."""
+
+    def put(self, event: Event) -> bool:
+        """Put an event that nobody waits for."""
+
+    def view(self) -> View:
+        """The newest published picture of counts, jobs, workers and VMs."""
+
+    def listen(self, receive: Callable[[str, Mapping[str, object]], None]) -> Callable[[], None]:
+        """Call ``receive(kind, facts)`` (on the loop's thread: it must only hand over) for each announcement; returns the way to stop."""

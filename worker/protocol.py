@@ -1,0 +1,474 @@
+"""The wire between boss and workers: version, topics, messages, encode and decode. Pure.
+
+Rules:
+- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; what is a list is split when longer.
+- Boss to worker messages carry ``(epoch, seq)``: the boss's life and the message's number for that worker in that life.
+- Worker to boss messages carry the worker's ``session`` (one per process start).
+- An attempt is named ``<job uid>.<task index>.<number>`` and is the only thing a worker ever talks about.
+- Unknown fields are ignored and unknown kinds raise ``ProtocolError``: a newer peer never makes an older one misread.
+
+Python 3.9 syntax: this file rides in the worker's bundle.
+"""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
+
+VERSION = 1
+#: The versions that this side reads; the previous one joins when there is a second.
+SUPPORTED = (VERSION,)
+#: The largest message that either side sends, in bytes of JSON.
+MAX_MESSAGE = 256 * 1024
+#: The largest tail of stdout or stderr that travels in a result, in bytes.
+MAX_TAIL = 4096
+
+
+class ProtocolError(ValueError):
+    """A message that cannot be read: not JSON, a foreign version, an unknown kind, a missing or wrong field."""
+
+
+class Input(NamedTuple):
+    """One thing to fetch before the command runs.
+
+    ``source`` is a path, a folder ``x/`` or a glob in the job's folder on the datastore, ``to`` where it lies in the
+    attempt's folder (for a folder or glob: the folder prefix, empty for the same path). With ``digest`` the file is a
+    pushed one, taken by its sha256 (hex) from ``files/``; ``mode`` is then its permission bits.
+    """
+
+    source: str
+    to: str
+    digest: str = ""
+    mode: int = 0o644
+
+
+class Output(NamedTuple):
+    """One thing to keep after exit 0: a file, a folder ``x/`` or a glob ``path`` in the attempt's folder; ``to`` its place in the job's folder."""
+
+    path: str
+    to: str
+    optional: bool = False
+
+
+class Assignment(NamedTuple):
+    """All a worker needs to run one attempt.
+
+    ``needs`` are named counts (``cpus``, ``memory`` in bytes, ...); ``timeout`` is in seconds; ``grant`` is the
+    datastore's proof that this worker may read the inputs and write this attempt's outputs and logs.
+    ``init`` attempts run in a lasting folder per job, which the job's other attempts find as ``ECLOUD_INIT``.
+    """
+
+    attempt: str
+    job: str
+    task: str
+    commands: Tuple[str, ...]
+    inputs: Tuple[Input, ...] = ()
+    outputs: Tuple[Output, ...] = ()
+    env: Dict[str, str] = {}  # never mutated
+    needs: Dict[str, float] = {}  # never mutated
+    timeout: float = 86400.0
+    grant: str = ""
+    init: bool = False
+
+
+class Result(NamedTuple):
+    """How one attempt ended, kept in the worker's spool until the boss has acknowledged it.
+
+    ``outcome`` is ``succeeded``, ``failed`` or ``cancelled``; ``phase`` (``fetch``, ``run``, ``upload``,
+    ``infrastructure``) says where a failure happened. Times are Unix seconds of the worker's clock.
+    ``files`` is the manifest of uploaded outputs, ``(path in the job's folder, size in bytes, sha256 hex)``, or ``None`` when
+    it is too long for a message and must be read from the datastore's record. ``stored_logs`` says that more than
+    the tails lies in ``logs/`` on the datastore. ``usage``: ``cpu`` seconds, ``memory`` peak bytes.
+    """
+
+    attempt: str
+    outcome: str
+    phase: str = ""
+    exit_code: Optional[int] = None
+    signal: Optional[int] = None
+    reason: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    usage: Dict[str, float] = {}  # never mutated
+    stdout: str = ""
+    stderr: str = ""
+    stdout_size: int = 0
+    stderr_size: int = 0
+    stored_logs: bool = False
+    files: Optional[Tuple[Tuple[str, int, str], ...]] = ()
+
+
+# ---- boss to worker ----------------------------------------------------------------------------------------------
+
+
+class Assign(NamedTuple):
+    """Run these attempts. A repeat is answered with what is known of the attempt; nothing is ever started twice."""
+
+    epoch: int
+    seq: int
+    attempts: Tuple[Assignment, ...]
+
+
+class Cancel(NamedTuple):
+    """Stop these attempts: kill what runs, drop what waits. Each is answered by a ``cancelled`` result."""
+
+    epoch: int
+    seq: int
+    attempts: Tuple[str, ...]
+    reason: str = ""
+
+
+class Recall(NamedTuple):
+    """Give these attempts back if they have not been started; answered by ``Recalled`` with those that were given back."""
+
+    epoch: int
+    seq: int
+    attempts: Tuple[str, ...]
+
+
+class Acknowledge(NamedTuple):
+    """The results of these attempts are durable (or worthless): forget them."""
+
+    epoch: int
+    seq: int
+    attempts: Tuple[str, ...]
+
+
+class Renew(NamedTuple):
+    """The answer to a heartbeat: the worker's lease runs ``lease`` seconds from now; beat every ``interval`` seconds."""
+
+    epoch: int
+    seq: int
+    interval: float
+    lease: float
+
+
+class Drain(NamedTuple):
+    """Take nothing new; finish what was given; say ``Goodbye`` and exit 0 when all results are acknowledged."""
+
+    epoch: int
+    seq: int
+
+
+class Resync(NamedTuple):
+    """Say ``Hello`` again: the boss wants to know all that the worker holds."""
+
+    epoch: int
+    seq: int
+
+
+class Follow(NamedTuple):
+    """Publish (or stop publishing) a running attempt's output on its log topic, from the beginning of what is kept."""
+
+    epoch: int
+    seq: int
+    attempt: str
+    on: bool
+
+
+# ---- worker to boss ----------------------------------------------------------------------------------------------
+
+
+class Hello(NamedTuple):
+    """Said at every connect and on ``Resync``. ``held``: attempt -> ``queued``, ``running`` or ``finished`` (result in the spool)."""
+
+    session: str
+    epoch: int
+    seq: int
+    resources: Dict[str, float]
+    held: Dict[str, str]
+    address: str = ""
+    pid: int = 0
+    software: str = ""
+
+
+class Heartbeat(NamedTuple):
+    """I live. ``(epoch, seq)`` is the last message handled: only assignments older than that may be called missing.
+
+    ``held`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
+    """
+
+    session: str
+    epoch: int
+    seq: int
+    held: Dict[str, str]
+    free_disk: int = 0
+    load: float = 0.0
+
+
+class Started(NamedTuple):
+    """These attempts began at these times (Unix seconds)."""
+
+    session: str
+    attempts: Dict[str, float]
+
+
+class Results(NamedTuple):
+    """Finished attempts; sent again (on reconnect, or after a while) until acknowledged."""
+
+    session: str
+    results: Tuple[Result, ...]
+
+
+class Recalled(NamedTuple):
+    """These attempts were not started and never will be by this worker."""
+
+    session: str
+    attempts: Tuple[str, ...]
+
+
+class Goodbye(NamedTuple):
+    """The worker exits: nothing held, nothing unacknowledged."""
+
+    session: str
+    reason: str = ""
+
+
+class LogChunk(NamedTuple):
+    """Bytes ``[offset, offset+len(data))`` of an attempt's ``stream`` (``stdout`` or ``stderr``), decoded with replacement."""
+
+    session: str
+    attempt: str
+    stream: str
+    offset: int
+    data: str
+
+
+ToWorker = Union[Assign, Cancel, Recall, Acknowledge, Renew, Drain, Resync, Follow]
+ToBoss = Union[Hello, Heartbeat, Started, Results, Recalled, Goodbye, LogChunk]
+Message = Union[ToWorker, ToBoss]
+
+_KINDS: Dict[str, Type[Any]] = {
+    "assign": Assign,
+    "cancel": Cancel,
+    "recall": Recall,
+    "acknowledge": Acknowledge,
+    "renew": Renew,
+    "drain": Drain,
+    "resync": Resync,
+    "follow": Follow,
+    "hello": Hello,
+    "heartbeat": Heartbeat,
+    "started": Started,
+    "results": Results,
+    "recalled": Recalled,
+    "goodbye": Goodbye,
+    "log": LogChunk,
+}
+_NAMES: Dict[Type[Any], str] = {cls: name for name, cls in _KINDS.items()}
+#: Messages whose list may be split over several payloads, and the field that holds it.
+_LISTS: Dict[Type[Any], str] = {
+    Assign: "attempts",
+    Cancel: "attempts",
+    Recall: "attempts",
+    Acknowledge: "attempts",
+    Results: "results",
+    Recalled: "attempts",
+}
+#: What the elements of a list field are read as; plain strings elsewhere.
+_ELEMENTS: Dict[Tuple[Type[Any], str], Type[Any]] = {
+    (Assign, "attempts"): Assignment,
+    (Assignment, "inputs"): Input,
+    (Assignment, "outputs"): Output,
+    (Results, "results"): Result,
+}
+
+
+def encode(message: Message) -> List[bytes]:
+    """The payloads of one message: one, or several when its list is long.
+
+    All but the last piece of a boss's message carry ``seq - 1``, so that a worker which has handled only some of the
+    pieces does not claim to have handled the message.
+
+    Raises ProtocolError when a single element is larger than a message may be.
+    """
+    cls = type(message)
+    field = _LISTS.get(cls)
+    whole = _dump(message)
+    if len(whole) <= MAX_MESSAGE:
+        return [whole]
+    items = getattr(message, field) if field else ()
+    if len(items) < 2:
+        raise ProtocolError("%s of %d bytes: larger than a message may be (%d)" % (_NAMES[cls], len(whole), MAX_MESSAGE))
+    half = len(items) // 2
+    first: Any = {field: items[:half]}
+    if "seq" in cls._fields:
+        first["seq"] = getattr(message, "seq") - 1
+    return encode(message._replace(**first)) + encode(message._replace(**{str(field): items[half:]}))
+
+
+def decode(payload: bytes) -> Message:
+    """Read one message. Raises ProtocolError with what is wrong; never anything else."""
+    if len(payload) > MAX_MESSAGE:
+        raise ProtocolError("a message of %d bytes: more than %d" % (len(payload), MAX_MESSAGE))
+    try:
+        document = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not JSON: %s" % error) from None
+    if not isinstance(document, dict):
+        raise ProtocolError("not a JSON object")
+    if document.get("v") not in SUPPORTED:
+        raise ProtocolError("version %r, this side speaks %d" % (document.get("v"), VERSION))
+    kind = document.get("kind")
+    cls = _KINDS.get(kind) if isinstance(kind, str) else None
+    if cls is None:
+        raise ProtocolError("unknown kind %r" % (kind,))
+    message: Message = _read(cls, document)
+    return message
+
+
+def topic_in(cluster: str, worker: str) -> str:
+    """Where the boss writes to one worker."""
+    return "ecloud/%s/worker/%s/in" % (cluster, worker)
+
+
+def topic_out(cluster: str, worker: str) -> str:
+    """Where one worker writes to the boss."""
+    return "ecloud/%s/worker/%s/out" % (cluster, worker)
+
+
+def topic_status(cluster: str, worker: str) -> str:
+    """Retained ``online`` or ``offline`` of one worker; the last will says offline."""
+    return "ecloud/%s/worker/%s/status" % (cluster, worker)
+
+
+def topic_log(cluster: str, worker: str, attempt: str) -> str:
+    """Where one worker publishes the output of an attempt that somebody follows."""
+    return "ecloud/%s/worker/%s/log/%s" % (cluster, worker, attempt)
+
+
+def topic_boss(cluster: str) -> str:
+    """Retained ``{"epoch": n, "online": bool}`` of the boss: a hint."""
+    return "ecloud/%s/boss/status" % cluster
+
+
+def topic_events(cluster: str) -> str:
+    """Job, task, worker and VM events for anyone allowed to listen; ``/<kind>`` is appended."""
+    return "ecloud/%s/events" % cluster
+
+
+def _plain(value: Any) -> Any:
+    """A named tuple as an object without the fields that have their default value; lists and tuples element by element."""
+    if isinstance(value, tuple):
+        if not hasattr(value, "_fields"):
+            return [_plain(item) for item in value]
+        defaults = value._field_defaults  # type: ignore[attr-defined]
+        return {
+            name: _plain(item) if isinstance(item, tuple) else item
+            for name, item in zip(value._fields, value)  # type: ignore[attr-defined]
+            if name not in defaults or item != defaults[name]
+        }
+    return value
+
+
+def _dump(message: Message) -> bytes:
+    document = {"v": VERSION, "kind": _NAMES[type(message)]}
+    document.update(_plain(message))
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _read(cls: Type[Any], document: Any) -> Any:
+    if not isinstance(document, dict):
+        raise ProtocolError("%s is not an object" % cls.__name__)
+    defaults = cls._field_defaults
+    values = []
+    for name, check in _CHECKS[cls]:
+        if name in document:
+            value = check(document[name])
+            if value is _WRONG:
+                raise ProtocolError("%s.%s: %s does not fit" % (cls.__name__, name, _shown(document[name])))
+        elif name in defaults:
+            value = defaults[name]
+        else:
+            raise ProtocolError("%s without %s" % (cls.__name__, name))
+        values.append(value)
+    return cls(*values)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_WRONG: Any = object()
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) else _WRONG
+
+
+def _count(value: Any) -> Any:
+    return value if type(value) is int else _WRONG
+
+
+def _number(value: Any) -> Any:
+    return value if type(value) in (int, float) and value == value else _WRONG
+
+
+def _truth(value: Any) -> Any:
+    return value if isinstance(value, bool) else _WRONG
+
+
+def _optional_count(value: Any) -> Any:
+    return value if value is None or type(value) is int else _WRONG
+
+
+def _numbers(value: Any) -> Any:
+    if not isinstance(value, dict) or any(_number(item) is _WRONG for item in value.values()):
+        return _WRONG
+    return value
+
+
+def _texts_by_name(value: Any) -> Any:
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        return _WRONG
+    return value
+
+
+def _texts(value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        return _WRONG
+    return tuple(value)
+
+
+def _manifest(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return _WRONG
+    for item in value:
+        if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
+            return _WRONG
+        if type(item[1]) is not int or item[1] < 0 or not isinstance(item[2], str):
+            return _WRONG
+    return tuple((item[0], item[1], item[2]) for item in value)
+
+
+def _elements(cls: Type[Any]) -> Any:
+    def check(value: Any) -> Any:
+        return tuple(_read(cls, item) for item in value) if isinstance(value, list) else _WRONG
+
+    return check
+
+
+_BY_ANNOTATION: Dict[Any, Any] = {
+    str: _text,
+    int: _count,
+    float: _number,
+    bool: _truth,
+    Optional[int]: _optional_count,
+    Dict[str, float]: _numbers,
+    Dict[str, str]: _texts_by_name,
+    Tuple[str, ...]: _texts,
+    Optional[Tuple[Tuple[str, int, str], ...]]: _manifest,
+}
+
+
+def _checks_of(cls: Type[Any]) -> List[Tuple[str, Any]]:
+    return [
+        (name, _elements(_ELEMENTS[cls, name]) if (cls, name) in _ELEMENTS else _BY_ANNOTATION[annotation])
+        for name, annotation in cls.__annotations__.items()
+    ]
+
+
+_CHECKS: Dict[Type[Any], List[Tuple[str, Any]]] = {
+    cls: _checks_of(cls) for cls in [Input, Output, Assignment, Result] + list(_KINDS.values())
+}
