@@ -197,3 +197,42 @@ class Desk(Protocol):
 
     def listen(self, receive: Callable[[str, Mapping[str, object]], None]) -> Callable[[], None]:
         """Call ``receive(kind, facts)`` (on the loop's thread: it must only hand over) for each announcement; returns the way to stop."""
+
+
+class DatastoreDown(Exception):
+    """The datastore did not answer in time; the message says what was tried."""
+
+
+class Datastore(Protocol):
+    """The datastore's gate, seen from the API: calls block (for seconds at most) and raise DatastoreDown."""
+
+    def listing(self, job: str) -> list[tuple[str, int, str]]:
+        """``(path, size, sha256)`` of every accepted result of a job; sha256 is empty where the manifest does not know it."""
+
+    def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
+        """A part of an attempt's stored ``stdout`` or ``stderr``; empty when nothing is stored there."""
+
+    def check(self) -> str:
+        """Log in, write, read back and remove a small file; returns one sentence of what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a person's program needs to reach the datastore: an address, and an hour-long SSH certificate for its own key.
+
+    ``known_hosts`` is the text of a known_hosts file that pins the host key; ``user`` the login name.
+    """
+
+    host: str
+    port: int
+    user: str
+    certificate: str
+    known_hosts: str
+    expires: float
+
+
+class Issuer(Protocol):
+    """The boss's certificate authority, seen from the API."""
+
+    def access(self, public_key: str, owner: str) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
