@@ -236,7 +236,7 @@ class Task:
     name: str
     template: Template
     row: int = 0
-    dependencies: array[int] | tuple[int, ...] = ()
+    dependencies: "array[int] | tuple[int, ...]" = ()
     dependents: list[int] = field(default_factory=list)
     rank: int = 0
     state: TaskState = TaskState.WAITING
