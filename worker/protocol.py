@@ -41,7 +41,10 @@ class Input(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One thing to keep after exit 0: a file, a folder ``x/`` or a glob ``path`` in the attempt's folder; ``to`` its place in the job's folder."""
+    """One thing to keep after exit 0.
+
+    ``path`` is a file, a folder ``x/`` or a glob in the attempt's folder, ``to`` its place in the job's folder.
+    """
 
     path: str
     to: str
@@ -289,10 +292,14 @@ def encode(message: Message) -> List[bytes]:
     if len(items) < 2:
         raise ProtocolError("%s of %d bytes: larger than a message may be (%d)" % (_NAMES[cls], len(whole), MAX_MESSAGE))
     half = len(items) // 2
-    first: Any = {field: items[:half]}
+    first: Dict[str, Any] = {str(field): items[:half]}
     if "seq" in cls._fields:
-        first["seq"] = getattr(message, "seq") - 1
-    return encode(message._replace(**first)) + encode(message._replace(**{str(field): items[half:]}))
+        first["seq"] = getattr(message, "seq", 0) - 1
+    return encode(_with(message, first)) + encode(_with(message, {str(field): items[half:]}))
+
+
+def _with(message: Any, fields: Dict[str, Any]) -> Any:
+    return message._replace(**fields)
 
 
 def decode(payload: bytes) -> Message:
@@ -353,7 +360,7 @@ def _plain(value: Any) -> Any:
         defaults = value._field_defaults  # type: ignore[attr-defined]
         return {
             name: _plain(item) if isinstance(item, tuple) else item
-            for name, item in zip(value._fields, value)  # type: ignore[attr-defined]
+            for name, item in zip(value._fields, value)
             if name not in defaults or item != defaults[name]
         }
     return value
