@@ -40,7 +40,12 @@ class Deployment:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self.boss = subprocess.Popen(
-                [sys.executable, "-m", "boss"], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-m", "boss"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         ready = threading.Event()
         lines: list[str] = []
