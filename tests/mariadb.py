@@ -43,28 +43,30 @@ class MariaDb:
 
     def start(self) -> None:
         """Start the server; returns when it accepts connections."""
-        self._server = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        assert self._server.stderr is not None
-        log: list[str] = []
-        for line in self._server.stderr:
-            log.append(line)
+        server = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert server.stderr is not None
+        said: list[str] = []
+        for line in server.stderr:
+            said.append(line)
             if "ready for connections" in line:
                 break
         else:
-            raise RuntimeError("MariaDB did not start:\n" + "".join(log))
-        threading.Thread(target=self._server.stderr.read, daemon=True).start()
+            server.communicate()
+            raise RuntimeError("MariaDB did not start:\n" + "".join(said))
+        self._server, self._rest = server, threading.Thread(target=server.communicate)  # its log must not fill the pipe
+        self._rest.start()
 
     def kill(self) -> None:
         """End the server as a power cut would."""
         assert self._server is not None
         self._server.kill()
-        self._server.wait()
+        self._rest.join()
 
     def stop(self) -> None:
         """End the server if it runs."""
-        if self._server is not None and self._server.poll() is None:
+        if self._server is not None:
             self._server.terminate()
-            self._server.wait()
+            self._rest.join()
 
     def execute(self, sql: str) -> None:
         """Run one statement as root."""

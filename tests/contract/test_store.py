@@ -834,7 +834,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 
 def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, reader: Reader) -> None:
-    job = builders.bag("u1", 400)
+    job = builders.bag("u1", 150)
     store.commit(builders.pushed(job))
     written, troubles, seen = threading.Event(), list[BaseException](), list[int]()
 
@@ -844,7 +844,7 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, reader:
             while not written.is_set():
                 done = reader.jobs()[0].counts.get("succeeded", 0)
                 assert done >= last
-                assert len(reader.tasks(limit=500)) == 400
+                assert len(reader.tasks(limit=500)) == 150
                 last = done
             seen.append(last)
         except BaseException as trouble:
@@ -863,4 +863,4 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, reader:
         thread.join()
     assert troubles == []
     assert len(seen) == 3
-    assert reader.jobs()[0].counts == {"succeeded": 400}
+    assert reader.jobs()[0].counts == {"succeeded": 150}
