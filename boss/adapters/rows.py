@@ -199,7 +199,7 @@ def task_from(job: Job, templates: Sequence[Template], row: Row) -> Task:
     return Task(job, index, name, templates[template], grid_row, unpack(packed), [], rank, TASK_STATES[state])
 
 
-def set_standing(task: Task, row: Row) -> None:
+def set_standing(task: Task, row: Sequence[Any]) -> None:
     """What has happened to a task, from TASK_STANDING without the state."""
     task.number, task.failures, task.losses, task.not_before, task.exit_code, *texts, task.started, task.finished = row
     task.phase, task.reason, task.worker = texts
