@@ -3,7 +3,7 @@
 Rules:
 - Whoever learns something outside (broker, cloud, datastore, HTTP) puts one of these into the inbox and does nothing else.
 - What a person asked for carries ``reply``, the number under which the loop answers after the commit (0: nobody waits).
-- Chance comes in as data: new names, uids and jitter are in the event, never made in the core.
+- Chance comes in as data: new uids are in the event, never made in the core.
 """
 
 from collections.abc import Mapping
@@ -293,9 +293,7 @@ class StopWanted:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The inbox is empty and a deadline may have passed. ``chance`` is a number in [0, 1) for jitter."""
-
-    chance: float = 0.5
+    """The inbox was empty, so that silence means something: look for what has expired."""
 
 
 BrokerEvent = WorkerSaid | WorkerStatusSeen | BrokerConnected | BrokerDisconnected
