@@ -4,7 +4,8 @@ Rules:
 - A commit is one transaction, durable when it returns; rows are written set by set, parents before children.
 - Every transaction first looks whether the epoch is still ours: a boss that was superseded changes nothing any more.
 - A failed commit changes nothing here either; the loop loads again, on a new connection.
-- Workers and VMs that are gone stay in their tables and are not loaded; one that returns under its old name takes its row over.
+- Workers and VMs that are gone (or failed) stay in their tables for those who ask why, and are not loaded; one that returns under
+  its old name takes its row over.
 """
 
 import os
@@ -20,9 +21,6 @@ from boss.core.changes import Changes
 from boss.core.model import Job, JobState, Task, Vm, VmState, Worker, WorkerState
 from boss.core.templates import template_to_data
 from boss.ports import Picture, StoreError, Superseded
-
-#: How many failed VMs a load brings, newest first: enough to show what went wrong.
-FAILED_VMS = 100
 
 
 class Store:
@@ -77,8 +75,8 @@ class Store:
     def load(self) -> Picture:
         """Everything unfinished, on a new connection; see ``boss.ports.Store``.
 
-        Staging jobs are removed first. Finished jobs come without files, templates and tasks, but with counts. Workers and VMs
-        that are gone are left out; of the failed VMs the newest FAILED_VMS are brought.
+        Staging jobs are removed first. Finished jobs come without files, templates and tasks, but with counts.
+        Workers that are gone and VMs that are gone or failed are left out.
         """
         self._db.close()
         with self._db.transaction():
@@ -109,10 +107,8 @@ class Store:
         return [rows.worker_from(row) for row in self._db.select(sql, (WorkerState.GONE.value,))]
 
     def _vms(self) -> list[Vm]:
-        columns, failed = ", ".join(rows.VM_COLUMNS), VmState.FAILED.value
-        live = self._db.select(f"SELECT {columns} FROM vms WHERE state NOT IN (?, ?)", (failed, VmState.GONE.value))
-        sql = f"SELECT {columns} FROM vms WHERE state = ? ORDER BY since DESC LIMIT {FAILED_VMS}"
-        return sorted((rows.vm_from(row) for row in live + self._db.select(sql, (failed,))), key=lambda vm: (vm.created, vm.id))
+        sql = f"SELECT {', '.join(rows.VM_COLUMNS)} FROM vms WHERE state NOT IN (?, ?) ORDER BY created, id"
+        return [rows.vm_from(row) for row in self._db.select(sql, (VmState.GONE.value, VmState.FAILED.value))]
 
     def _facts(self, locked: bool = False) -> dict[str, str]:
         lock = " FOR UPDATE" if locked and not self._db.sqlite else ""

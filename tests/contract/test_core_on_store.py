@@ -16,13 +16,15 @@ from boss.core.events import (
     JobPaused,
     JobStaged,
     ResultAccepted,
+    ServersListed,
     StagingDropped,
     TasksCancelled,
     TasksRedone,
     TasksStaged,
+    VmCreateFailed,
     VmDeleted,
 )
-from boss.core.model import Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, VmState, WorkerState
+from boss.core.model import Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, WorkerState
 from boss.core.picture import state_of
 from tests.core.scene import Scene, bag, chain
 
@@ -65,8 +67,7 @@ class StoredScene(Scene):
             assert [told(task) for task in job.tasks] == [told(task) for task in known.tasks]
         workers = {worker.id for worker in self.state.workers.values() if worker.state is not WorkerState.GONE}
         assert {worker.id for worker in picture.workers} == workers
-        vms = {vm.id: vm.state for vm in self.state.vms.values() if vm.state is not VmState.GONE}
-        assert {vm.id: vm.state for vm in picture.vms} == vms
+        assert {vm.id: vm.state for vm in picture.vms} == {vm.id: vm.state for vm in self.state.vms.values()}
         facts = {name: value for name, value in picture.context.items() if name != "epoch"}
         assert facts == self.state.context
         state_of(self.state.policy, 1, picture.context, picture.jobs, picture.workers, picture.vms).check()
@@ -131,6 +132,14 @@ def test_a_lost_workers_tasks_are_ready_again(scene: StoredScene) -> None:
     scene.push(bag(2), "other")
     scene.turn(VmDeleted("local-2"))
     scene.join("local-1", session="s2")
+
+
+def test_claims_end_in_every_way(scene: StoredScene) -> None:
+    scene.push(bag(2))
+    scene.turn(VmCreateFailed("local-1", "no fork"))
+    scene.wait(60)
+    scene.join("local-2")
+    scene.turn(ServersListed("local", scene.now, ()))
 
 
 def test_a_job_is_extended_redefined_paused_and_cancelled(scene: StoredScene) -> None:

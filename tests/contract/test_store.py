@@ -528,16 +528,17 @@ def test_a_job_that_was_made_and_dropped_in_one_turn_leaves_nothing(store: Store
     assert store.load().jobs == []
 
 
-def test_workers_and_vms_that_are_gone_are_not_loaded_and_may_return_under_their_name(store: Store) -> None:
-    worker, vm = builders.worker(state=WorkerState.GONE), builders.vm(state=VmState.GONE)
+@pytest.mark.parametrize("end", [VmState.GONE, VmState.FAILED])
+def test_workers_and_vms_that_have_ended_are_not_loaded_and_may_return_under_their_name(store: Store, end: VmState) -> None:
+    worker, vm = builders.worker(state=WorkerState.GONE), builders.vm(state=end)
     store.commit(Changes(new_workers={worker.id: worker}, new_vms={vm.id: vm}))
     picture = store.load()
     assert (picture.workers, picture.vms) == ([], [])
-    back, again = builders.worker(state=WorkerState.ONLINE, session="s2"), builders.vm(state=VmState.FAILED)
+    back, again = builders.worker(state=WorkerState.ONLINE, session="s2"), builders.vm(flavor="local.2")
     store.commit(Changes(new_workers={back.id: back}, new_vms={again.id: again}))
     picture = store.load()
     assert [(found.id, found.session) for found in picture.workers] == [(back.id, "s2")]
-    assert [found.state for found in picture.vms] == [VmState.FAILED]
+    assert [(found.id, found.flavor) for found in picture.vms] == [(again.id, "local.2")]
 
 
 def test_jobs_are_loaded_in_the_order_of_their_creation(store: Store) -> None:
