@@ -14,7 +14,8 @@ from typing import Any
 import pymysql
 import pytest
 
-from boss.adapters.database import UPDATE_ROWS, locate
+from boss.adapters.database import UPDATE_ROWS
+from boss.adapters.database_url import locate
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.changes import Changes
@@ -527,16 +528,17 @@ def test_a_job_that_was_made_and_dropped_in_one_turn_leaves_nothing(store: Store
     assert store.load().jobs == []
 
 
-def test_workers_and_vms_that_are_gone_are_not_loaded_and_may_return_under_their_name(store: Store) -> None:
-    worker, vm = builders.worker(state=WorkerState.GONE), builders.vm(state=VmState.GONE)
+@pytest.mark.parametrize("end", [VmState.GONE, VmState.FAILED])
+def test_workers_and_vms_that_have_ended_are_not_loaded_and_may_return_under_their_name(store: Store, end: VmState) -> None:
+    worker, vm = builders.worker(state=WorkerState.GONE), builders.vm(state=end)
     store.commit(Changes(new_workers={worker.id: worker}, new_vms={vm.id: vm}))
     picture = store.load()
     assert (picture.workers, picture.vms) == ([], [])
-    back, again = builders.worker(state=WorkerState.ONLINE, session="s2"), builders.vm(state=VmState.FAILED)
+    back, again = builders.worker(state=WorkerState.ONLINE, session="s2"), builders.vm(flavor="local.2")
     store.commit(Changes(new_workers={back.id: back}, new_vms={again.id: again}))
     picture = store.load()
     assert [(found.id, found.session) for found in picture.workers] == [(back.id, "s2")]
-    assert [found.state for found in picture.vms] == [VmState.FAILED]
+    assert [(found.id, found.flavor) for found in picture.vms] == [(again.id, "local.2")]
 
 
 def test_jobs_are_loaded_in_the_order_of_their_creation(store: Store) -> None:
@@ -598,6 +600,21 @@ def test_missing_task_rows_are_noticed_at_the_load(url: str, store: Store) -> No
     statement(url, "DELETE FROM tasks WHERE task_index = 1")
     with pytest.raises(StoreError, match="rows are missing"):
         store.load()
+
+
+def test_rows_of_a_job_that_was_never_loaded_are_refused(url: str, store: Store) -> None:
+    job = builders.bag("u1", 1)
+    with pytest.raises(StoreError, match="job u1 is not in the database"):
+        store.commit(builders.touched(*job.tasks))
+    store.commit(builders.pushed(job))
+    hasty = Store(url)
+    hasty.open()
+    for thing in (job, job.tasks[0], builders.attempt(job.tasks[0])):
+        with pytest.raises(StoreError, match="job u1 is not in the database"):
+            hasty.commit(builders.touched(thing))
+    with pytest.raises(StoreError, match="job u1 is not in the database"):
+        hasty.load_tasks(job)
+    hasty.close()
 
 
 def test_a_value_that_the_database_cannot_hold_is_a_store_error(store: Store) -> None:
@@ -678,6 +695,29 @@ def test_after_a_restart_of_the_server_the_next_load_works(mariadb: MariaDb, mar
     assert len(reader.tasks()) == 4
     store.close()
     reader.close()
+
+
+def test_a_server_that_dies_within_a_commit_leaves_nothing_of_it(mariadb: MariaDb, mariadb_url: str) -> None:
+    class Fatal(set[str]):
+        """Ends the server when the worker's row is made: the tasks are written by then."""
+
+        def __iter__(self) -> Iterator[str]:
+            mariadb.kill()
+            return iter(())
+
+    store = Store(mariadb_url)
+    store.open()
+    store.load()
+    changes = builders.pushed(builders.bag("u1", 2000))
+    worker = builders.worker(barred=Fatal())
+    changes.new_workers[worker.id] = worker
+    with pytest.raises(StoreError, match="check that the server runs"):
+        store.commit(changes)
+    mariadb.start()
+    assert store.load().jobs == []
+    store.commit(builders.pushed(builders.bag("u1", 2)))
+    assert len(only_job(store).tasks) == 2
+    store.close()
 
 
 def test_a_refused_log_in_names_the_remedy_and_never_the_password(mariadb: MariaDb) -> None:
