@@ -36,7 +36,7 @@ from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
 from boss.core.view import View
-from boss.ports import Broker, Cloud, Results, Store, StoreError
+from boss.ports import Broker, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, ToWorker
 
 log = logging.getLogger(__name__)
@@ -200,6 +200,8 @@ class Loop:
             events.append(TimePassed())
         try:
             self._play(events, now)
+        except Superseded:
+            self._give_up()
         except StoreError as error:
             self._recover(events, f"the database did not take a change: {error}")
         except Exception:
@@ -255,12 +257,21 @@ class Loop:
             self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
         self._load()
 
+    def _give_up(self) -> None:
+        """Another boss has taken over: nothing more may be said or done here."""
+        log.error("another boss has opened this database; this one ends")
+        with self._lock:
+            self._ended = True
+
     def _replay(self, events: Iterable[Event]) -> None:
         """Find the event that the core cannot digest: one event per commit, each on a state that is known to be good."""
         self._load()
         for event in events:
             try:
                 self._play([event], self._clock.now)
+            except Superseded:
+                self._give_up()
+                return
             except StoreError as error:
                 self._recover([event], f"the database did not take a change: {error}")
             except Exception as error:
@@ -276,6 +287,9 @@ class Loop:
             try:
                 picture = self._outside.store.load()
                 break
+            except Superseded:
+                self._give_up()
+                return
             except StoreError as error:
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)
