@@ -15,7 +15,7 @@ import settings
 from boss.core.model import Flavor, Policy, Pool
 from settings import PoolSettings, Settings, SettingsError
 
-__all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "load", "make"]
+__all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "gate_program", "load", "make"]
 
 #: The part of memory and disk that local workers may have; the rest is for the boss, its servers and the system.
 _SHARE = 0.9
@@ -51,6 +51,11 @@ class OutsideDatastore:
     port: int
     root: str
     host_key: str
+
+    @property
+    def program(self) -> str:
+        """Where ``deploy datastore`` has put the gate."""
+        return gate_program(self.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,11 @@ class BossConfig:
     def api_file(self) -> Path:
         """Where programs of this user find the API's address and token."""
         return self.state / "api.json"
+
+
+def gate_program(root: str) -> str:
+    """The gate's place on an outside datastore: in ecloud's folder, so that the settings need not name it."""
+    return f"{root.rstrip('/')}/gate.pyz"
 
 
 def load() -> BossConfig:

@@ -24,6 +24,9 @@ from boss.adapters import processes, sockets
 from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority
 from boss.adapters.sockets import LOOPBACK
 
+#: What the private sshd allows: sessions of one connection, and log-ins under way.
+SSH_MAX_SESSIONS = 1000
+SSH_MAX_STARTUPS = 1000
 _START_TIMEOUT = 10.0
 _STOP_TIMEOUT = 5.0
 #: A daemon that lived this long, in seconds, is started again without a pause.
@@ -228,8 +231,8 @@ def sshd(folder: Path, authority: Authority, port: int = 0) -> Daemon:
             "PermitUserRC no",
             "PrintMotd no",
             "SetEnv SHLVL=1",  # bash then leaves ~/.bashrc alone, whose output would mix with the gate's
-            "MaxSessions 1000",
-            "MaxStartups 1000",
+            f"MaxSessions {SSH_MAX_SESSIONS}",
+            f"MaxStartups {SSH_MAX_STARTUPS}",
             "LoginGraceTime 30",
             "ClientAliveInterval 15",
             "ClientAliveCountMax 4",
