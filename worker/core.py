@@ -271,7 +271,7 @@ class Core:
             self._delivered(entry, result, now)
         elif not event.final:
             self._postpone(entry, event.jitter, now)
-        elif result.outcome != "succeeded":
+        elif result.outcome != "succeeded" or not entry.order.outputs:
             self._delivered(entry, result, now)  # only its long logs are lost; their tails are in the result
         else:
             failed = result._replace(outcome="failed", phase=event.phase, reason=event.reason, files=())

@@ -17,10 +17,10 @@ import heapq
 import os
 import signal
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from worker import command, processes
-from worker.events import Ended
+from worker.events import Began, Ended
 from worker.folders import Folders
 from worker.protocol import MAX_TAIL, Assignment, Result
 
@@ -59,19 +59,20 @@ class Executor:
         self._timers: List[Tuple[float, str]] = []
         self._oom_kills = processes.oom_kills()
 
-    def start(self, assignment: Assignment, now: float) -> Optional[Result]:
-        """Start an attempt; None when it runs, else the result of the failure."""
+    def start(self, assignment: Assignment, now: float) -> Union[Began, Ended]:
+        """Start an attempt; Ended, with the reason, when that was not possible."""
         started = time.time()
         try:
             folder = self._folders.make(assignment)
             pid = self._spawn(assignment, folder)
         except (OSError, ValueError) as error:
             reason = "the attempt could not be started: %s" % _described(error)
-            return Result(assignment.attempt, "failed", "infrastructure", reason=reason, started=started, finished=started)
+            result = Result(assignment.attempt, "failed", "infrastructure", reason=reason, started=started, finished=started)
+            return Ended(assignment.attempt, result)
         run = _Run(assignment, folder, pid, started)
         self._by_pid[pid] = self._by_attempt[assignment.attempt] = run
         heapq.heappush(self._timers, (now + assignment.timeout, assignment.attempt))
-        return None
+        return Began(assignment.attempt, started)
 
     def stop(self, attempt: str, reason: str, now: float, grace: bool = True) -> None:
         """End a running attempt: politely first, or at once. Its end is told by ``reap``."""
@@ -84,6 +85,11 @@ class Executor:
             heapq.heappush(self._timers, (now + GRACE, attempt))
         else:
             run.killed = True
+            processes.kill_tree(run.pid)
+
+    def kill_all(self) -> None:
+        """End every running attempt at once, without a word: this process is about to leave."""
+        for run in list(self._by_attempt.values()):
             processes.kill_tree(run.pid)
 
     def expire(self, now: float) -> None:

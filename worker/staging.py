@@ -11,14 +11,14 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import logging
 import random
 import threading
-import time
 from collections import deque
 from queue import SimpleQueue
-from typing import Callable, Deque, Dict, List, Optional, Protocol
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Protocol
 
 from worker import events as ev
 from worker.folders import Folders
 from worker.protocol import Assignment, Result
+from worker.stage import StageError
 
 _LOG = logging.getLogger("worker")
 #: Threads for fetches and deliveries together; removals have one of their own.
@@ -27,18 +27,8 @@ THREADS = 4
 TIDY_INTERVAL = 10.0
 
 
-class StageTrouble(Exception):
-    """What a stage raises: ``phase`` (``fetch``, ``upload``), ``reason``, and whether it is ``final`` or may pass."""
-
-    def __init__(self, phase: str, reason: str, final: bool) -> None:
-        super().__init__(reason)
-        self.phase = phase
-        self.reason = reason
-        self.final = final
-
-
 class Stage(Protocol):
-    """What brings files in and out (worker/stage.py). Calls block, may come from several threads, and raise StageTrouble."""
+    """What brings files in and out (worker/stage.py). Calls block, may come from several threads, and raise StageError."""
 
     def fetch(self, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
         """Bring the inputs into the folder."""
@@ -51,24 +41,16 @@ class Stage(Protocol):
     def close_idle(self, now: float) -> None:
         """Close what has not been used for a while; ``now`` in monotonic seconds."""
 
+    def close(self) -> None:
+        """Close everything, whatever is under way."""
 
-class NoStage:
-    """Stands in where no datastore is configured: attempts that need none run, others fail with that reason."""
 
-    def fetch(self, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
-        """Refuse."""
-        raise StageTrouble("fetch", "this worker was given no datastore to fetch inputs from", True)
+class _Errand(NamedTuple):
+    """What a thread shall do for an attempt (or for nobody), and the phase that it fails in."""
 
-    def deliver(
-        self, assignment: Assignment, folder: str, result: Result, stdout: str, stderr: str, stopped: threading.Event
-    ) -> Result:
-        """Refuse outputs; the tails of long logs are in the result already."""
-        if assignment.outputs and result.outcome == "succeeded":
-            raise StageTrouble("upload", "this worker was given no datastore to send outputs to", True)
-        return result
-
-    def close_idle(self, now: float) -> None:
-        """There is nothing to close."""
+    attempt: str
+    phase: str
+    run: Callable[[], Optional[ev.Event]]
 
 
 class Staging:
@@ -81,7 +63,7 @@ class Staging:
         self._wake = wake
         self._done: Deque[ev.Event] = deque()
         self._stops: Dict[str, threading.Event] = {}
-        self._errands: "SimpleQueue[Callable[[], Optional[ev.Event]]]" = SimpleQueue()
+        self._errands: "SimpleQueue[_Errand]" = SimpleQueue()
         self._removals: "SimpleQueue[str]" = SimpleQueue()
         self._tidied = 0.0
         for number in range(THREADS):
@@ -91,12 +73,12 @@ class Staging:
     def fetch(self, assignment: Assignment) -> None:
         """Bring an attempt's inputs into its folder."""
         stopped = self._stops[assignment.attempt] = threading.Event()
-        self._errands.put(lambda: self._fetch(assignment, stopped))
+        self._errands.put(_Errand(assignment.attempt, "fetch", lambda: self._fetch(assignment, stopped)))
 
     def deliver(self, assignment: Assignment, result: Result) -> None:
         """Send an attempt's outputs and long logs."""
         stopped = self._stops[assignment.attempt] = threading.Event()
-        self._errands.put(lambda: self._deliver(assignment, result, stopped))
+        self._errands.put(_Errand(assignment.attempt, "upload", lambda: self._deliver(assignment, result, stopped)))
 
     def halt(self, attempt: str) -> None:
         """Break off an attempt's errand, if one is under way."""
@@ -119,9 +101,49 @@ class Staging:
         """Close idle connections now and then."""
         if now >= self._tidied + TIDY_INTERVAL:
             self._tidied = now
-            self._errands.put(lambda: self._stage.close_idle(now))
+            self._errands.put(_Errand("", "", lambda: self._stage.close_idle(now)))
+
+    def close(self) -> None:
+        """End all connections: this process is about to leave. Errands under way fail and are told to nobody."""
+        self._stage.close()
 
     def _fetch(self, assignment: Assignment, stopped: threading.Event) -> ev.Event:
         self._folders.make(assignment)
         self._stage.fetch(assignment, self._folders.work(assignment), stopped)
         return ev.Fetched(assignment.attempt)
+
+    def _deliver(self, assignment: Assignment, result: Result, stopped: threading.Event) -> ev.Event:
+        folder = self._folders.path(assignment.attempt)
+        work = self._folders.work(assignment)
+        delivered = self._stage.deliver(assignment, work, result, folder + "/stdout", folder + "/stderr", stopped)
+        return ev.Delivered(assignment.attempt, delivered)
+
+    def _work(self) -> None:
+        """Run errands for ever. Runs in each of the pool's threads."""
+        while True:
+            attempt, phase, run = self._errands.get()
+            event: Optional[ev.Event]
+            try:
+                event = run()
+            except StageError as error:
+                event = ev.StageFailed(attempt, error.phase, error.reason, error.final, random.random())  # noqa: S311 (jitter)
+            except OSError as error:
+                event = ev.StageFailed(
+                    attempt, phase, "%s: %s" % (error.strerror or error, error.filename or "this worker's disk"), True
+                )
+            except Exception as error:  # a fault of ours must not end the thread: the attempt fails, the log says where
+                _LOG.exception("the stage stumbled over attempt %s", attempt)
+                event = ev.StageFailed(attempt, "infrastructure", "internal error: %r" % error, True)
+            if event is not None:
+                self._stops.pop(attempt, None)
+                self._done.append(event)
+                self._wake()
+
+    def _remove(self) -> None:
+        """Remove folders for ever. Runs in a thread of its own."""
+        while True:
+            attempt = self._removals.get()
+            try:
+                self._folders.remove(attempt)
+            except OSError as error:
+                _LOG.warning("the folder of attempt %s cannot be removed: %s", attempt, error)
