@@ -24,6 +24,10 @@ class StoreError(Exception):
     """The database could not do what was asked; whether a commit took effect is unknown."""
 
 
+class Superseded(StoreError):
+    """Another boss has opened the database since (its epoch is higher): this one changes nothing any more and must end."""
+
+
 @dataclass(slots=True)
 class Picture:
     """All that the store knows at a load: unfinished jobs with their tasks and current attempts, finished jobs without."""
@@ -44,7 +48,7 @@ class Store(Protocol):
         """Everything that is not finished. Staging jobs are removed from the database first."""
 
     def load_tasks(self, job: Job) -> list[Task]:
-        """All tasks of a job, by index, with templates filled in ``job.templates`` and the current attempts of active ones."""
+        """All tasks of a job, by index, with the current attempts of active ones; fills ``job.templates`` and ``job.files`` too."""
 
     def commit(self, changes: Changes) -> None:
         """All of it in one transaction, durable when this returns. Raises StoreError."""
@@ -90,7 +94,7 @@ class JobRow:
 
 
 class Reader(Protocol):
-    """The database, for listings, on connections of its own; safe to call from several threads."""
+    """The database, for listings, on connections of its own; safe to call from several threads. Jobs are asked for by name."""
 
     def jobs(self) -> list[JobRow]:
         """All jobs that are not staging, oldest first."""
@@ -112,7 +116,10 @@ class Reader(Protocol):
         limit: int = 1000,
         after: tuple[str, int] | None = None,
     ) -> list[TaskRow]:
-        """Tasks (of one job or all), in states (all if none are given), whose name fits a glob; after (job uid, index)."""
+        """Tasks (of one job or all), in states (all if none are given), whose name is or fits the pattern.
+
+        By job (in the order of creation) and index. The next page comes ``after`` the last row's ``(job, index)``.
+        """
 
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""
