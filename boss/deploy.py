@@ -68,11 +68,11 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
     """Make a host a datastore and check it; the lines to say. Raises DeployError."""
     if not root.startswith("/"):
         raise DeployError(f"--root {root}: give an absolute path on that host")
-    place = _resolve(address)
+    place = resolve(address)
     authority = Authority(config.pki)
     limits = _prepare(place, root, authority, gate_bundle(config.bundles))
-    host_key = _host_key(place)
-    gate = Gate(place.host, place.port, place.user, host_key, gate_program(root), root)
+    key = host_key(place)
+    gate = Gate(place.host, place.port, place.user, key, gate_program(root), root)
     try:
         seen, free = try_gate(authority, gate)
     except (Unreachable, GateError) as error:
@@ -85,11 +85,11 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
         "[datastore]",
         f'address = "{place.user}@{place.host}:{place.port}"',
         f'root = "{root}"',
-        f'host_key = "{host_key}"',
+        f'host_key = "{key}"',
     ]
 
 
-def _resolve(address: str) -> Place:
+def resolve(address: str) -> Place:
     """What the admin's ssh makes of an address (``~/.ssh/config`` counts)."""
     login, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
@@ -108,7 +108,7 @@ def _prepare(place: Place, root: str, authority: Authority, bundle: Path) -> dic
     return answer
 
 
-def _host_key(place: Place) -> str:
+def host_key(place: Place) -> str:
     """The best key that the host shows and the admin's ``known_hosts`` vouches for, as ``<type> <base64>``."""
     name = place.host if place.port == 22 else f"[{place.host}]:{place.port}"
     shown = _keys(_run(["ssh-keyscan", "-p", str(place.port), "--", place.host]))

@@ -132,7 +132,9 @@ class DatastoreGate:
         """Log in, write, read back and remove a small file; returns one sentence. Raises DatastoreDown."""
         answer = self._ask({"op": "check"}, None)
         if answer["cluster"] not in ("", self._cluster):
-            raise DatastoreDown("%s: %s belongs to another cluster, %s" % (self._api_link.name, answer["root"], answer["cluster"]))
+            raise DatastoreDown(
+                "%s: %s belongs to another cluster, %s" % (self._api_link.name, answer["root"], answer["cluster"])
+            )
         return "%s: a file was written, read back and removed in %s; %.1f GB are free" % (
             self._api_link.name,
             answer["root"],
