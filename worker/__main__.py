@@ -92,8 +92,7 @@ def _lock(folders: Folders) -> None:
 
 def _end_earlier_life(settings: config.WorkerConfig, folders: Folders) -> None:
     """Kill the processes and remove the folders that a killed process of this worker has left."""
-    marks = [processes.mark("ECLOUD_WORKER", settings.worker), processes.mark("ECLOUD_WORKER_FOLDER", folders.root)]
-    killed = processes.kill_marked(marks)
+    killed = processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root})
     if killed:
         _LOG.warning("ended %d processes of an earlier life", len(killed))
     folders.sweep()
