@@ -24,7 +24,7 @@ _TIMEOUT = 60.0
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "ssh-rsa")
 #: What runs on the host, with the gate's bytes on its stdin: Python 3.9, standard library.
 _PREPARE = """
-import json, os, re, sys
+import glob, json, os, re, sys
 if sys.version_info < (3, 9):
     sys.exit("Python 3.9 or newer is needed there, this is %d.%d" % sys.version_info[:2])
 root, program, line, key = sys.argv[1:]
@@ -41,7 +41,7 @@ if key not in known:
     with open(path, "a") as file:
         file.write(("" if not known or known.endswith("\\n") else "\\n") + line + "\\n")
 said = {}
-for name in ("/etc/ssh/sshd_config",):
+for name in glob.glob("/etc/ssh/sshd_config.d/*.conf") + ["/etc/ssh/sshd_config"]:
     if os.access(name, os.R_OK):
         for found in re.findall(r"(?im)^\\s*(MaxSessions|MaxStartups)\\s+(\\S+)", open(name).read()):
             said.setdefault(found[0].lower(), found[1])
@@ -74,11 +74,11 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
     host_key = _host_key(place)
     gate = Gate(place.host, place.port, place.user, host_key, gate_program(root), root)
     try:
-        seen, free = try_gate(authority, gate)
+        seen = try_gate(authority, gate)
     except (Unreachable, GateError) as error:
         raise DeployError(f"{place.login} is prepared, but the boss cannot get in: {error}") from None
     return [
-        f"{place.user}@{place.host}:{place.port} is a datastore now: written and read back in {seen}, {free / 2**30:.1f} GiB free.",
+        f"{place.user}@{place.host}:{place.port} is a datastore now: {seen}.",
         f"Its sshd allows MaxSessions {limits['sessions']}, MaxStartups {limits['startups']}; for many workers: MaxStartups 100:30:1000.",
         "Put this into the settings (ecloud.toml):",
         "",
@@ -126,7 +126,7 @@ def _keys(text: str) -> set[str]:
 
 def _run(command: list[str], given: bytes = b"", may_fail: bool = False) -> str:
     try:
-        ran = subprocess.run(command, input=given, capture_output=True, timeout=_TIMEOUT)
+        ran = subprocess.run(command, check=False, input=given, capture_output=True, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         raise DeployError(f"{command[0]} did not end within {_TIMEOUT:.0f} s") from None
     except OSError as error:
