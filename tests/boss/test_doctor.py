@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import queue
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from boss import doctor
+from boss.adapters.broker import MqttBroker
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon, find_program
+from boss.adapters.sockets import free_port
+from boss.adapters.store import Store
+from boss.core.events import BrokerConnected, Event
 
 ROOT = Path(__file__).parents[2]
 
@@ -217,3 +222,39 @@ def test_a_datastore_that_is_down_is_a_finding(other: OtherHost, tmp_path: Path,
     code, found = findings(capsys)
     assert (code, found["datastore"]["verdict"]) == (1, "failed")
     assert found["datastore"]["remedy"].startswith("python -m boss deploy datastore")
+
+
+def test_a_deployed_brokers_files_make_a_mosquitto_that_lets_this_boss_in(
+    tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.mkdir()
+    store = Store(f"sqlite:///{state / 'ecloud.db'}", cluster="c1")
+    store.open()
+    store.close()
+    files, port = tmp_path / "broker", free_port()
+    command = ["deploy", "broker", "localhost", "--port", str(port), "--to", str(files), "--at", str(files)]
+    assert doctor.run(command) == 0
+    assert 'host = "localhost"' in capsys.readouterr().out
+    user = "user root\n" if os.geteuid() == 0 else ""
+    (files / "mosquitto.conf").write_text(f"{user}persistence true\ninclude_dir {files / 'conf.d'}\n")
+    (files / "conf.d").mkdir()
+    (files / "ecloud.conf").rename(files / "conf.d" / "ecloud.conf")
+    program = find_program("mosquitto", "mosquitto")
+    server = Daemon("mosquitto", tmp_path / "run", lambda _port: [program, "-c", str(files / "mosquitto.conf")], port)
+    server.start()
+    events: queue.Queue[Event] = queue.Queue()
+
+    def put(event: Event) -> bool:
+        events.put(event)
+        return True
+
+    link = MqttBroker("localhost", port, Authority(state / "pki").boss(), "c1", 1, lambda _worker, _chunk: None)
+    link.start(put)
+    assert events.get(timeout=10) == BrokerConnected()
+    link.stop()
+    server.stop()
+
+
+def test_a_broker_cannot_be_deployed_before_the_cluster_has_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run(["deploy", "broker", "localhost", "--to", str(tmp_path / "broker")]) == 1
+    assert "start it once" in capsys.readouterr().err
