@@ -45,7 +45,7 @@ class Store(Protocol):
         """Migrate to the newest schema, raise the boss's epoch by one (starting at 1) and return it."""
 
     def load(self) -> Picture:
-        """Everything that is not finished. Staging jobs are removed from the database first."""
+        """Unfinished jobs with their tasks, finished ones without, workers and VMs that live. Staging jobs are removed first."""
 
     def load_tasks(self, job: Job) -> list[Task]:
         """All tasks of a job, by index, with the current attempts of active ones; fills ``job.templates`` and ``job.files`` too."""

@@ -2,11 +2,27 @@
 
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from boss.core import dag
 from boss.core.changes import Changes
-from boss.core.model import Attempt, FileRef, Job, JobState, Task, TaskState, Template, Vm, Worker
+from boss.core.model import (
+    Attempt,
+    Axis,
+    Field,
+    FileRef,
+    InputSpec,
+    Job,
+    JobState,
+    OutputSpec,
+    Task,
+    TaskState,
+    Template,
+    Vm,
+    Wanted,
+    Worker,
+)
 
 #: A time with all the digits that a clock gives.
 NOON = 1_763_700_000.123457
@@ -107,3 +123,67 @@ def touched(*objects: Job | Task | Attempt) -> Changes:
         else:
             changes.attempts[one.id] = one
     return changes
+
+
+def full_job() -> Job:
+    """A job that uses every field."""
+    grid = (Axis("T", (1.5, 2.25)), Axis("kind", ("a", "b")), Axis("flag", (True, False)))
+    first = template(
+        0,
+        name=("sim-", Field("T", ".3f"), "-", Field("kind", "", "q")),
+        commands=(("run ", Field("T")), "echo ${HOME}"),
+        inputs=(InputSpec("in/"), InputSpec(("x", Field("kind")), "y")),
+        outputs=(OutputSpec("out.txt"), OutputSpec("*.log", "logs/", True)),
+        env=(("A", "1"), ("B", (Field("kind"),))),
+        needs={"cpus": 2, "memory": 2.0**31},
+        timeout=90.5,
+        retries=3,
+        priority=-1,
+        grid=grid,
+    )
+    made = job(
+        "u-7",
+        "météo ☀",
+        owner="zoë",
+        templates=[first, template(1, init=True)],
+        files={"in/ß.h5": FileRef("cd" * 32, 2**40, 0o755)},
+        wanted=Wanted.PAUSE,
+        reason="it is late 🌙",
+        priority=7,
+        submission="key-1",
+    )
+    task(
+        made,
+        "init",
+        template=made.templates[1],
+        state=TaskState.SUCCEEDED,
+        number=2,
+        exit_code=0,
+        started=NOON,
+        finished=NOON + 0.1,
+    )
+    task(made, "a/b c", (0,), row=3, rank=2, state=TaskState.DELAYED, number=4, failures=2, losses=1, not_before=NOON + 5.000001)
+    task(made, "A/B C", (0, 1), row=4, state=TaskState.WAITING)
+    task(made, "日本", (2,), state=TaskState.SKIPPED, reason="because of 'a/b c'", phase="run", worker="w-1", finished=NOON)
+    return link(made)
+
+
+def known(thing: object, *derived: str) -> dict[str, object]:
+    """The fields of a record, as they compare; without what is not stored."""
+    found = {field.name: getattr(thing, field.name) for field in fields(thing) if field.name not in derived}  # type: ignore[arg-type]
+    return {name: list(value) if isinstance(value, array) else value for name, value in found.items()}
+
+
+def known_task(of: Task) -> dict[str, object]:
+    """A task's fields; its job and attempt by name."""
+    return {
+        **known(of, "job", "attempt"),
+        "dependencies": list(of.dependencies),
+        "job": of.job.uid,
+        "attempt": of.attempt.id if of.attempt else None,
+    }
+
+
+def known_job(of: Job) -> dict[str, object]:
+    """A job's fields, with its tasks as fields."""
+    return {**known(of, "tasks", "inits"), "tasks": [known_task(one) for one in of.tasks]}

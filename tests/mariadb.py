@@ -74,7 +74,9 @@ class MariaDb:
             connection.cursor().execute(sql)
 
     def fresh(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a new, empty database; starts the server again if a test has ended it."""
+        if self._server is None or self._server.poll() is not None:
+            self.start()
         self._databases += 1
         name = f"test_{self._databases}"
         self.execute(f"CREATE DATABASE {name}")

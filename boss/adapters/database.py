@@ -8,20 +8,21 @@ Rules:
 - Whatever a driver raises leaves as a StoreError: what was tried, where (without the password), the driver's words, the remedy.
 """
 
-import re
+import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import peewee
 import pymysql
 from pymysql.constants import CLIENT
 
+from boss.adapters.database_url import Location, locate
 from boss.ports import StoreError
+
+log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
@@ -51,93 +52,47 @@ _MYSQL_TYPES: Final = {
     "clustered": _MYSQL_TABLE,
 }
 _MYSQL_SESSION: Final = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = 31536000"
-_MYSQL_TLS: Final = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key"}
-_URL_HELP: Final = "write sqlite:///path or mysql://user:password@host:port/database"
 
 #: What the drivers raise for a database that cannot or will not; UnicodeError and OverflowError for a value that it cannot hold.
 _DRIVER_ERRORS: Final = (peewee.PeeweeException, sqlite3.Error, pymysql.Error, OSError, UnicodeError, OverflowError)
 
-#: What a driver says, and what to do about it; the first that fits.
-_REMEDIES: Final = (
-    (r"database is locked", "another program holds it; end that program, or give this boss a state folder of its own"),
-    (r"unable to open database file", "the folder must exist and be writable"),
-    (r"readonly database|read-only", "make the file and its folder writable for this user"),
-    (r"disk is full|No space left|\b1021\b|\b1114\b", "free some disk space"),
-    (r"not a database|malformed", "the file is damaged or something else: restore a backup, or move it away to begin anew"),
-    (r"no such table|\b1146\b", "start the boss once: it makes the tables"),
-    (r"\b1045\b|\b1698\b", "check user and password in the database URL"),
-    (r"\b1044\b|\b1142\b", "give the user all rights on this database: GRANT ALL ON <database>.* TO <user>"),
-    (r"\b1049\b", "make it: CREATE DATABASE <database>"),
-    (r"\b2003\b|\b2006\b|\b2013\b|\(0, ''\)", "check that the server runs and can be reached at this address"),
-    (r"\b1153\b", "raise max_allowed_packet of the server"),
+#: What to do about an error of MySQL, by its number.
+_MYSQL_REMEDIES: Final = {
+    1021: "free some disk space on the server",
+    1044: "give the user all rights: GRANT ALL ON <database>.* TO <user>",
+    1045: "check user and password in the database URL",
+    1049: "make it: CREATE DATABASE <database>",
+    1114: "free some disk space on the server",
+    1142: "give the user all rights: GRANT ALL ON <database>.* TO <user>",
+    1146: "start the boss once: it makes the tables",
+    1153: "raise max_allowed_packet of the server",
+    1698: "check user and password in the database URL",
+    **dict.fromkeys((2002, 2003, 2006, 2013), "check that the server runs and can be reached at this address"),
+}
+#: What to do about an error of SQLite, by its words.
+_SQLITE_REMEDIES: Final = (
+    ("database is locked", "another program holds it; end that program, or give this boss a state folder of its own"),
+    ("unable to open database file", "the folder must exist and be writable"),
+    ("readonly database", "make the file and its folder writable for this user"),
+    ("disk is full", "free some disk space"),
+    ("not a database", "restore a backup, or move the file away to begin anew"),
+    ("malformed", "restore a backup, or move the file away to begin anew"),
+    ("no such table", "start the boss once: it makes the tables"),
 )
-_LOST: Final = re.compile(r"\b(2006|2013|2055)\b|\(0, ''\)|Already closed")
+#: Errors of MySQL after which only a new connection helps.
+_LOST: Final = frozenset({0, 2006, 2013, 2055})
 
 
 class ConnectionLost(StoreError):
     """The server closed the connection (it was restarted, or the network broke); a new one may work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A parsed database URL. ``shown`` is how messages name it (no password); ``options`` go to the driver."""
-
-    dialect: str
-    database: str
-    shown: str
-    options: Mapping[str, Any]
-
-
-def locate(url: str) -> Location:
-    """Read ``sqlite:///path`` (four slashes for an absolute path) or ``mysql://user:password@host:port/database?ssl_ca=...``.
-
-    Options of MySQL: ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (files), ``unix_socket``. Raises StoreError for anything else.
-    """
-    if url.startswith("sqlite:///"):
-        return _locate_sqlite(url.removeprefix("sqlite:///"))
-    if url.startswith(("mysql://", "mariadb://")):
-        return _locate_mysql(url)
-    raise StoreError(f"the database URL has an unknown scheme {url.split(':', 1)[0][:20]!r}; {_URL_HELP}")
-
-
-def _locate_sqlite(path: str) -> Location:
-    if not path or path == ":memory:":
-        raise StoreError(f"the database URL names no file; {_URL_HELP}")
-    return Location("sqlite", path, path, {})
-
-
-def _locate_mysql(url: str) -> Location:
-    parts = urlsplit(url)
-    try:
-        port = parts.port or 3306
-    except ValueError:
-        raise StoreError(f"the database URL has a port that is no number; {_URL_HELP}") from None
-    database = unquote(parts.path.strip("/"))
-    if not parts.hostname or not database:
-        raise StoreError(f"the database URL names no host or no database; {_URL_HELP}")
-    options: dict[str, Any] = {
-        "host": parts.hostname,
-        "port": port,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-    }
-    tls: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query):
-        if name in _MYSQL_TLS:
-            tls[_MYSQL_TLS[name]] = value
-        elif name == "unix_socket":
-            options[name] = value
-        else:
-            raise StoreError(f"the database URL has an unknown option {name!r}; known: {', '.join(_MYSQL_TLS)}, unix_socket")
-    if tls:
-        options["ssl"] = tls
-    return Location("mysql", database, f"mysql://{options['user']}@{parts.hostname}:{port}/{database}", options)
-
-
 def _connector(location: Location, readonly: bool) -> Any:
     """peewee's database object, which connects each thread when it first asks."""
     if location.dialect == "sqlite":
-        pragmas: dict[str, Any] = {"query_only": 1} if readonly else {"journal_mode": "wal", "synchronous": "full"}
+        pragmas: dict[str, Any] = (
+            {"query_only": 1} if readonly else {"journal_mode": "wal", "synchronous": "full", "journal_size_limit": 2**26}
+        )
         pragmas |= {"foreign_keys": 1, "cache_size": -65536}
         return peewee.SqliteDatabase(location.database, pragmas=pragmas, timeout=BUSY_TIMEOUT)
     return peewee.MySQLDatabase(
@@ -169,6 +124,7 @@ class Database:
         except ConnectionLost:
             if not self._readonly:
                 raise
+            self.close()
             return self._select(sql, values)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
@@ -226,18 +182,29 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All of the block or nothing, durable at its end. SQLite takes the right to write at the beginning."""
         try:
-            with self._errors("commit"), self._connector.atomic(*(("IMMEDIATE",) if self.sqlite else ())):
-                yield
+            with self._errors("begin a transaction"):
+                self._connector.begin(*(("IMMEDIATE",) if self.sqlite else ()))
+            yield
+            with self._errors("commit"):
+                self._connector.commit()
         except BaseException:
-            self.close()
+            self._give_up()
             raise
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens another."""
         try:
             self._connector.close()
-        except _DRIVER_ERRORS:  # it was broken: what there is to close is closed
-            self._connector.dispose()
+        except _DRIVER_ERRORS as error:  # it was broken: nothing is left to close
+            log.debug("closing: %s", error)
+
+    def _give_up(self) -> None:
+        """Roll back, and close the connection: the next use finds none of its troubles."""
+        try:
+            self._connector.rollback()
+        except _DRIVER_ERRORS as error:  # nobody there: the database rolls back what was not committed
+            log.debug("no rollback: %s", error)
+        self.close()
 
     def _select(self, sql: str, values: Sequence[Any]) -> list[Row]:
         with self._errors("read"):
@@ -272,16 +239,28 @@ class Database:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
+        """What the drivers raise, as a StoreError; a broken connection is told apart."""
         try:
             yield
         except _DRIVER_ERRORS as error:
-            words = str(error)
-            remedy = next((remedy for sign, remedy in _REMEDIES if re.search(sign, words)), "")
-            sentence = f"cannot {doing} in the database {self.location.shown}: {words}" + (f"; {remedy}" if remedy else "")
-            if not self.sqlite and _LOST.search(words):
-                self.close()
-                raise ConnectionLost(sentence) from error
-            raise StoreError(sentence) from error
+            number, words = _said(error)
+            sentence = f"cannot {doing} in the database {self.location.shown}: {words}{_remedy(number, words)}"
+            raise (ConnectionLost if number in _LOST else StoreError)(sentence) from error
+
+
+def _said(error: BaseException) -> tuple[int | None, str]:
+    """MySQL's number (None for other errors) and the driver's words."""
+    if len(error.args) >= 2 and isinstance(error, peewee.PeeweeException | pymysql.Error):
+        return int(error.args[0]), str(error.args[1]) or "the connection is closed"
+    return None, str(error)
+
+
+def _remedy(number: int | None, words: str) -> str:
+    if number is not None:
+        remedy = _MYSQL_REMEDIES.get(number, "")
+    else:
+        remedy = next((remedy for sign, remedy in _SQLITE_REMEDIES if sign in words), "")
+    return f"; {remedy}" if remedy else ""
 
 
 @lru_cache(maxsize=256)

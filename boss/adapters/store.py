@@ -4,7 +4,8 @@ Rules:
 - A commit is one transaction, durable when it returns; rows are written set by set, parents before children.
 - Every transaction first looks whether the epoch is still ours: a boss that was superseded changes nothing any more.
 - A failed commit changes nothing here either; the loop loads again, on a new connection.
-- Workers and VMs that are gone stay in their tables and are not loaded; one that returns under its old name takes its row over.
+- Workers and VMs that are gone (or failed) stay in their tables for those who ask why, and are not loaded; one that returns under
+  its old name takes its row over.
 """
 
 import os
@@ -21,19 +22,16 @@ from boss.core.model import Job, JobState, Task, Vm, VmState, Worker, WorkerStat
 from boss.core.templates import template_to_data
 from boss.ports import Picture, StoreError, Superseded
 
-#: How many failed VMs a load brings, newest first: enough to show what went wrong.
-FAILED_VMS = 100
-
 
 class Store:
     """``boss.ports.Store`` on SQLite or MySQL/MariaDB. Used by one thread."""
 
     def __init__(self, url: str, cluster: str = "") -> None:
-        """``url`` as ``boss.adapters.database.locate`` reads it; ``cluster`` is the id that a new database gets."""
+        """``url`` as ``boss.adapters.database_url.locate`` reads it; ``cluster`` is the id that a new database gets."""
         self._db = Database(url)
         self._cluster = cluster
         self._epoch = 0
-        self._numbers: dict[str, int] = {}
+        self._numbers = _Numbers()
 
     # ---- opening -----------------------------------------------------------------------------------------------
 
@@ -77,8 +75,8 @@ class Store:
     def load(self) -> Picture:
         """Everything unfinished, on a new connection; see ``boss.ports.Store``.
 
-        Staging jobs are removed first. Finished jobs come without files, templates and tasks, but with counts. Workers and VMs
-        that are gone are left out; of the failed VMs the newest FAILED_VMS are brought.
+        Staging jobs are removed first. Finished jobs come without files, templates and tasks, but with counts.
+        Workers that are gone and VMs that are gone or failed are left out.
         """
         self._db.close()
         with self._db.transaction():
@@ -92,12 +90,12 @@ class Store:
                     self._fill(number, job)
                     job.loaded = True
             picture = Picture(self._facts(), [job for _, job in found], self._workers(), self._vms())
-        self._numbers = {job.uid: number for number, job in found}
+        self._numbers = _Numbers({job.uid: number for number, job in found})
         return picture
 
     def load_tasks(self, job: Job) -> list[Task]:
         """All tasks of a job, by index; also fills ``job.tasks``, ``job.templates`` and ``job.files``. See ``boss.ports.Store``."""
-        return self._fill(self._number(job.uid), job)
+        return self._fill(self._numbers[job.uid], job)
 
     def _fill(self, number: int, job: Job) -> list[Task]:
         tasks = loading.fill_job(self._db, number, job)
@@ -109,10 +107,8 @@ class Store:
         return [rows.worker_from(row) for row in self._db.select(sql, (WorkerState.GONE.value,))]
 
     def _vms(self) -> list[Vm]:
-        columns, failed = ", ".join(rows.VM_COLUMNS), VmState.FAILED.value
-        live = self._db.select(f"SELECT {columns} FROM vms WHERE state NOT IN (?, ?)", (failed, VmState.GONE.value))
-        sql = f"SELECT {columns} FROM vms WHERE state = ? ORDER BY since DESC LIMIT {FAILED_VMS}"
-        return sorted((rows.vm_from(row) for row in live + self._db.select(sql, (failed,))), key=lambda vm: (vm.created, vm.id))
+        sql = f"SELECT {', '.join(rows.VM_COLUMNS)} FROM vms WHERE state NOT IN (?, ?) ORDER BY created, id"
+        return [rows.vm_from(row) for row in self._db.select(sql, (VmState.GONE.value, VmState.FAILED.value))]
 
     def _facts(self, locked: bool = False) -> dict[str, str]:
         lock = " FOR UPDATE" if locked and not self._db.sqlite else ""
@@ -134,63 +130,68 @@ class Store:
             self._write_context(changes.context)
         self._numbers = numbers
 
-    def _numbered(self, changes: Changes) -> dict[str, int]:
-        """Numbers of the jobs as they are after these changes; what belongs to a job without one is not written."""
+    def _numbered(self, changes: Changes) -> "_Numbers":
+        """Numbers of the jobs as they are after these changes."""
         if not changes.new_jobs and not changes.dropped_jobs:
             return self._numbers
-        numbers = dict(self._numbers)
+        numbers = _Numbers(self._numbers)
         numbers.update(zip(changes.new_jobs, count(max(numbers.values(), default=0) + 1)))
         for uid in changes.dropped_jobs:
             numbers.pop(uid, None)
         return numbers
 
-    def _write_jobs(self, changes: Changes, numbers: Mapping[str, int]) -> None:
+    def _write_jobs(self, changes: Changes, numbers: "_Numbers") -> None:
+        dropped = changes.dropped_jobs
         new = [
             (numbers[uid], *rows.job_nature(job), *rows.job_standing(job), rows.files_text(job.files))
             for uid, job in changes.new_jobs.items()
-            if uid in numbers
+            if uid not in dropped
         ]
         self._db.insert("jobs", (*rows.JOB_COLUMNS, "files"), new)
-        standing = [(numbers[uid], *rows.job_standing(job)) for uid, job in changes.jobs.items() if uid in numbers]
+        standing = [(numbers[uid], *rows.job_standing(job)) for uid, job in changes.jobs.items() if uid not in dropped]
         self._db.update("jobs", rows.JOB_KEY, rows.JOB_STANDING, standing)
-        files = [(numbers[uid], rows.files_text(job.files)) for uid, job in changes.jobs.items() if uid in numbers and job.loaded]
+        files = [
+            (numbers[uid], rows.files_text(job.files)) for uid, job in changes.jobs.items() if job.loaded and uid not in dropped
+        ]
         self._db.update("jobs", rows.JOB_KEY, ("files",), files)
         templates = [
             (numbers[uid], template.number, rows.compact(template_to_data(template)))
             for uid, template in changes.new_templates
-            if uid in numbers
+            if uid not in dropped
         ]
         self._db.insert("templates", ("job", "number", "data"), templates)
 
-    def _write_tasks(self, changes: Changes, numbers: Mapping[str, int]) -> None:
+    def _write_tasks(self, changes: Changes, numbers: "_Numbers") -> None:
+        dropped = changes.dropped_jobs
         new = [
             (numbers[uid], index, *rows.task_nature(task), *rows.task_standing(task))
             for (uid, index), task in changes.new_tasks.items()
-            if uid in numbers
+            if uid not in dropped
         ]
         self._db.insert("tasks", (*rows.TASK_KEY, *rows.TASK_NATURE, *rows.TASK_STANDING), new)
         redefined = [
             (numbers[uid], index, *rows.task_nature(task))
             for (uid, index), task in changes.redefined_tasks.items()
-            if uid in numbers
+            if uid not in dropped
         ]
         self._db.update("tasks", rows.TASK_KEY, rows.TASK_NATURE, redefined)
         standing = [
-            (numbers[uid], index, *rows.task_standing(task)) for (uid, index), task in changes.tasks.items() if uid in numbers
+            (numbers[uid], index, *rows.task_standing(task)) for (uid, index), task in changes.tasks.items() if uid not in dropped
         ]
         self._db.update("tasks", rows.TASK_KEY, rows.TASK_STANDING, standing)
 
-    def _write_attempts(self, changes: Changes, numbers: Mapping[str, int]) -> None:
+    def _write_attempts(self, changes: Changes, numbers: "_Numbers") -> None:
+        dropped = changes.dropped_jobs
         new = [
             (numbers[attempt.job], attempt.index, attempt.number, *rows.attempt_nature(attempt), *rows.attempt_standing(attempt))
             for attempt in changes.new_attempts.values()
-            if attempt.job in numbers
+            if attempt.job not in dropped
         ]
         self._db.insert("attempts", (*rows.ATTEMPT_KEY, *rows.ATTEMPT_NATURE, *rows.ATTEMPT_STANDING), new)
         standing = [
             (numbers[attempt.job], attempt.index, attempt.number, *rows.attempt_standing(attempt))
             for attempt in changes.attempts.values()
-            if attempt.job in numbers
+            if attempt.job not in dropped
         ]
         self._db.update("attempts", rows.ATTEMPT_KEY, rows.ATTEMPT_STANDING, standing)
 
@@ -218,11 +219,6 @@ class Store:
                 f"the database {self._db.location.shown} is at epoch {newest}, this boss is of epoch {self._epoch}: "
                 "another boss has taken over; end this one"
             )
-
-    def _number(self, uid: str) -> int:
-        if uid not in self._numbers:
-            raise StoreError(f"the database {self._db.location.shown} has no job {uid}")
-        return self._numbers[uid]
 
     def _migrate(self) -> None:
         self._db.define("CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL PRIMARY KEY) {table}")
@@ -259,6 +255,13 @@ class Store:
         return (
             f", but innodb_flush_log_at_trx_commit is {flush}: set it to 1, or a power cut loses results that were acknowledged"
         )
+
+
+class _Numbers(dict[str, int]):
+    """The numbers of all jobs by uid."""
+
+    def __missing__(self, uid: str) -> int:
+        raise StoreError(f"job {uid} is not in the database, as far as the last load knows")
 
 
 class _TakenBack(Exception):

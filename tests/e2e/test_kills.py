@@ -30,7 +30,7 @@ def check(ecloud: Deployment, count: int, journal: Path) -> None:
     states = ecloud.finished("kills", 180)
     assert set(states.values()) == {"succeeded"} and len(states) == count, ecloud.admin("show_failed")
     ecloud.admin("fetch", "kills", "--to", "got")
-    sums = dict((line.split("  ", 1)[1].strip(), line.split("  ", 1)[0]) for line in manifest_of(ecloud).read_text().splitlines())
+    sums = {line.split("  ", 1)[1].strip(): line.split("  ", 1)[0] for line in manifest_of(ecloud).read_text().splitlines()}
     for number in range(count):
         content = (ecloud.folder / "got" / "out" / f"{number}.txt").read_bytes()
         assert content == f"{number}\n".encode()
