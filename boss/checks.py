@@ -135,15 +135,17 @@ def _gate(config: BossConfig, there: OutsideDatastore) -> Finding:
         return Finding("datastore", Verdict.FAILED, f"{where} cannot know this boss: it has no keys yet", again)
     gate = Gate(there.host, there.port, there.user, there.host_key, there.program, there.root)
     try:
-        return Finding("datastore", Verdict.OK, f"{where}: {try_gate(Authority(config.pki), gate)}")
+        root, free = try_gate(Authority(config.pki), gate)
     except (Unreachable, GateError) as error:
         return Finding("datastore", Verdict.FAILED, f"{where}: {error}", again)
+    if free < _GIB:
+        return Finding("datastore", Verdict.NOTE, f"{where}: {_amount(free)} free in {root}", "make room there")
+    return Finding("datastore", Verdict.OK, f"{where}: written and read back in {root}, {_amount(free)} free")
 
 
-def try_gate(authority: Authority, gate: Gate) -> str:
-    """Log in as the boss does, write a small file through the gate, read it back and remove it; what was seen.
+def try_gate(authority: Authority, gate: Gate) -> tuple[str, int]:
+    """Log in as the boss, write a small file, read it back and remove it; the folder and its free bytes.
 
-    A datastore that no boss has set up yet has nothing to write to; the log-in is all that can be tried there.
     Raises Unreachable when there is no log-in, GateError when the gate cannot write.
     """
     with tempfile.TemporaryDirectory(prefix="ecloud-") as folder:
@@ -151,12 +153,10 @@ def try_gate(authority: Authority, gate: Gate) -> str:
         key, certificate, known_hosts = str(files.key), str(files.certificate), str(files.known_hosts)
         channel = Channel(Endpoint(gate.host, gate.port, gate.user, key, certificate, known_hosts).command())
         try:
-            if not channel.greeting.get("cluster"):
-                return "the gate answers; the boss sets it up at its next start"
             answer = channel.ask({"op": "check"})
         finally:
             channel.close()
-    return f"written and read back in {answer['root']}, {_amount(answer['free'])} free"
+    return str(answer["root"]), int(answer["free"])
 
 
 def _open_files(config: BossConfig) -> Finding:

@@ -75,24 +75,24 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
     """Make a host a datastore and check it; the lines to say. Raises DeployError."""
     if not root.startswith("/"):
         raise DeployError(f"--root {root}: give an absolute path on that host")
-    place = _resolve(address)
+    place = resolve(address)
     authority = Authority(config.pki)
     limits = _prepare(place, root, authority, gate_bundle(config.bundles))
-    host_key = _host_key(place)
-    gate = Gate(place.host, place.port, place.user, host_key, gate_program(root), root)
+    key = host_key(place)
+    gate = Gate(place.host, place.port, place.user, key, gate_program(root), root)
     try:
-        seen = try_gate(authority, gate)
+        seen, free = try_gate(authority, gate)
     except (Unreachable, GateError) as error:
         raise DeployError(f"{place.login} is prepared, but the boss cannot get in: {error}") from None
     return [
-        f"{place.user}@{place.host}:{place.port} is a datastore now: {seen}.",
+        f"{place.user}@{place.host}:{place.port} is a datastore now: written and read back in {seen}, {free / 2**30:.1f} GiB free.",
         f"Its sshd allows MaxSessions {limits['sessions']}, MaxStartups {limits['startups']}; for many workers: MaxStartups 100:30:1000.",
         "Put this into the settings (ecloud.toml):",
         "",
         "[datastore]",
         f'address = "{place.user}@{place.host}:{place.port}"',
         f'root = "{root}"',
-        f'host_key = "{host_key}"',
+        f'host_key = "{key}"',
     ]
 
 
@@ -116,7 +116,7 @@ def broker(config: BossConfig, host: str, port: int, target: Path, at: Path) -> 
     ]
 
 
-def _resolve(address: str) -> Place:
+def resolve(address: str) -> Place:
     """What the admin's ssh makes of an address (``~/.ssh/config`` counts)."""
     login, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
@@ -135,7 +135,7 @@ def _prepare(place: Place, root: str, authority: Authority, bundle: Path) -> dic
     return answer
 
 
-def _host_key(place: Place) -> str:
+def host_key(place: Place) -> str:
     """The best key that the host shows and the admin's ``known_hosts`` vouches for, as ``<type> <base64>``."""
     name = place.host if place.port == 22 else f"[{place.host}]:{place.port}"
     shown = _keys(_run(["ssh-keyscan", "-p", str(place.port), "--", place.host]))

@@ -178,7 +178,7 @@ def test_a_deployed_datastore_is_checked_and_its_settings_work(
 ) -> None:
     assert deploy(other) == 0, capsys.readouterr()
     said = capsys.readouterr().out
-    assert "is a datastore now: the gate answers" in said
+    assert "is a datastore now: written and read back" in said
     (tmp_path / "ecloud.toml").write_text(said[said.index("[datastore]") :])
     code, found = findings(capsys)
     assert (code, found["datastore"]["verdict"]) == (0, "ok"), found
