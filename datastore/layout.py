@@ -109,8 +109,8 @@ def matches(pattern: str, path: str) -> bool:
 def destination(source: str, to: str, path: str) -> str:
     """Where a file ``path`` found through ``source`` goes when ``source`` is asked to lie at ``to``.
 
-    A plain path goes to ``to`` itself (below it if ``to`` ends in ``/``); files of a folder ``x/`` keep their path below ``x/``, under ``to``; files of a
-    glob keep their whole path, or with another ``to`` their path below the glob's fixed folder.
+    A plain path goes to ``to`` itself (below it if ``to`` ends in ``/``); files of a folder ``x/`` keep their path below ``x/``, under
+    ``to``; files of a glob keep their whole path, or with another ``to`` their path below the glob's fixed folder.
     """
     if not to or to == source:
         return path

@@ -1,7 +1,7 @@
 """The wire between boss and workers: version, topics, messages, encode and decode. Pure.
 
 Rules:
-- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; what is a list is split when longer.
+- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; a longer list is split.
 - Boss to worker messages carry ``(epoch, seq)``: the boss's life and the message's number for that worker in that life.
 - Worker to boss messages carry the worker's ``session`` (one per process start).
 - An attempt is named ``<job uid>.<task index>.<number>`` and is the only thing a worker ever talks about.
@@ -41,7 +41,10 @@ class Input(NamedTuple):
 
 
 class Output(NamedTuple):
-    """One thing to keep after exit 0: a file, a folder ``x/`` or a glob ``path`` in the attempt's folder; ``to`` its place in the job's folder."""
+    """One thing to keep after exit 0.
+
+    ``path`` is a file, a folder ``x/`` or a glob in the attempt's folder; ``to`` its place in the job's folder.
+    """
 
     path: str
     to: str
@@ -168,7 +171,11 @@ class Follow(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """Said at every connect and on ``Resync``. ``held``: attempt -> ``queued``, ``running`` or ``finished`` (result in the spool)."""
+    """Said at every connect and on ``Resync``.
+
+    ``held``: attempt -> ``queued``, ``running`` or ``finished`` (its result is in the spool). ``draining``: the worker takes
+    nothing new, because its machine or the boss told it to go.
+    """
 
     session: str
     epoch: int
@@ -178,12 +185,13 @@ class Hello(NamedTuple):
     address: str = ""
     pid: int = 0
     software: str = ""
+    draining: bool = False
 
 
 class Heartbeat(NamedTuple):
     """I live. ``(epoch, seq)`` is the last message handled: only assignments older than that may be called missing.
 
-    ``held`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
+    ``held`` and ``draining`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
     """
 
     session: str
@@ -192,6 +200,7 @@ class Heartbeat(NamedTuple):
     held: Dict[str, str]
     free_disk: int = 0
     load: float = 0.0
+    draining: bool = False
 
 
 class Started(NamedTuple):
@@ -286,13 +295,14 @@ def encode(message: Message) -> List[bytes]:
     if len(whole) <= MAX_MESSAGE:
         return [whole]
     items = getattr(message, field) if field else ()
-    if len(items) < 2:
+    if not field or len(items) < 2:
         raise ProtocolError("%s of %d bytes: larger than a message may be (%d)" % (_NAMES[cls], len(whole), MAX_MESSAGE))
     half = len(items) // 2
-    first: Any = {field: items[:half]}
+    splittable: Any = message
+    first = splittable._replace(**{field: items[:half]})
     if "seq" in cls._fields:
-        first["seq"] = getattr(message, "seq") - 1
-    return encode(message._replace(**first)) + encode(message._replace(**{str(field): items[half:]}))
+        first = first._replace(seq=first.seq - 1)
+    return encode(first) + encode(splittable._replace(**{field: items[half:]}))
 
 
 def decode(payload: bytes) -> Message:
@@ -353,7 +363,7 @@ def _plain(value: Any) -> Any:
         defaults = value._field_defaults  # type: ignore[attr-defined]
         return {
             name: _plain(item) if isinstance(item, tuple) else item
-            for name, item in zip(value._fields, value)  # type: ignore[attr-defined]
+            for name, item in zip(value._fields, value)
             if name not in defaults or item != defaults[name]
         }
     return value
@@ -389,6 +399,9 @@ def _shown(value: Any) -> str:
 
 
 _WRONG: Any = object()
+#: What a database column holds: a peer's absurd number must not make a commit fail for ever.
+_TOO_MANY = 2**63
+_LARGEST = 1.7976931348623157e308
 
 
 def _text(value: Any) -> Any:
@@ -396,11 +409,11 @@ def _text(value: Any) -> Any:
 
 
 def _count(value: Any) -> Any:
-    return value if type(value) is int else _WRONG
+    return value if type(value) is int and abs(value) < _TOO_MANY else _WRONG
 
 
 def _number(value: Any) -> Any:
-    return value if type(value) in (int, float) and value == value else _WRONG
+    return value if type(value) in (int, float) and abs(value) <= _LARGEST else _WRONG  # neither NaN nor infinite
 
 
 def _truth(value: Any) -> Any:
@@ -408,7 +421,7 @@ def _truth(value: Any) -> Any:
 
 
 def _optional_count(value: Any) -> Any:
-    return value if value is None or type(value) is int else _WRONG
+    return value if value is None else _count(value)
 
 
 def _numbers(value: Any) -> Any:
@@ -437,7 +450,7 @@ def _manifest(value: Any) -> Any:
     for item in value:
         if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
             return _WRONG
-        if type(item[1]) is not int or item[1] < 0 or not isinstance(item[2], str):
+        if _count(item[1]) is _WRONG or item[1] < 0 or not isinstance(item[2], str):
             return _WRONG
     return tuple((item[0], item[1], item[2]) for item in value)
 

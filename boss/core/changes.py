@@ -11,7 +11,8 @@ class Changes:
 
     Dicts are used as ordered sets, keyed by identity in the domain. ``new_jobs``, ``new_tasks``, ``new_templates`` and
     ``new_attempts`` are inserted; what is in the plain sets existed before and is updated. An object in a ``new`` set is
-    never in the other one. ``dropped_jobs`` are removed with all their rows. ``context`` values of None are removed.
+    never in the other one. ``redefined_tasks`` (always in ``tasks`` too) also got another template, row, rank or dependencies.
+    ``dropped_jobs`` are removed with all their rows. ``context`` values of None are removed.
     """
 
     new_jobs: dict[str, Job] = field(default_factory=dict)
@@ -20,6 +21,7 @@ class Changes:
     new_templates: list[tuple[str, Template]] = field(default_factory=list)
     new_tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
+    redefined_tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     new_attempts: dict[str, Attempt] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     new_workers: dict[str, Worker] = field(default_factory=dict)

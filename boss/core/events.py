@@ -3,7 +3,7 @@
 Rules:
 - Whoever learns something outside (broker, cloud, datastore, HTTP) puts one of these into the inbox and does nothing else.
 - What a person asked for carries ``reply``, the number under which the loop answers after the commit (0: nobody waits).
-- Chance comes in as data: new names, uids and jitter are in the event, never made in the core.
+- Chance comes in as data: new uids are in the event, never made in the core.
 """
 
 from collections.abc import Mapping
@@ -150,11 +150,15 @@ class JobStaged:
 
 @dataclass(frozen=True, slots=True)
 class TasksStaged:
-    """One slice (at most 5,000 tasks) of a staging job's rows, with the templates that they are the first to use."""
+    """One slice (at most 5,000 tasks) of a staging job's rows, with the templates that they are the first to use.
+
+    Answered after its commit, so that a large push waits for the loop instead of filling the inbox.
+    """
 
     uid: str
     templates: tuple[Template, ...]
     tasks: tuple[TaskSpec, ...]
+    reply: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +297,7 @@ class StopWanted:
 
 @dataclass(frozen=True, slots=True)
 class TimePassed:
-    """The inbox is empty and a deadline may have passed. ``chance`` is a number in [0, 1) for jitter."""
-
-    chance: float = 0.5
+    """The inbox was empty, so that silence means something: look for what has expired."""
 
 
 BrokerEvent = WorkerSaid | WorkerStatusSeen | BrokerConnected | BrokerDisconnected

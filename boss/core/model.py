@@ -6,8 +6,7 @@ Rules:
 - Times are Unix seconds (float) as the loop clock tells them.
 """
 
-from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -184,6 +183,7 @@ class Job:
     templates: list[Template] = field(default_factory=list)
     tasks: list["Task"] = field(default_factory=list)
     counts: dict[TaskState, int] = field(default_factory=dict)
+    inits: list[int] = field(default_factory=list)  #: indices of its init tasks
     loaded: bool = True
     finished: float | None = None
 
@@ -217,6 +217,7 @@ class Attempt:
     files: tuple[tuple[str, int, str], ...] | None = ()
     seq: int = 0
     init: bool = False
+    needs: Resources = field(default_factory=dict)  #: what it takes of its worker, memory filled in
 
     @property
     def id(self) -> str:
@@ -236,7 +237,7 @@ class Task:
     name: str
     template: Template
     row: int = 0
-    dependencies: array[int] | tuple[int, ...] = ()
+    dependencies: Sequence[int] = ()  #: indices, packed in an array when there are any
     dependents: list[int] = field(default_factory=list)
     rank: int = 0
     state: TaskState = TaskState.WAITING
@@ -259,7 +260,7 @@ class Worker:
     """A process that runs attempts. ``id`` is its VM's id, or a host's name.
 
     ``held`` is what it was given and has not finished (by attempt id); ``resources`` what it offered at its hello.
-    ``sent`` is the number of the last message to it in this life of the boss.
+    ``sent`` is the number of the last message to it in this life of the boss. ``keep_until`` protects it from scale-down.
     """
 
     id: str
@@ -271,6 +272,7 @@ class Worker:
     address: str = ""
     session: str = ""
     held: dict[str, Attempt] = field(default_factory=dict)
+    used: dict[str, float] = field(default_factory=dict)  #: sum of what ``held`` needs
     last_seen: float = 0.0
     idle_since: float = 0.0
     sent: int = 0
@@ -332,6 +334,8 @@ class Policy:
     create_timeout: float = 120.0
     delete_timeout: float = 300.0
     drain_timeout: float = 86400.0
+    stop_grace: float = 10.0  #: how long a stopping boss waits for its local workers' running attempts
+    stray_grace: float = 60.0  #: how long a server that no claim knows is left alone
     list_interval: float = 30.0  #: how often the cloud's servers are compared with the claims
     retry_base: float = 2.0  #: first delay before a retry
     retry_limit: float = 300.0  #: longest delay before a retry

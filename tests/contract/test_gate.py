@@ -494,7 +494,7 @@ def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Pat
         with pytest.raises(GateRefused):
             user.ask({"op": "get", "job": "j", "files": [[path, 0]]})
     seen: list[Line] = []
-    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=lambda items: seen.extend(items))
+    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=seen.extend)
     assert [item["missing"] for item in seen] == [True, True]
     with pytest.raises(GateRefused):
         user.ask({"op": "list", "job": "../trash"})

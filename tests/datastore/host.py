@@ -167,7 +167,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
         if value:
             return value
         Event().wait(0.01)
-    raise AssertionError("it did not come true within %g s" % seconds)
+    raise AssertionError(f"it did not come true within {seconds:g} s")
 
 
 def record_of(root: Path, attempt: str) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""What has expired at ``now``, and when to look next. Part of the reactor.
+
+Rules:
+- Called only in a turn whose drain emptied the inbox: nothing expires on old news.
+- Silence of workers means nothing before ``state.settled_at`` (after a load or a reconnect), nor while the boss itself is cut off.
+- Retries come on time; everything else is looked at once a second while there is anything to look at.
+"""
+
+from heapq import heappop
+
+from boss.core import fleet
+from boss.core.effects import Stop
+from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
+from boss.core.model import TaskState, VmState, WorkerState
+from boss.core.state import LIVE_VMS, State
+
+#: Seconds between two looks at workers and VMs.
+SWEEP = 1.0
+
+
+def next_look(state: State, now: float) -> float | None:
+    """When something may expire next (loop clock); None when nothing ever will without an event."""
+    looks = []
+    if state.delayed:
+        looks.append(state.delayed[0][0])
+    if state.workers or state.vms or state.stopping or state.ready.buckets:
+        looks.append(state.next_sweep)
+    return max(now, min(looks)) if looks else None
+
+
+def expire(state: State, now: float) -> None:
+    """Let everything happen that the time has come for."""
+    while state.delayed and state.delayed[0][0] <= now:
+        due, uid, index = heappop(state.delayed)
+        job = state.jobs.get(uid)
+        task = job.tasks[index] if job is not None and index < len(job.tasks) else None
+        if task is not None and task.state is TaskState.DELAYED and task.not_before == due:
+            state.move(task, TaskCause.TIME_CAME)
+    if now < state.next_sweep:
+        return
+    state.next_sweep = now + SWEEP
+    _silent_workers(state, now)
+    _late_vms(state, now)
+    _empty_drained(state, now)
+    if any(state.listed.get(pool.provider, 0.0) + state.policy.list_interval <= now for pool in state.policy.pools):
+        for pool in state.policy.pools:
+            state.listed[pool.provider] = now
+        fleet.list_servers(state, now)
+    if state.stopping:
+        _end(state, now)
+
+
+def _silent_workers(state: State, now: float) -> None:
+    if not state.connected or now < state.settled_at:
+        return
+    for worker in list(state.workers.values()):
+        silence = now - worker.last_seen
+        if worker.state is WorkerState.ONLINE and silence > state.policy.offline_after:
+            advance_worker(worker, WorkerCause.LEFT)
+            state.touch_worker(worker)
+            fleet.announce_worker(state, worker)
+        if worker.state is WorkerState.OFFLINE and silence > state.policy.lease:
+            fleet.lose_worker(state, worker, f"nothing was heard of worker {worker.id} for {silence:.0f} s", now)
+        if worker.state is WorkerState.GONE and worker.id not in state.vms:
+            del state.workers[worker.id]
+
+
+def _late_vms(state: State, now: float) -> None:
+    for vm in list(state.vms.values()):
+        if vm.deadline is None or now <= vm.deadline or now < state.settled_at:
+            continue
+        state_was = vm.state
+        if state_was in (VmState.CREATING, VmState.BOOTING):
+            what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
+            fleet.back_off(state, vm.pool, f"{vm.id}: {what} in time", now)
+            fleet.condemn(state, vm, f"{what} in time", now)
+        elif state_was is VmState.DRAINING:
+            fleet.condemn(state, vm, "its tasks did not end in time", now)
+        elif state_was is VmState.DELETING:
+            fleet.condemn(state, vm, vm.reason, now)  # ask again
+
+
+def _empty_drained(state: State, now: float) -> None:
+    """A drained worker that holds nothing lets its VM go, even when its goodbye was lost; a silent lost one too."""
+    for vm in list(state.vms.values()):
+        worker = state.workers.get(vm.id)
+        if worker is None:
+            continue
+        if (
+            vm.state is VmState.DRAINING
+            and not worker.held
+            and now - max(vm.since, worker.idle_since) > 2 * state.policy.heartbeat
+        ):
+            fleet.condemn(state, vm, vm.reason or "drained", now)
+        elif vm.state in (VmState.JOINED, VmState.DRAINING) and worker.state is WorkerState.LOST:
+            fleet.condemn(state, vm, f"its worker was lost: silent for more than {state.policy.lease:.0f} s", now)
+        elif vm.state is VmState.JOINED and worker.draining:
+            fleet.drain(state, worker, vm.reason or "its worker failed again and again", now)
+
+
+def _end(state: State, now: float) -> None:
+    """A stopping boss: condemn what has not drained in time; stop when no local VM is left."""
+    local = {pool.name for pool in state.policy.pools if pool.provider == "local"}
+    left = [vm for vm in state.vms.values() if vm.pool in local and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
+    if now >= state.stop_deadline:
+        for vm in left:
+            if vm.state is not VmState.DELETING:
+                fleet.condemn(state, vm, "the boss stops", now)
+    if not left or now >= state.stop_deadline + state.policy.stop_grace:
+        state.out.append(Stop())

@@ -1,0 +1,174 @@
+"""Dealing: ready tasks become attempts on workers. Asks placement, carries its plan out. Part of the reactor.
+
+Rules:
+- Only an online worker that is not draining gets anything, and only while the boss is connected.
+- What is really free is given away first; then short tasks are dealt ahead of time (prefetch), as many as fit into
+  ``policy.prefetch_seconds`` of observed run time, shared evenly, so that they do not wait for a round trip.
+- A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts.
+- The text of a task is rendered here and nowhere else.
+"""
+
+from collections.abc import Iterator
+
+from boss.core.effects import RejectResult, Send
+from boss.core.lifecycle import TaskCause
+from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
+from boss.core.placement import Demand, Offer, Placement, place
+from boss.core.ready import Bucket, BucketKey
+from boss.core.state import State
+from boss.core.templates import params_of, render
+from datastore.layout import destination, is_folder, is_pattern, matches, overlap
+from worker.protocol import Assign, Assignment, Input, Output
+
+
+def deal(state: State, now: float) -> None:
+    """Give ready tasks to workers with room; adds one Assign message per worker to the effects."""
+    if state.stopping or not state.connected or not state.ready.buckets:
+        return
+    offers = list(offers_of(state))
+    if not offers:
+        return
+    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers))
+    shares = state.shares.copy()
+    placements = place(demands, offers, shares)
+    if any(demand.count and demand.depth for demand in demands):
+        placements += place(demands, offers, shares, prefetch=True)
+    dealt: dict[str, list[Assignment]] = {}
+    for placement in placements:
+        _carry_out(state, placement, dealt, now)
+    for name, assignments in dealt.items():
+        send_assignments(state, state.workers[name], assignments)
+
+
+def offers_of(state: State) -> Iterator[Offer]:
+    """The room of each worker that may get something now."""
+    for worker in state.workers.values():
+        if worker.state is WorkerState.ONLINE and not worker.draining:
+            free = {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()}
+            yield Offer(worker.id, worker.resources, free, worker.pool)
+
+
+def demands_of(state: State, slots: float) -> list[Demand]:
+    """What the ready tasks of running jobs ask for; ``slots`` bounds how far ahead they may be dealt."""
+    demands = []
+    for key, bucket in state.ready.buckets.items():
+        job = bucket.job
+        if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
+            continue
+        refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
+        depth = _depth(state, key, bucket, slots)
+        demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth))
+    return demands
+
+
+def _depth(state: State, key: BucketKey, bucket: Bucket, slots: float) -> float:
+    """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
+    task = next((bucket.job.tasks[index] for _, index in bucket.heap[:1]), None)
+    seconds = state.pace.get((key[0], task.template.number)) if task is not None else None
+    if seconds is None or not slots:
+        return 0.0
+    ahead = state.policy.prefetch_seconds / max(seconds, 0.001)
+    return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
+
+
+def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float) -> None:
+    bucket = state.ready.buckets.get(placement.key)  # type: ignore[call-overload]
+    if bucket is None:
+        return
+    worker = state.workers[placement.worker]
+    if bucket.job.inits and not is_prepared(worker, bucket.job):
+        _prepare(state, worker, bucket.job, dealt, now)
+        return
+    avoid = worker.id if len(state.workers) > 1 else ""
+    for _ in range(placement.count):
+        task = bucket.pop(avoid)
+        if task is None:
+            return
+        previous = task.attempt
+        if previous is not None and previous.state == "lost" and task.template.outputs:
+            state.out.append(RejectResult(previous.id))  # from here on its upload must not be accepted any more
+        task.number += 1
+        attempt = Attempt(task.job.uid, task.index, task.number, worker.id, state.wall(now))
+        task.attempt = attempt
+        task.worker, task.started, task.finished = worker.id, None, None
+        state.changes.new_attempts[attempt.id] = attempt
+        state.move(task, TaskCause.DEALT)
+        state.hold(worker, attempt, task)
+        dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+
+
+def is_prepared(worker: Worker, job: Job) -> bool:
+    """Whether all init tasks of the job have succeeded on this worker, in this session of it."""
+    done = worker.prepared.get(job.uid)
+    return done is not None and len(done) == len(job.inits)
+
+
+def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assignment]], now: float) -> None:
+    """Deal the next init task of the job to this worker, unless one is under way there."""
+    if any(attempt.init and attempt.job == job.uid for attempt in worker.held.values()):
+        return
+    done = worker.prepared.setdefault(job.uid, set())
+    task = next(job.tasks[index] for index in job.inits if index not in done)
+    task.number += 1
+    attempt = Attempt(job.uid, task.index, task.number, worker.id, state.wall(now), init=True)
+    state.changes.new_attempts[attempt.id] = attempt
+    state.touch(task)
+    state.hold(worker, attempt, task)
+    dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+
+
+def send_assignments(state: State, worker: Worker, assignments: list[Assignment]) -> None:
+    """One message with these assignments; the attempts remember its number."""
+    worker.sent += 1
+    for assignment in assignments:
+        worker.held[assignment.attempt].seq = worker.sent
+    state.out.append(Send(worker.id, Assign(state.epoch, worker.sent, tuple(assignments))))
+
+
+def assignment_of(task: Task, attempt: Attempt) -> Assignment:
+    """All that a worker needs to run this attempt: the template rendered with the task's parameters (without the grant)."""
+    template = task.template
+    params = params_of(template, task.row)
+    inputs: tuple[Input, ...] = ()
+    for spec in template.inputs:
+        inputs += _inputs(task, spec, params)
+    outputs = []
+    for out in template.outputs:
+        path = render(out.path, params)
+        outputs.append(Output(path, path if out.to is None else render(out.to, params), out.optional))
+    return Assignment(
+        attempt.id,
+        task.job.name,
+        task.name,
+        tuple(render(command, params) for command in template.commands),
+        inputs,
+        tuple(outputs),
+        {name: render(value, params) for name, value in template.env},
+        dict(template.needs),
+        template.timeout,
+        "",
+        template.init,
+    )
+
+
+def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | bool]) -> tuple[Input, ...]:
+    """What to fetch for one input: pushed files by digest, and what other tasks yielded by its place in the job's folder."""
+    source = render(spec.source, params)
+    to = source if spec.to is None else render(spec.to, params)
+    files = task.job.files
+    if not is_pattern(source) and not is_folder(source):
+        pushed = files.get(source)
+        return (Input(source, to, pushed.digest, pushed.mode) if pushed else Input(source, to),)
+    found = [path for path in files if matches(source, path)]
+    inputs = [Input(path, destination(source, to, path), files[path].digest, files[path].mode) for path in found]
+    if not found or any(overlap(source, yielded) for yielded in _yields_of_dependencies(task)):
+        inputs.append(Input(source, to))
+    return tuple(inputs)
+
+
+def _yields_of_dependencies(task: Task) -> Iterator[str]:
+    for index in task.dependencies:
+        other = task.job.tasks[index]
+        params = params_of(other.template, other.row)
+        for out in other.template.outputs:
+            yield render(out.path if out.to is None else out.to, params)

@@ -1,0 +1,155 @@
+"""Why a task waits, and what would help: sentences for people, from the state alone.
+
+Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
+"""
+
+from boss.core.deals import is_prepared
+from boss.core.model import Task, TaskState, Wanted, WorkerState
+from boss.core.placement import can_ever, fits, needs_on
+from boss.core.ready import Shape, shape_of
+from boss.core.scaling import members
+from boss.core.state import State
+
+S = TaskState
+UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def why(state: State, task: Task, now: float) -> list[str]:
+    """One to five sentences about where the task stands and what it waits for."""
+    job = task.job
+    match task.state:
+        case S.SUCCEEDED:
+            return [f"It succeeded (attempt {task.number})." if task.number else f"It counts as succeeded: {task.reason}."]
+        case S.FAILED:
+            return [_failed(task), f"Mend the cause, then `admin.py retry_failed {job.name}:{task.name}`."]
+        case S.SKIPPED:
+            return [
+                f"It was skipped because {task.reason}.",
+                f"`admin.py retry_failed {job.name}` runs what failed again and opens this one.",
+            ]
+        case S.CANCELLED:
+            return ["It was cancelled.", f"`admin.py retry_failed {job.name}:{task.name}` runs it again."]
+        case S.RUNNING:
+            return [f"It runs on {task.worker} since {_ago(state.wall(now) - (task.started or now))} (attempt {task.number})."]
+        case S.ASSIGNED:
+            return [f"It was sent to {task.worker} as attempt {task.number} and starts as soon as that has room."]
+        case S.PROMOTING:
+            return _promoting(state, task)
+        case S.DELAYED:
+            wait = max(0.0, task.not_before - now)
+            return [
+                f"{_failed(task)} It is tried again in {wait:.0f} s ({task.failures} of {task.template.retries} retries used)."
+            ]
+        case S.WAITING:
+            return _waiting(task)
+        case _:
+            return _ready(state, task, now)
+
+
+def _failed(task: Task) -> str:
+    code = f", exit code {task.exit_code}" if task.exit_code is not None else ""
+    return f"Attempt {task.number} failed in phase {task.phase}{code}: {task.reason or 'no reason was given'}."
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _promoting(state: State, task: Task) -> list[str]:
+    if not state.datastore_up:
+        return [f"It has finished; its results wait because the datastore does not answer: {state.datastore_reason}."]
+    return ["It has finished; its results are being moved into the job's folder."]
+
+
+def _waiting(task: Task) -> list[str]:
+    if task.template.init:
+        return ["It is an init task: it runs on each worker before the first other task of the job there."]
+    missing = [other for index in task.dependencies if (other := task.job.tasks[index]).state is not S.SUCCEEDED]
+    shown = ", ".join(f"{other.name} ({other.state})" for other in missing[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return [f"It waits for {len(missing)} of {len(task.dependencies)} dependencies: {shown}{more}."]
+
+
+def _ready(state: State, task: Task, now: float) -> list[str]:
+    job = task.job
+    if job.wanted is Wanted.PAUSE:
+        reason = f" ({job.reason})" if job.reason else ""
+        return [f"Job {job.name} is paused{reason}.", f"`admin.py resume {job.name}` deals its tasks out again."]
+    if state.stopping:
+        return ["The boss is stopping."]
+    if not state.connected:
+        return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
+    shape = shape_of(task.template)
+    if not any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in pool.flavors) and not any(
+        can_ever(shape, worker.resources) for worker in state.workers.values()
+    ):
+        return [*_too_big(state, shape), "Ask for less in the task file, or add a pool with larger VMs to the settings."]
+    return _room(state, task, shape, now)
+
+
+def _too_big(state: State, shape: Shape) -> list[str]:
+    largest: dict[str, float] = {}
+    for pool in state.policy.pools:
+        for flavor in pool.flavors:
+            for name, count in flavor.resources.items():
+                largest[name] = max(largest.get(name, 0.0), count)
+    lacking = [
+        f"{amount(name, count)} (the largest VM has {amount(name, largest.get(name, 0.0))})"
+        for name, count in shape
+        if count > largest.get(name, 0.0)
+    ]
+    return [f"No VM of any pool can hold it: it needs {', '.join(lacking) or 'more than any one VM has together'}."]
+
+
+def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
+    said = []
+    online = [worker for worker in state.workers.values() if worker.state is WorkerState.ONLINE and not worker.draining]
+    barred = [worker.id for worker in online if task.job.uid in worker.barred]
+    if barred:
+        said.append(f"Its job's init task failed on {', '.join(barred)}, which it may not use.")
+    able = [worker for worker in online if can_ever(shape, worker.resources) and worker.id not in barred]
+    if task.job.inits and able and not any(is_prepared(worker, task.job) for worker in able):
+        said.append("The job's init tasks run first on each worker.")
+    free = [
+        worker
+        for worker in able
+        if fits(
+            needs_on(shape, worker.resources),
+            {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()},
+            worker.resources,
+        )
+    ]
+    ahead = sum(bucket.count for bucket in state.ready.buckets.values() if bucket.priority >= task.template.priority)
+    if not free:
+        said.append(f"All {len(able)} worker(s) that can hold it are full; {ahead} task(s) are ready, this one among them.")
+    else:
+        said.append("A worker has room for it; it is dealt out now.")
+    for pool in state.policy.pools:
+        said += _pool(state, pool.name, shape, now)
+    return said
+
+
+def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
+    pool = state.pool(name)
+    assert pool is not None
+    if not any(can_ever(shape, flavor.resources) for flavor in pool.flavors):
+        return []
+    health = state.health.get(name)
+    if health is not None and now < health.resume_at:
+        return [f"Pool {name} waits {health.resume_at - now:.0f} s before it asks for a VM again: {health.reason}."]
+    there = members(state, name)
+    coming = sum(1 for vm in there if vm.state in ("claimed", "creating", "booting"))
+    if coming:
+        return [f"{coming} VM(s) of pool {name} are coming up."]
+    if len(there) >= pool.maximum:
+        return [f"Pool {name} has its maximum of {pool.maximum} VM(s); a larger `maximum` in the settings would help."]
+    return []
+
+
+def amount(name: str, count: float) -> str:
+    """A count with its unit: ``memory`` and ``disk`` in bytes, everything else plain."""
+    if name in ("memory", "disk"):
+        for size, unit in UNITS:
+            if count >= size:
+                return f"{name} {count / size:.3g} {unit}"
+    return f"{name} {count:g}"

@@ -1,0 +1,374 @@
+"""Workers and their VMs: what they say, what the cloud says of them, what becomes of their attempts. Part of the reactor.
+
+Rules:
+- A worker that is heard is online. Its will, or silence, makes it offline: nothing new for it, its attempts stay its own.
+- What a worker says that it holds is compared with what we say that it holds, at every hello and heartbeat; a message that it cannot
+  have handled yet (a higher seq, another epoch) never makes an attempt count as missing.
+- A new session is a new process: what it does not hold any more is lost; what it was never sent is dealt again as a new attempt.
+- Every claim is committed before the cloud is asked, gets one create call, and has a deadline while it is under way.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from boss.core import outcomes
+from boss.core.deals import assignment_of, send_assignments
+from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
+from boss.core.events import ServersListed, VmCreated, VmCreateFailed
+from boss.core.jobs import send_cancel
+from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
+from boss.core.model import Attempt, TaskState, Vm, VmState, Worker, WorkerState
+from boss.core.retry import backoff
+from boss.core.state import LIVE_VMS, PoolHealth, State
+from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Resync
+
+#: Seconds that an attempt may wait unstarted on a worker before it is asked back.
+QUEUED_TOO_LONG = 2.0
+
+
+# ---- what workers say ----------------------------------------------------------------------------------------------
+
+
+def heard(state: State, worker: Worker, now: float) -> None:
+    """Any message of a worker: it lives, and its VM has joined."""
+    worker.last_seen = now
+    if worker.state not in (WorkerState.ONLINE, WorkerState.GONE):
+        advance_worker(worker, WorkerCause.HEARD)
+        state.touch_worker(worker)
+        announce_worker(state, worker)
+    vm = state.vms.get(worker.id)
+    if vm is not None and vm.state in (VmState.CREATING, VmState.BOOTING):
+        _step(state, vm, VmCause.HEARD, now)
+        vm.deadline = None
+        state.health.pop(vm.pool, None)
+
+
+def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
+    """A worker has connected, or was asked to tell all that it holds."""
+    fresh = message.session != worker.session
+    if fresh:
+        worker.session = message.session
+        worker.prepared.clear()
+        worker.idle_since = now
+    worker.resources = dict(message.resources)
+    worker.address = message.address or worker.address
+    state.touch_worker(worker)
+    send_renewal(state, worker)
+    _compare_held(state, worker, message.held, now)
+    resend = []
+    for name, attempt in list(worker.held.items()):
+        if name in message.held:
+            continue
+        sent_later = message.epoch != state.epoch or attempt.seq == 0 or attempt.seq > message.seq
+        if fresh or not sent_later:
+            outcomes.lose(state, worker, attempt, f"worker {worker.id} was restarted" if fresh else "the worker lost it", now)
+        else:
+            resend.append(attempt)
+    _send_again(state, worker, resend)
+    if worker.draining or message.draining:
+        drain(state, worker, "its machine asked it to go" if message.draining else "drained", now)
+
+
+def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
+    """A worker lives and says what it holds."""
+    send_renewal(state, worker)
+    if message.session != worker.session:
+        send(state, worker, Resync(state.epoch, next_seq(worker)))
+        return
+    _compare_held(state, worker, message.held, now)
+    if message.draining and not worker.draining:
+        drain(state, worker, "its machine asked it to go", now)
+    if message.epoch != state.epoch:
+        return
+    recalled, unsent = [], []
+    for name, attempt in list(worker.held.items()):
+        what = message.held.get(name)
+        if what is None and attempt.seq == 0:  # dealt in an earlier life of the boss
+            unsent.append(attempt)
+        elif what is None and attempt.seq <= message.seq:
+            outcomes.lose(state, worker, attempt, "the worker lost it", now)
+        elif what == "queued" and not attempt.init and state.wall(now) - attempt.assigned > QUEUED_TOO_LONG:
+            recalled.append(name)
+    _send_again(state, worker, unsent)
+    if recalled:
+        send(state, worker, Recall(state.epoch, next_seq(worker), tuple(recalled)))
+
+
+def _send_again(state: State, worker: Worker, attempts: Sequence[Attempt]) -> None:
+    """Assign attempts once more, as the messages of this life; a worker that was given them before never starts them twice."""
+    found = [(state.find(attempt.id), attempt) for attempt in attempts]
+    assignments = [assignment_of(task[0], attempt) for task, attempt in found if task is not None]
+    if assignments:
+        send_assignments(state, worker, assignments)
+
+
+def _compare_held(state: State, worker: Worker, held: Mapping[str, str], now: float) -> None:
+    """Believe what the worker says about current attempts, adopt what was given up too early, cancel the rest."""
+    cancelled = []
+    for name, what in held.items():
+        attempt = worker.held.get(name)
+        task = state.current(name)
+        if attempt is None and what != "finished" and not _adopt(state, worker, name, what):
+            cancelled.append(name)
+        elif attempt is not None and what == "running" and task is not None and task.state is TaskState.ASSIGNED:
+            outcomes.started(state, task, state.wall(now))
+    if cancelled:
+        send_cancel(state, worker.id, cancelled, "not current any more")
+
+
+def _adopt(state: State, worker: Worker, name: str, what: str) -> bool:
+    """Take an attempt back that was given up while its worker was silent, if no newer one was dealt."""
+    found = state.find(name)
+    if found is None:
+        return False
+    task, number = found
+    if task.template.init:
+        if number > task.number:
+            return False
+        attempt = Attempt(task.job.uid, task.index, number, worker.id, state.last_turn, state="running", init=True)
+        state.hold(worker, attempt, task)
+        return True
+    attempt_now = task.attempt
+    if attempt_now is None or attempt_now.id != name or attempt_now.worker != worker.id:
+        return False
+    if task.state is not TaskState.READY or attempt_now.state != "lost":
+        return False
+    state.move(task, TaskCause.STARTED if what == "running" else TaskCause.ADOPTED)
+    attempt_now.state = "running" if what == "running" else "assigned"
+    attempt_now.reason = attempt_now.phase = ""
+    task.reason = ""
+    task.losses -= 1
+    state.touch_attempt(attempt_now)
+    state.hold(worker, attempt_now, task)
+    return True
+
+
+def on_goodbye(state: State, worker: Worker, message: Goodbye, now: float) -> None:
+    """A worker exits with nothing held."""
+    vm = state.vms.get(worker.id)
+    if vm is not None and vm.state in LIVE_VMS:
+        condemn(state, vm, message.reason or "its worker has ended", now)
+    end_worker(state, worker, message.reason or "it said goodbye", now)
+
+
+def on_status(state: State, name: str, online: bool, now: float) -> None:
+    """The broker's word about a worker: a hint."""
+    worker = state.workers.get(name)
+    if worker is None or worker.state is WorkerState.GONE:
+        return
+    if not online and worker.state is WorkerState.ONLINE:
+        advance_worker(worker, WorkerCause.LEFT)
+        state.touch_worker(worker)
+        announce_worker(state, worker)
+    elif online and worker.state is not WorkerState.ONLINE:
+        send(state, worker, Resync(state.epoch, next_seq(worker)))
+
+
+def lose_worker(state: State, worker: Worker, reason: str, now: float) -> None:
+    """A worker's lease has run out: its attempts run elsewhere, unless it comes back before they are dealt again."""
+    advance_worker(worker, WorkerCause.LEASE_ENDED)
+    state.touch_worker(worker)
+    announce_worker(state, worker)
+    for attempt in list(worker.held.values()):
+        outcomes.lose(state, worker, attempt, reason, now)
+
+
+def end_worker(state: State, worker: Worker, reason: str, now: float) -> None:
+    """A worker will never be heard again."""
+    if worker.state is WorkerState.GONE:
+        return
+    for attempt in list(worker.held.values()):
+        outcomes.lose(state, worker, attempt, f"worker {worker.id} ended: {reason}", now)
+    advance_worker(worker, WorkerCause.ENDED)
+    state.touch_worker(worker)
+    announce_worker(state, worker)
+
+
+# ---- what is said to workers ---------------------------------------------------------------------------------------
+
+
+def next_seq(worker: Worker) -> int:
+    """The number of the next message to this worker."""
+    worker.sent += 1
+    return worker.sent
+
+
+def send(state: State, worker: Worker, message: Renew | Resync | Recall | Drain) -> None:
+    """Send one message (its seq was taken with ``next_seq``)."""
+    state.out.append(Send(worker.id, message))
+
+
+def send_renewal(state: State, worker: Worker) -> None:
+    """The answer to a sign of life."""
+    send(state, worker, Renew(state.epoch, next_seq(worker), state.policy.heartbeat, state.policy.worker_lease))
+
+
+def send_drain(state: State, worker: Worker) -> None:
+    """Nothing new for this worker; it leaves when it is empty."""
+    send(state, worker, Drain(state.epoch, next_seq(worker)))
+
+
+def drain(state: State, worker: Worker, reason: str, now: float) -> None:
+    """Let a worker finish what it has, then let its VM go."""
+    if not worker.draining:
+        worker.draining = True
+        state.touch_worker(worker)
+        announce_worker(state, worker)
+    vm = state.vms.get(worker.id)
+    if vm is not None and vm.state is VmState.JOINED:
+        vm.reason = reason
+        vm.deadline = now + state.policy.drain_timeout
+        _step(state, vm, VmCause.DRAINED, now)
+    elif vm is not None and vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.BOOTING):
+        condemn(state, vm, reason, now)
+        return
+    send_drain(state, worker)
+
+
+# ---- claims and servers --------------------------------------------------------------------------------------------
+
+
+def claim(state: State, pool: str, flavor: str, keep: float, reason: str, now: float) -> Vm:
+    """Record a claim and wish for its server; ``keep`` seconds without scale-down from now."""
+    number = int(state.context.get("vm_number", "0")) + 1
+    state.set_context("vm_number", str(number))
+    vm = Vm(f"{pool}-{number}", pool, flavor, state.wall(now), keep_until=now + keep if keep else 0.0, since=now, reason=reason)
+    state.vms[vm.id] = vm
+    state.changes.new_vms[vm.id] = vm
+    worker = Worker(vm.id, pool, keep_until=vm.keep_until, last_seen=now, idle_since=now)
+    state.workers[vm.id] = worker
+    state.changes.new_workers[vm.id] = worker
+    _step(state, vm, VmCause.ASKED, now)
+    vm.deadline = now + state.policy.create_timeout
+    state.out.append(CreateVm(vm.id, pool, flavor))
+    return vm
+
+
+def condemn(state: State, vm: Vm, reason: str, now: float) -> None:
+    """Have a server deleted; its worker's attempts are given up."""
+    worker = state.workers.get(vm.id)
+    if worker is not None:
+        end_worker(state, worker, reason, now)
+    vm.reason = reason
+    if _step(state, vm, VmCause.CONDEMNED, now) is VmState.DELETING:
+        vm.deadline = now + state.policy.delete_timeout
+        state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
+
+
+def on_created(state: State, event: VmCreated, now: float) -> None:
+    """The cloud gave a server."""
+    vm = state.vms.get(event.vm)
+    if vm is None:
+        return
+    vm.server, vm.address = event.server, event.address
+    before = vm.state
+    if before is VmState.GONE:
+        return
+    after = _step(state, vm, VmCause.CREATED, now)
+    state.touch_vm(vm)
+    if after is VmState.BOOTING:
+        pool = state.pool(vm.pool)
+        vm.deadline = now + (pool.boot_timeout if pool else state.policy.create_timeout)
+    elif after is VmState.DELETING:
+        state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
+
+
+def on_create_failed(state: State, event: VmCreateFailed, now: float) -> None:
+    """The create call was refused (or nobody knows: then the claim waits for the server list or its deadline)."""
+    vm = state.vms.get(event.vm)
+    if vm is None:
+        return
+    vm.reason = event.reason
+    state.touch_vm(vm)
+    if event.final and vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
+        _fail(state, vm, VmCause.REFUSED, event.reason, now)
+
+
+def on_deleted(state: State, name: str, now: float) -> None:
+    """The cloud has no such server any more."""
+    vm = state.vms.get(name)
+    if vm is None:
+        return
+    state.strays.pop(vm.server, None)
+    if vm.state in (VmState.CLAIMED,):
+        return
+    _vanish(state, vm, "deleted", now)
+
+
+def on_listed(state: State, event: ServersListed, now: float) -> None:
+    """Compare the cloud's servers with the claims, both ways."""
+    listed = {server.vm: server for server in event.servers}
+    state.listed[event.provider] = now
+    pools = {pool.name for pool in state.policy.pools if pool.provider == event.provider}
+    for vm in list(state.vms.values()):
+        if vm.pool not in pools or vm.state in (VmState.CLAIMED, VmState.GONE, VmState.FAILED):
+            continue
+        server = listed.get(vm.id)
+        if server is not None:
+            if vm.state is VmState.CREATING:
+                on_created(state, VmCreated(vm.id, server.server, server.address), now)
+        elif vm.since < event.asked and vm.state is not VmState.CREATING:
+            _vanish(state, vm, "its server is gone", now)
+    strays = {}
+    for server in event.servers:
+        known = state.vms.get(server.vm)
+        if known is not None and known.state not in (VmState.GONE, VmState.FAILED):
+            continue
+        strays[server.server] = since = state.strays.get(server.server, now)
+        if now - since >= state.policy.stray_grace:
+            state.out.append(DeleteVm(server.vm, server.pool, server.server))
+    state.strays = strays
+
+
+def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
+    worker = state.workers.get(vm.id)
+    if worker is not None:
+        end_worker(state, worker, reason, now)
+    wanted = vm.state in (VmState.DELETING, VmState.DRAINING)
+    vm.deadline = None
+    if wanted or vm.state in (VmState.GONE, VmState.FAILED):
+        _step(state, vm, VmCause.VANISHED, now)
+        state.vms.pop(vm.id, None)
+    else:
+        _fail(state, vm, VmCause.VANISHED, reason, now)
+
+
+def _fail(state: State, vm: Vm, cause: VmCause, reason: str, now: float) -> None:
+    """The claim did not become what it was meant for: keep the reason, and do not ask again at once."""
+    never_joined = vm.state is not VmState.JOINED
+    vm.reason, vm.deadline = reason, None
+    after = _step(state, vm, cause, now)
+    worker = state.workers.get(vm.id)
+    if worker is not None:
+        end_worker(state, worker, reason, now)
+    state.vms.pop(vm.id, None)
+    if after is VmState.FAILED and never_joined:
+        back_off(state, vm.pool, reason, now)
+
+
+def back_off(state: State, pool: str, reason: str, now: float) -> None:
+    """No create call for this pool for a while; failures within one pause count once."""
+    health = state.health.setdefault(pool, PoolHealth())
+    if now >= health.resume_at:
+        health.bursts += 1
+        health.resume_at = now + backoff(health.bursts, pool, state.policy)
+    health.reason = reason
+
+
+def list_servers(state: State, now: float) -> None:
+    """Ask every provider for its servers."""
+    for provider in {pool.provider for pool in state.policy.pools}:
+        state.out.append(ListServers(provider))
+
+
+def _step(state: State, vm: Vm, cause: VmCause, now: float) -> VmState:
+    after = advance_vm(vm, cause, now)
+    state.touch_vm(vm)
+    facts = {"vm": vm.id, "state": after.value, "pool": vm.pool, "flavor": vm.flavor, "reason": vm.reason}
+    state.out.append(Announce("vm", facts))
+    return after
+
+
+def announce_worker(state: State, worker: Worker) -> None:
+    """Tell listeners how the worker stands."""
+    facts = {"worker": worker.id, "state": worker.state.value, "draining": worker.draining}
+    state.out.append(Announce("worker", facts))

@@ -1,0 +1,109 @@
+"""From what the store has loaded to a state, and from a state to what the API may see."""
+
+from collections.abc import Iterable, Mapping
+
+from boss.core.model import ACTIVE_STATES, Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
+from boss.core.outcomes import job_state
+from boss.core.state import State
+from boss.core.view import JobView, View, VmView, WorkerView
+
+#: Seconds over which the rate is taken.
+RATE_WINDOW = 10.0
+
+
+def state_of(
+    policy: Policy, epoch: int, context: Mapping[str, str], jobs: Iterable[Job], workers: Iterable[Worker], vms: Iterable[Vm]
+) -> State:
+    """The state that these rows describe: indices, holdings and shares are derived, never stored."""
+    state = State(policy, epoch, context=dict(context))
+    state.workers = {worker.id: worker for worker in workers}
+    state.vms = {vm.id: vm for vm in vms}
+    for worker in state.workers.values():
+        if worker.state is WorkerState.ONLINE:
+            worker.state = WorkerState.OFFLINE  # until it is heard
+    for job in jobs:
+        state.jobs[job.uid] = job
+        state.names[job.name] = job.uid
+        job.inits = [task.index for task in job.tasks if task.template.init]
+        for task in job.tasks:
+            if task.state is TaskState.READY:
+                state.ready.add(task)
+            elif task.state is TaskState.DELAYED:
+                state.delayed.append((task.not_before, job.uid, task.index))
+            elif task.state in ACTIVE_STATES:
+                state.shares.add(job.owner, job.uid)
+                if task.attempt is not None and task.state is not TaskState.PROMOTING:
+                    worker_of_it = state.workers.get(task.attempt.worker)
+                    if worker_of_it is not None:
+                        state.hold(worker_of_it, task.attempt, task)
+    state.delayed.sort()
+    return state
+
+
+def publish(state: State, now: float, started: float) -> View:
+    """The picture of now, for any thread."""
+    totals: dict[str, int] = {}
+    jobs = []
+    for job in state.jobs.values():
+        if job.state is not JobState.OPEN:
+            continue
+        counts = {str(task_state): count for task_state, count in job.counts.items() if count}
+        for name, count in counts.items():
+            totals[name] = totals.get(name, 0) + count
+        jobs.append(JobView(job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts))
+    while state.finished and state.finished[0][0] < now - RATE_WINDOW:
+        state.finished.popleft()
+    span = min(RATE_WINDOW, max(1.0, now - started))
+    return View(
+        taken=state.wall(now),
+        epoch=state.epoch,
+        started=started,
+        jobs=tuple(jobs),
+        tasks=totals,
+        workers=tuple(_worker(state, worker) for worker in state.workers.values() if worker.state is not WorkerState.GONE),
+        vms=tuple(_vm(state, vm) for vm in state.vms.values()),
+        context=dict(state.context),
+        rate=sum(count for _, count in state.finished) / span,
+        notes=tuple(_notes(state, now)),
+    )
+
+
+def _worker(state: State, worker: Worker) -> WorkerView:
+    running = []
+    for attempt in worker.held.values():
+        found = state.find(attempt.id) if attempt.state == "running" else None
+        if found is not None:
+            running.append(f"{found[0].job.name}:{found[0].name}")
+    return WorkerView(
+        worker.id,
+        worker.state.value,
+        worker.address,
+        worker.resources.get("cpus", 0.0),
+        tuple(running),
+        state.wall(worker.last_seen),
+        worker.pool,
+        worker.draining,
+        len(worker.held),
+    )
+
+
+def _vm(state: State, vm: Vm) -> VmView:
+    deadline = None if vm.deadline is None else state.wall(vm.deadline)
+    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created)
+
+
+def _notes(state: State, now: float) -> list[str]:
+    notes = []
+    if not state.connected:
+        notes.append("The broker cannot be reached; workers go on with what they have.")
+    if not state.datastore_up:
+        notes.append(f"The datastore cannot be reached ({state.datastore_reason}); finished results wait.")
+    for name, health in state.health.items():
+        if now < health.resume_at:
+            notes.append(f"Pool {name} waits {health.resume_at - now:.0f} s before it asks for a VM again: {health.reason}.")
+    for job in state.jobs.values():
+        if job.reason and job.finished is None:
+            notes.append(f"Job {job.name} is paused: {job.reason}.")
+    if state.stopping:
+        notes.append("The boss is stopping.")
+    return notes

@@ -1,0 +1,328 @@
+"""``handle(state, event, now) -> effects``: the only writer of state. Facts in, wishes out.
+
+Rules:
+- ``handle`` changes the state for one event; ``settle`` ends a turn: acknowledges, deals, scales. Both return what to perform
+  after the turn's commit, in order.
+- ``resume`` derives every unfinished effect from the states alone, after each load; it is the only way back from anything.
+- Messages of unknown workers are answered only by telling them to stop; results are judged by their attempt alone.
+"""
+
+from boss.core import deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core.deals import deal
+from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
+from boss.core.events import (
+    BrokerConnected,
+    BrokerDisconnected,
+    ContextSet,
+    DatastoreSeen,
+    Event,
+    FailedRetried,
+    JobExtended,
+    JobOpened,
+    JobPaused,
+    JobResumed,
+    JobStaged,
+    LogFollowed,
+    RecordRead,
+    ResultAccepted,
+    ResultRefused,
+    ServersListed,
+    StagingDropped,
+    StopWanted,
+    TasksCancelled,
+    TasksRedone,
+    TasksStaged,
+    TimePassed,
+    VmCreated,
+    VmCreateFailed,
+    VmDeleted,
+    VmDeleteFailed,
+    WhyAsked,
+    WorkerSaid,
+    WorkersDrained,
+    WorkerStatusSeen,
+    WorkersWanted,
+)
+from boss.core.model import JobState, Task, TaskState, VmState, Worker, WorkerState
+from boss.core.state import State
+from worker.protocol import (
+    Acknowledge,
+    Cancel,
+    Drain,
+    Follow,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Recalled,
+    Result,
+    Results,
+    Resync,
+    Started,
+)
+
+
+def handle(state: State, event: Event, now: float) -> list[Effect]:
+    """Let one thing happen. Returns the effects in the order in which they are to be performed."""
+    state.last_turn = now
+    match event:
+        case WorkerSaid():
+            _worker_said(state, event, now)
+        case WorkerStatusSeen():
+            fleet.on_status(state, event.worker, event.online, now)
+        case ResultAccepted():
+            outcomes.on_accepted(state, event.attempt, now)
+        case ResultRefused():
+            outcomes.on_refused(state, event.attempt, event.reason, now)
+        case RecordRead():
+            _record_read(state, event, now)
+        case TimePassed():
+            deadlines.expire(state, now)
+        case BrokerConnected():
+            _connected(state, now)
+        case BrokerDisconnected():
+            state.connected = False
+        case DatastoreSeen():
+            state.datastore_up, state.datastore_reason = event.up, event.reason
+        case VmCreated():
+            fleet.on_created(state, event, now)
+        case VmCreateFailed():
+            fleet.on_create_failed(state, event, now)
+        case VmDeleted():
+            fleet.on_deleted(state, event.vm, now)
+        case VmDeleteFailed():
+            _delete_failed(state, event)
+        case ServersListed():
+            fleet.on_listed(state, event, now)
+        case JobStaged():
+            jobs.on_job_staged(state, event, now)
+        case TasksStaged():
+            jobs.on_tasks_staged(state, event, now)
+        case JobOpened():
+            jobs.on_job_opened(state, event, now)
+        case StagingDropped():
+            jobs.on_staging_dropped(state, event, now)
+        case JobExtended():
+            jobs.on_job_extended(state, event, now)
+        case TasksCancelled():
+            jobs.on_cancelled(state, event, now)
+        case JobPaused():
+            jobs.on_paused(state, event, now)
+        case JobResumed():
+            jobs.on_resumed(state, event, now)
+        case TasksRedone():
+            jobs.on_redone(state, event, now)
+        case FailedRetried():
+            jobs.on_retried(state, event, now)
+        case WorkersWanted():
+            _workers_wanted(state, event, now)
+        case WorkersDrained():
+            _workers_drained(state, event, now)
+        case ContextSet():
+            _context_set(state, event)
+        case WhyAsked():
+            _why_asked(state, event, now)
+        case LogFollowed():
+            _log_followed(state, event)
+        case StopWanted():
+            _stop_wanted(state, now)
+    return _take_effects(state)
+
+
+def settle(state: State, now: float) -> list[Effect]:
+    """End a turn: deal what is ready, scale what is there, acknowledge what this turn's commit makes durable."""
+    state.last_turn = now
+    deal(state, now)
+    if state.connected and not state.stopping:
+        wish = scaling.plan(state, now)
+        for pool, flavor, reason in wish.create:
+            fleet.claim(state, pool, flavor, 0.0, reason, now)
+        for name, reason in wish.drain:
+            fleet.drain(state, state.workers[name], reason, now)
+    for name, attempts in state.acknowledgements.items():
+        worker = state.workers.get(name)
+        seq = fleet.next_seq(worker) if worker is not None else 0
+        state.out.append(Send(name, Acknowledge(state.epoch, seq, tuple(attempts))))
+    state.acknowledgements.clear()
+    return _take_effects(state)
+
+
+def resume(state: State, now: float) -> list[Effect]:
+    """After a load: every effect that may not have been performed, derived from the states alone."""
+    state.last_turn = now
+    state.settled_at = now + 2 * state.policy.heartbeat
+    state.next_sweep = now
+    for job in state.jobs.values():
+        for task in job.tasks:
+            _resume_task(state, task)
+    for worker in state.workers.values():
+        worker.last_seen = worker.idle_since = now
+    for vm in state.vms.values():
+        if vm.state is VmState.DELETING:
+            state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
+        if vm.deadline is not None:
+            vm.deadline = max(vm.deadline, state.settled_at + state.policy.list_interval)
+    fleet.list_servers(state, now)
+    for pool in state.policy.pools:
+        state.listed[pool.provider] = now
+    return _take_effects(state)
+
+
+def _resume_task(state: State, task: Task) -> None:
+    attempt = task.attempt
+    if attempt is None or task.state is TaskState.SUCCEEDED:
+        return
+    if task.state is TaskState.PROMOTING:
+        state.out.append(AcceptResult(attempt.id, task.job.name, attempt.files or ()))
+    elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.READY) and task.template.outputs:
+        state.out.append(ReadRecord(attempt.id))
+
+
+def _take_effects(state: State) -> list[Effect]:
+    taken, state.out = state.out, []
+    return taken
+
+
+# ---- dispatch of what is more than one line ------------------------------------------------------------------------
+
+
+def _worker_said(state: State, event: WorkerSaid, now: float) -> None:
+    worker = state.workers.get(event.worker)
+    if worker is None or worker.state is WorkerState.GONE:
+        _stranger_said(state, worker or Worker(event.worker, state=WorkerState.GONE), event, now)
+        return
+    fleet.heard(state, worker, now)
+    match event.message:
+        case Results():
+            outcomes.on_results(state, worker, event.message, now)
+        case Started():
+            outcomes.on_started(state, worker, event.message, now)
+        case Heartbeat():
+            fleet.on_heartbeat(state, worker, event.message, now)
+        case Hello():
+            fleet.on_hello(state, worker, event.message, now)
+        case Recalled():
+            outcomes.on_recalled(state, worker, event.message, now)
+        case Goodbye():
+            fleet.on_goodbye(state, worker, event.message, now)
+        case _:
+            state.stale += 1
+
+
+def _stranger_said(state: State, worker: Worker, event: WorkerSaid, now: float) -> None:
+    """A worker that was given up, or that this database never knew: its results count, its work does not go on."""
+    message = event.message
+    if isinstance(message, Results):
+        outcomes.on_results(state, worker, message, now)
+    elif isinstance(message, Hello | Heartbeat):
+        running = tuple(name for name, what in message.held.items() if what != "finished")
+        if running:
+            state.out.append(Send(worker.id, Cancel(state.epoch, message.seq + 1, running, "its worker was given up")))
+        state.out.append(Send(worker.id, Drain(state.epoch, message.seq + 2)))
+
+
+def _record_read(state: State, event: RecordRead, now: float) -> None:
+    """The datastore's record of an attempt: as good as its worker's own word."""
+    task = state.current(event.attempt)
+    if task is None or task.attempt is None or not isinstance(event.result, Result):
+        return
+    worker = state.workers.get(task.attempt.worker) or Worker(task.attempt.worker, state=WorkerState.GONE)
+    outcomes.on_result(state, worker, event.result, now)
+
+
+def _connected(state: State, now: float) -> None:
+    """The link is up (again): nothing sent before may be relied on, so everybody is asked what they hold."""
+    state.connected = True
+    state.settled_at = max(state.settled_at, now + 2 * state.policy.heartbeat)
+    for worker in state.workers.values():
+        worker.last_seen = max(worker.last_seen, now)
+        if worker.state not in (WorkerState.GONE, WorkerState.EXPECTED):
+            fleet.send(state, worker, Resync(state.epoch, fleet.next_seq(worker)))
+
+
+def _delete_failed(state: State, event: VmDeleteFailed) -> None:
+    vm = state.vms.get(event.vm)
+    if vm is not None:
+        vm.reason = f"deletion failed: {event.reason}"
+        state.touch_vm(vm)
+
+
+def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
+    pool = state.pool(event.pool)
+    if pool is None or not pool.flavors:
+        known = ", ".join(pool.name for pool in state.policy.pools) or "none"
+        jobs.answer(state, event.reply, 404, error=f"there is no pool named {event.pool!r}; there are: {known}")
+        return
+    wish = scaling.ScalingPlan()
+    for _ in range(event.count):
+        if not scaling.may_add(state, pool, pool.flavors[0], wish):
+            error = f"pool {pool.name} has room for {len(wish.create)} more VM(s), not for {event.count} (its maximum is {pool.maximum})"
+            jobs.answer(state, event.reply, 409, error=error)
+            return
+        wish.create.append((pool.name, pool.flavors[0].name, "asked for by hand"))
+    keep = event.keep or pool.cooldown
+    made = [fleet.claim(state, name, flavor, keep, reason, now).id for name, flavor, reason in wish.create]
+    jobs.answer(state, event.reply, 200, workers=made)
+
+
+def _workers_drained(state: State, event: WorkersDrained, now: float) -> None:
+    unknown = [name for name in event.workers if name not in state.workers or state.workers[name].state is WorkerState.GONE]
+    if unknown:
+        jobs.answer(state, event.reply, 404, error=f"there is no worker {', '.join(unknown)}")
+        return
+    names = event.workers or tuple(worker.id for worker in state.workers.values() if worker.state is not WorkerState.GONE)
+    for name in names:
+        vm = state.vms.get(name)
+        if event.now and vm is not None:
+            fleet.condemn(state, vm, "terminated by hand", now)
+        else:
+            fleet.drain(state, state.workers[name], "drained by hand", now)
+    jobs.answer(state, event.reply, 200, workers=list(names), now=event.now)
+
+
+def _context_set(state: State, event: ContextSet) -> None:
+    for name, value in event.facts.items():
+        state.set_context(name, value)
+    jobs.answer(state, event.reply, 200, **{name: value for name, value in event.facts.items() if value is not None})
+
+
+def _task_named(state: State, job_name: str, task_name: str, reply: int) -> Task | None:
+    job = state.job_named(job_name)
+    task = next((task for task in job.tasks if task.name == task_name), None) if job is not None else None
+    if task is None:
+        jobs.answer(state, reply, 404, error=f"there is no task {job_name}:{task_name}")
+    return task
+
+
+def _why_asked(state: State, event: WhyAsked, now: float) -> None:
+    task = _task_named(state, event.job, event.task, event.reply)
+    if task is not None:
+        sentences = explain.why(state, task, now)
+        jobs.answer(state, event.reply, 200, job=event.job, id=task.name, state=task.state.value, why=sentences)
+
+
+def _log_followed(state: State, event: LogFollowed) -> None:
+    task = _task_named(state, event.job, event.task, event.reply)
+    if task is None:
+        return
+    attempt = task.attempt
+    worker = state.workers.get(attempt.worker) if attempt is not None else None
+    running = attempt is not None and worker is not None and task.state in (TaskState.ASSIGNED, TaskState.RUNNING)
+    if running and attempt is not None and worker is not None:
+        state.out.append(Send(worker.id, Follow(state.epoch, fleet.next_seq(worker), attempt.id, event.on)))
+    jobs.answer(state, event.reply, 200, attempt=attempt.id if attempt else "", running=running, state=task.state.value)
+
+
+def _stop_wanted(state: State, now: float) -> None:
+    """Deal nothing new, drain the local pools; a second wish does not wait for running attempts."""
+    if state.stopping:
+        state.stop_deadline = now
+    else:
+        state.stopping = True
+        state.stop_deadline = now + state.policy.stop_grace
+        local = {pool.name for pool in state.policy.pools if pool.provider == "local"}
+        for worker in list(state.workers.values()):
+            if worker.pool in local and worker.state is not WorkerState.GONE:
+                fleet.drain(state, worker, "the boss stops", now)
+    for job in [job for job in state.jobs.values() if job.state is JobState.STAGING]:
+        jobs.forget(state, job)
+    state.next_sweep = now

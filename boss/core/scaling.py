@@ -1,0 +1,176 @@
+"""Which VMs to create and which workers to drain: a snapshot in, a plan with reasons out. Asks placement "what if".
+
+Rules:
+- What waits is placed on what is there and what is coming (claimed, creating, booting); only what finds no room asks for more.
+- A VM is wanted only if the real placement gives it work, and only within its pool's maximum and limits and outside its back-off.
+- A worker that has held nothing for its pool's cool-down is drained, unless it is kept, or its pool's minimum needs it.
+- When a pool's limits keep out a task that a larger VM could run, idle workers of that pool make room at once; busy ones are drained
+  (never killed) once the task has waited for a cool-down.
+"""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from boss.core.deals import demands_of, offers_of
+from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
+from boss.core.placement import Demand, Offer, can_ever, place
+from boss.core.ready import Shape
+from boss.core.state import LIVE_VMS, State
+
+#: States of a claim whose worker has not been heard yet.
+COMING = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING})
+
+
+@dataclass(slots=True)
+class ScalingPlan:
+    """What to do: ``create`` (pool, flavor, reason), ``drain`` (worker, reason)."""
+
+    create: list[tuple[str, str, str]] = field(default_factory=list)
+    drain: list[tuple[str, str]] = field(default_factory=list)
+
+
+def plan(state: State, now: float) -> ScalingPlan:
+    """What the queue needs now, beyond what is there and coming; and what it does not need any more."""
+    wish = ScalingPlan()
+    if state.stopping:
+        return wish
+    left = unplaced(state)
+    _grow(state, left, wish, now)
+    _keep_minimum(state, wish, now)
+    _shrink(state, left, wish, now)
+    return wish
+
+
+def unplaced(state: State) -> list[Demand]:
+    """The ready tasks for which there is no room on any worker, real or coming."""
+    offers = list(offers_of(state)) + list(_coming(state))
+    demands = demands_of(state, 1.0)
+    if offers and demands:
+        place(demands, offers, state.shares.copy())
+    return [demand for demand in demands if demand.count]
+
+
+def _coming(state: State) -> Iterator[Offer]:
+    for vm in state.vms.values():
+        worker = state.workers.get(vm.id)
+        silent = worker is None or worker.state is WorkerState.EXPECTED or not worker.resources
+        if vm.state in COMING or (vm.state is VmState.JOINED and silent):
+            flavor = flavor_of(state, vm)
+            if flavor is not None:
+                yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
+
+
+def flavor_of(state: State, vm: Vm) -> Flavor | None:
+    """The flavor of a claim, if its pool still has it."""
+    pool = state.pool(vm.pool)
+    return next((flavor for flavor in pool.flavors if flavor.name == vm.flavor), None) if pool is not None else None
+
+
+def members(state: State, pool: str) -> list[Vm]:
+    """The pool's claims that count against its maximum: everything that is not gone yet."""
+    return [vm for vm in state.vms.values() if vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
+
+
+def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
+    """Add the cheapest VM that fits, place again, until nothing is left or nothing may be added."""
+    shares = state.shares.copy()
+    for demand in sorted(left, key=lambda demand: -demand.priority):
+        while demand.count:
+            choice = _cheapest(state, demand.shape, wish, now)
+            if choice is None:
+                break
+            pool, flavor = choice
+            offer = Offer(f"new-{len(wish.create)}", flavor.resources, dict(flavor.resources), pool.name)
+            place([demand, *(other for other in left if other is not demand)], [offer], shares)
+            if not offer.got:
+                break
+            wish.create.append((pool.name, flavor.name, f"{offer.got} ready task(s) have no room"))
+
+
+def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tuple[Pool, Flavor] | None:
+    """The cheapest flavor, over all pools that may grow, that an empty VM of could run this shape."""
+    best: tuple[tuple[float, float, int], Pool, Flavor] | None = None
+    for rank, pool in enumerate(state.policy.pools):
+        health = state.health.get(pool.name)
+        if health is not None and now < health.resume_at:
+            continue
+        for flavor in pool.flavors:
+            if can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
+                cost = (flavor.price, flavor.resources.get("cpus", 0.0), rank)
+                if best is None or cost < best[0]:
+                    best = (cost, pool, flavor)
+    return None if best is None else best[1:]
+
+
+def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without: AbstractSet[str] = frozenset()) -> bool:
+    """Whether one more VM of this flavor stays within the pool's maximum and limits, with what is wished for already.
+
+    The claims in ``without`` are left out: would it stay within them once those are gone?
+    """
+    planned = [name for pool_name, name, _ in wish.create if pool_name == pool.name]
+    there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]
+    if len(there) + len(planned) >= pool.maximum:
+        return False
+    sizes = {flavor.name: flavor.resources for flavor in pool.flavors}
+    for name, limit in pool.limits.items():
+        used = sum(sizes[other].get(name, 0.0) for other in there + planned if other in sizes)
+        if used + flavor.resources.get(name, 0.0) > limit + 1e-9:
+            return False
+    return True
+
+
+def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
+    for pool in state.policy.pools:
+        if not pool.flavors:
+            continue
+        health = state.health.get(pool.name)
+        if health is not None and now < health.resume_at:
+            continue
+        planned = sum(1 for pool_name, _, _ in wish.create if pool_name == pool.name)
+        for _ in range(pool.minimum - len(members(state, pool.name)) - planned):
+            if may_add(state, pool, pool.flavors[0], wish):
+                wish.create.append((pool.name, pool.flavors[0].name, f"the minimum of pool {pool.name} is {pool.minimum}"))
+
+
+def _shrink(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
+    still = [demand for demand in left if demand.count]
+    state.blocked = {demand.shape: state.blocked.get(demand.shape, now) for demand in still}
+    for pool in state.policy.pools:
+        workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
+        spare = len(members(state, pool.name)) - pool.minimum
+        for worker in workers:
+            if spare > 0 and not worker.held and now - worker.idle_since >= pool.cooldown and worker.state is WorkerState.ONLINE:
+                wish.drain.append((worker.id, f"idle for {pool.cooldown:.0f} s"))
+                spare -= 1
+        _make_room(state, pool, workers, still, wish, now)
+
+
+def _drainable(state: State, worker: Worker, now: float) -> bool:
+    vm = state.vms.get(worker.id)
+    return vm is not None and vm.state is VmState.JOINED and not worker.draining and worker.keep_until <= now
+
+
+def _make_room(
+    state: State, pool: Pool, workers: Sequence[Worker], still: Sequence[Demand], wish: ScalingPlan, now: float
+) -> None:
+    """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
+    for demand in still:
+        fitting = [flavor for flavor in pool.flavors if can_ever(demand.shape, flavor.resources)]
+        flavor = min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
+        if flavor is None or may_add(state, pool, flavor, wish):
+            continue
+        waited = now - state.blocked.get(demand.shape, now)
+        small = [worker for worker in workers if not can_ever(demand.shape, worker.resources)]
+        chosen = [worker for worker in small if not worker.held or waited >= pool.cooldown]
+        chosen.sort(key=lambda worker: len(worker.held))
+        leaving = {vm.id for vm in members(state, pool.name) if vm.state in (VmState.DRAINING, VmState.DELETING)}
+        leaving |= {name for name, _ in wish.drain}
+        for worker in chosen:
+            if may_add(state, pool, flavor, wish, leaving):
+                break
+            if worker.id not in leaving:
+                leaving.add(worker.id)
+                wish.drain.append((worker.id, f"makes room for a VM of {flavor.name}, which {demand.count} waiting task(s) need"))
+        if chosen:
+            return

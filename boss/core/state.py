@@ -1,0 +1,247 @@
+"""The whole picture in memory, and the invariants that it keeps. The reactor is its only writer.
+
+Rules:
+- ``move`` is the one door through which a task changes state: it keeps counts, ready index, delays and changes in step.
+- ``hold`` and ``release`` are the one door to what a worker has been given.
+- Times are of the loop clock; ``wall(now)`` is what people are shown.
+- ``check()`` states the invariants; it runs after every core test, and in production under a setting.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappush
+
+from boss.core.changes import Changes
+from boss.core.effects import Effect
+from boss.core.lifecycle import TaskCause, advance
+from boss.core.model import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    Attempt,
+    Job,
+    JobState,
+    Policy,
+    Pool,
+    Task,
+    TaskState,
+    Vm,
+    VmState,
+    Worker,
+    WorkerState,
+)
+from boss.core.placement import Shares, needs_on
+from boss.core.ready import ReadyTasks, Shape
+
+#: States of a claim that count as capacity, now or soon.
+LIVE_VMS = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
+
+
+@dataclass(slots=True)
+class PoolHealth:
+    """What failures have taught about a pool: no create call before ``resume_at``; ``bursts`` of failures in a row."""
+
+    bursts: int = 0
+    resume_at: float = 0.0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class State:
+    """All that the boss knows. ``settled_at`` is the time before which silence means nothing (after a load or a reconnect)."""
+
+    policy: Policy
+    epoch: int = 1
+    started: float = 0.0
+    lag: float = 0.0
+    settled_at: float = 0.0
+    connected: bool = False
+    datastore_up: bool = True
+    datastore_reason: str = ""
+    stopping: bool = False
+    stop_deadline: float = 0.0
+    context: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    vms: dict[str, Vm] = field(default_factory=dict)
+    ready: ReadyTasks = field(default_factory=ReadyTasks)
+    delayed: list[tuple[float, str, int]] = field(default_factory=list)
+    shares: Shares = field(default_factory=Shares)
+    pace: dict[tuple[str, int], float] = field(default_factory=dict)
+    health: dict[str, PoolHealth] = field(default_factory=dict)
+    blocked: dict[Shape, float] = field(default_factory=dict)
+    strays: dict[str, float] = field(default_factory=dict)
+    listed: dict[str, float] = field(default_factory=dict)
+    wanted_workers: deque[tuple[str, float]] = field(default_factory=deque)
+    acknowledgements: dict[str, list[str]] = field(default_factory=dict)
+    refusals: dict[str, dict[str, str]] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    out: list[Effect] = field(default_factory=list)
+    stale: int = 0
+    finished: deque[tuple[float, int]] = field(default_factory=deque)
+    next_sweep: float = 0.0
+    last_turn: float = 0.0
+
+    # ---- looking ---------------------------------------------------------------------------------------------------
+
+    def wall(self, now: float) -> float:
+        """The time of day (Unix seconds) at loop time ``now``."""
+        return now + self.lag
+
+    def pool(self, name: str) -> Pool | None:
+        """The pool of this name, or the first one when the name is empty."""
+        if not name:
+            return self.policy.pools[0] if self.policy.pools else None
+        return next((pool for pool in self.policy.pools if pool.name == name), None)
+
+    def job_named(self, name: str) -> Job | None:
+        """The job of this name that is not staging."""
+        job = self.jobs.get(self.names.get(name, ""))
+        return job if job is not None and job.state is JobState.OPEN else None
+
+    def find(self, attempt: str) -> tuple[Task, int] | None:
+        """The task and the number of an attempt's id; None when the job is unknown (or its tasks are only in the store)."""
+        uid, _, rest = attempt.partition(".")
+        index, _, number = rest.partition(".")
+        job = self.jobs.get(uid)
+        if job is None or not index.isdigit() or not number.isdigit() or int(index) >= len(job.tasks):
+            return None
+        return job.tasks[int(index)], int(number)
+
+    def current(self, attempt: str) -> Task | None:
+        """The task whose current attempt this is."""
+        found = self.find(attempt)
+        if found is None or found[0].attempt is None or found[0].attempt.number != found[1]:
+            return None
+        return found[0]
+
+    # ---- changing --------------------------------------------------------------------------------------------------
+
+    def move(self, task: Task, cause: TaskCause) -> None:
+        """Change a task's state; raises IllegalTransition and changes nothing when the table does not allow it."""
+        old = task.state
+        new = advance(task, cause)
+        if old is TaskState.READY:
+            self.ready.discard(task)
+        if new is TaskState.READY:
+            self.ready.add(task)
+        elif new is TaskState.DELAYED:
+            heappush(self.delayed, (task.not_before, task.job.uid, task.index))
+        was, is_now = old in ACTIVE_STATES, new in ACTIVE_STATES
+        if was != is_now:
+            self.shares.add(task.job.owner, task.job.uid, 1 if is_now else -1)
+        self.touch(task)
+
+    def touch(self, task: Task) -> None:
+        """The task's row must be written."""
+        key = (task.job.uid, task.index)
+        if key not in self.changes.new_tasks:
+            self.changes.tasks[key] = task
+
+    def touch_attempt(self, attempt: Attempt) -> None:
+        """The attempt's row must be written."""
+        if attempt.id not in self.changes.new_attempts:
+            self.changes.attempts[attempt.id] = attempt
+
+    def touch_job(self, job: Job) -> None:
+        """The job's row must be written."""
+        if job.uid not in self.changes.new_jobs:
+            self.changes.jobs[job.uid] = job
+
+    def touch_worker(self, worker: Worker) -> None:
+        """The worker's row must be written."""
+        if worker.id not in self.changes.new_workers:
+            self.changes.workers[worker.id] = worker
+
+    def touch_vm(self, vm: Vm) -> None:
+        """The claim's row must be written."""
+        if vm.id not in self.changes.new_vms:
+            self.changes.vms[vm.id] = vm
+
+    def set_context(self, name: str, value: str | None) -> None:
+        """Remember (or, with None, forget) a fact that survives restarts."""
+        self.changes.context[name] = value
+        if value is None:
+            self.context.pop(name, None)
+        else:
+            self.context[name] = value
+
+    def hold(self, worker: Worker, attempt: Attempt, task: Task) -> None:
+        """The worker has been given (or turned out to have) this attempt."""
+        attempt.needs = needs_on(self.ready.shape(task), worker.resources)
+        worker.held[attempt.id] = attempt
+        for name, count in attempt.needs.items():
+            worker.used[name] = worker.used.get(name, 0.0) + count
+
+    def release(self, worker: Worker, attempt: str, now: float) -> None:
+        """The worker has finished it, given it back, or will never finish it."""
+        gone = worker.held.pop(attempt, None)
+        if gone is None:
+            return
+        for name, count in gone.needs.items():
+            worker.used[name] -= count
+        if not worker.held:
+            worker.used.clear()  # no drift of fractional sums
+            worker.idle_since = now
+
+    def take_changes(self) -> Changes:
+        """What this turn has to make durable; a new turn begins."""
+        taken, self.changes = self.changes, Changes()
+        return taken
+
+    # ---- invariants ------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise AssertionError with a sentence for each invariant that does not hold."""
+        wrong: list[str] = []
+        ready: dict[str, int] = {}
+        for job in self.jobs.values():
+            wrong += check_job(job)
+            for task in job.tasks:
+                if task.state is TaskState.READY and job.state is JobState.OPEN:
+                    ready[job.uid] = ready.get(job.uid, 0) + 1
+                if task.state in (TaskState.ASSIGNED, TaskState.RUNNING) and not task.template.init:
+                    worker = self.workers.get(task.attempt.worker) if task.attempt else None
+                    if worker is None or task.attempt is None or task.attempt.id not in worker.held:
+                        wrong.append(f"{job.name}:{task.name} is {task.state}, but no worker holds its attempt")
+        indexed: dict[str, int] = {}
+        for bucket in self.ready.buckets.values():
+            indexed[bucket.job.uid] = indexed.get(bucket.job.uid, 0) + bucket.count
+        if indexed != ready:
+            wrong.append(f"the ready index has {indexed}, the tasks say {ready}")
+        for worker in self.workers.values():
+            if worker.state is WorkerState.GONE and worker.held:
+                wrong.append(f"worker {worker.id} is gone and holds {len(worker.held)} attempts")
+            for name in set(worker.used) | {name for held in worker.held.values() for name in held.needs}:
+                total = sum(held.needs.get(name, 0.0) for held in worker.held.values())
+                if abs(worker.used.get(name, 0.0) - total) > 1e-6 * max(1.0, total):
+                    wrong.append(f"worker {worker.id} uses {worker.used.get(name)} {name}, its attempts need {total}")
+        assert not wrong, "; ".join(wrong)
+
+
+def check_job(job: Job) -> list[str]:
+    """What is wrong within one job, as sentences."""
+    wrong: list[str] = []
+    counts: dict[TaskState, int] = {}
+    for task in job.tasks:
+        counts[task.state] = counts.get(task.state, 0) + 1
+        if task.attempt is not None and task.attempt.number != task.number:
+            wrong.append(f"{job.name}:{task.name} is at attempt {task.number} but holds {task.attempt.number}")
+        if task.state in ACTIVE_STATES and task.attempt is None and not task.template.init:
+            wrong.append(f"{job.name}:{task.name} is {task.state} without an attempt")
+        if task.state is TaskState.SUCCEEDED and task.attempt is not None and task.attempt.state not in ("succeeded", ""):
+            wrong.append(f"{job.name}:{task.name} succeeded by an attempt that is {task.attempt.state}")
+        if job.state is JobState.OPEN:
+            missing = sum(1 for index in task.dependencies if job.tasks[index].state is not TaskState.SUCCEEDED)
+            if missing != task.missing:
+                wrong.append(f"{job.name}:{task.name} counts {task.missing} missing dependencies, there are {missing}")
+            if not missing and task.state is TaskState.WAITING and not task.template.init:
+                wrong.append(f"{job.name}:{task.name} waits for nothing")
+    if job.loaded:
+        recorded = {state: count for state, count in job.counts.items() if count}
+        if recorded != counts:
+            wrong.append(f"{job.name} counts {recorded}, its tasks say {counts}")
+    done = all(state in FINAL_STATES for state in counts) and job.state is JobState.OPEN
+    if job.loaded and done != (job.finished is not None) and job.tasks:
+        wrong.append(f"{job.name}: finished is {job.finished}, but its tasks are {counts}")
+    return wrong

@@ -1,0 +1,219 @@
+"""Texts with parameters: parsed once at the push, rendered when a task is dealt out; templates as plain data for the store. Pure.
+
+Rules:
+- Only ``{name}``, ``{name:format}`` and ``{name!q}`` of a declared parameter are replaced; ``!q`` quotes the value for the shell.
+- ``${HOME}``, ``{}`` and ``{print $1}`` stay as they are; ``{name}`` of anything else is an error, because it is mostly a typing error.
+- ``{{name}}`` is the text ``{name}``; ``{{{name}}}`` is the value between one brace on each side.
+- Without a format a float prints as ``%.12g`` and a boolean as ``true`` or ``false``.
+- A format is Python's, bounded in width and precision, so that no value becomes a gigabyte.
+"""
+
+import difflib
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, repeat
+from math import prod
+from typing import Any
+
+from boss.core.model import Axis, Field, InputSpec, OutputSpec, Template, Text
+
+#: A value that a parameter can take.
+Value = str | int | float | bool
+
+_FIELD = re.compile(
+    r"(?P<dollar>\$?)(?P<open>\{{1,3})(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:!(?P<conversion>[^{}:!]*))?(?::(?P<format>[^{}]*))?(?P<close>\}{1,3})"
+)
+_FORMAT = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{1,3})?[bdeEfFgGosxX%]?")
+
+
+class TemplateError(ValueError):
+    """A text with a field that cannot be replaced. ``name`` is the field's name; the message says why, and how to write it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+def parse(text: str, declared: Collection[str]) -> Text:
+    """The pieces of a text; the text itself when nothing in it is to be replaced. Raises TemplateError for the first bad field."""
+    if "{" not in text:
+        return text
+    pieces: list[str | Field] = []
+    position = 0
+    for found in _FIELD.finditer(text):
+        if found["dollar"]:
+            continue
+        start, end = found.span()
+        opened, closed = len(found["open"]), len(found["close"])
+        doubled = opened > 1 and closed > 1
+        if doubled and (opened, closed) != (3, 3):  # {{name}}: the inner braces stay, as text
+            pieces.append(text[position : start + opened - 2] + text[start + opened - 1 : end - closed + 1])
+            position = end - closed + 2
+            continue
+        field = _field(found, declared)
+        if field is not None:
+            pieces += [text[position : start + opened - (2 if doubled else 1)], field]
+            position = end - closed + (2 if doubled else 1)
+    pieces.append(text[position:])
+    return _joined(pieces)
+
+
+def _field(found: re.Match[str], declared: Collection[str]) -> Field | None:
+    """The field that a match stands for, None if it is plain text. Raises TemplateError if it is neither."""
+    name, conversion, form = found["name"], found["conversion"], found["format"]
+    written = name + ("" if conversion is None else f"!{conversion}") + ("" if form is None else f":{form}")
+    if name in declared:
+        if conversion not in (None, "q"):
+            raise TemplateError(name, f"{{{written}}}: the only conversion is !q, which quotes the value for the shell")
+        if not _FORMAT.fullmatch(form or ""):
+            raise TemplateError(name, f"{{{written}}}: {form!r} is not a format such as .3f or 03d")
+        return Field(name, form or "", conversion or "")
+    if conversion not in (None, "q") or form == "" or (form and (" " in form or not _FORMAT.fullmatch(form))):
+        return None
+    near = difflib.get_close_matches(name, list(declared), 1, 0.5)
+    hint = f" (did you mean {{{near[0]}}}?)" if near else ""
+    where = "this task's foreach has no such parameter" if declared else "this task has no foreach"
+    raise TemplateError(name, f"{{{written}}} has no value: {where}{hint}; write {{{{{written}}}}} for the text {{{written}}}")
+
+
+def _joined(pieces: Iterable[str | Field]) -> Text:
+    """Neighbouring texts as one, empty ones left out."""
+    joined: list[str | Field] = []
+    for piece in pieces:
+        if isinstance(piece, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += piece
+        elif piece != "":
+            joined.append(piece)
+    if not any(isinstance(piece, Field) for piece in joined):
+        return "".join(piece for piece in joined if isinstance(piece, str))
+    return tuple(joined)
+
+
+def fields(text: Text) -> set[str]:
+    """The names of the parameters that a text uses."""
+    return set() if isinstance(text, str) else {piece.name for piece in text if isinstance(piece, Field)}
+
+
+def render(text: Text, params: Mapping[str, Value]) -> str:
+    """The text with its fields replaced. Raises KeyError for a parameter without a value."""
+    if isinstance(text, str):
+        return text
+    return "".join(piece if isinstance(piece, str) else _shown(piece, params[piece.name]) for piece in text)
+
+
+def size_of(grid: Iterable[Axis]) -> int:
+    """How many rows a grid has; 1 for a plain task's empty grid."""
+    return prod(len(axis.values) for axis in grid)
+
+
+def params_of(template: Template, row: int) -> dict[str, Value]:
+    """The values that the parameters have in one row; the last axis runs fastest."""
+    params: dict[str, Value] = {}
+    for axis in reversed(template.grid):
+        row, digit = divmod(row, len(axis.values))
+        params[axis.name] = axis.values[digit]
+    return params
+
+
+def rows(text: Text, grid: tuple[Axis, ...]) -> Iterator[str]:
+    """The text of every row, in order of rows, at the cost of a join each: values are formatted once per axis, not once per row.
+
+    Raises TemplateError (before the first row) when a value does not take the format.
+    """
+    size = size_of(grid)
+    if isinstance(text, str):
+        return repeat(text, size)
+    strides = {}
+    stride = 1
+    for axis in reversed(grid):
+        strides[axis.name] = (axis, stride)
+        stride *= len(axis.values)
+    columns = [repeat(piece, size) if isinstance(piece, str) else _column(piece, *strides[piece.name], size) for piece in text]
+    return map("".join, zip(*columns, strict=True))
+
+
+def _column(field: Field, axis: Axis, stride: int, size: int) -> Iterator[str]:
+    """One field's text in every row."""
+    shown = [_shown(field, value) for value in axis.values]
+    turns = size // (stride * len(shown))
+    return chain.from_iterable(chain.from_iterable(map(repeat, shown, repeat(stride))) for _ in range(turns))
+
+
+def _shown(field: Field, value: Value) -> str:
+    if field.format:
+        try:
+            text = format(value, field.format)
+        except (ValueError, OverflowError):
+            raise TemplateError(
+                field.name, f"{{{field.name}:{field.format}}}: the value {value!r} does not take this format"
+            ) from None
+    else:
+        text = shown(value)
+    return shlex.quote(text) if field.conversion == "q" else text
+
+
+def shown(value: Value) -> str:
+    """A value as it prints without a format."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+# ---- templates as plain data -------------------------------------------------------------------------------------
+
+
+def template_to_data(template: Template) -> dict[str, Any]:
+    """A template as plain JSON data; what has its default value is left out."""
+    data: dict[str, Any] = {
+        "number": template.number,
+        "name": _text_to_data(template.name),
+        "commands": [_text_to_data(text) for text in template.commands],
+        "needs": dict(template.needs),
+        "timeout": template.timeout,
+    }
+    if template.inputs:
+        data["inputs"] = [[_text_to_data(spec.source), _text_to_data(spec.to)] for spec in template.inputs]
+    if template.outputs:
+        data["outputs"] = [[_text_to_data(spec.path), _text_to_data(spec.to), spec.optional] for spec in template.outputs]
+    if template.env:
+        data["env"] = [[name, _text_to_data(text)] for name, text in template.env]
+    if template.grid:
+        data["grid"] = [[axis.name, list(axis.values)] for axis in template.grid]
+    data.update({name: value for name in ("retries", "priority", "init") if (value := getattr(template, name))})
+    return data
+
+
+def template_from_data(data: Mapping[str, Any]) -> Template:
+    """The template that ``template_to_data`` made this of. Raises KeyError, TypeError or ValueError for anything else."""
+    return Template(
+        number=data["number"],
+        name=_text_from_data(data["name"]),
+        commands=tuple(_text_from_data(text) for text in data["commands"]),
+        inputs=tuple(InputSpec(_text_from_data(source), _to_from_data(to)) for source, to in data.get("inputs", ())),
+        outputs=tuple(
+            OutputSpec(_text_from_data(path), _to_from_data(to), optional) for path, to, optional in data.get("outputs", ())
+        ),
+        env=tuple((name, _text_from_data(text)) for name, text in data.get("env", ())),
+        needs=dict(data["needs"]),
+        timeout=data["timeout"],
+        retries=data.get("retries", 0),
+        priority=data.get("priority", 0),
+        init=data.get("init", False),
+        grid=tuple(Axis(name, tuple(values)) for name, values in data.get("grid", ())),
+    )
+
+
+def _text_to_data(text: Text | None) -> Any:
+    """A text is a string, or a list of strings and ``[name, format, conversion]``."""
+    if text is None or isinstance(text, str):
+        return text
+    return [piece if isinstance(piece, str) else [piece.name, piece.format, piece.conversion] for piece in text]
+
+
+def _text_from_data(data: Any) -> Text:
+    return data if isinstance(data, str) else tuple(piece if isinstance(piece, str) else Field(*piece) for piece in data)
+
+
+def _to_from_data(data: Any) -> Text | None:
+    return None if data is None else _text_from_data(data)

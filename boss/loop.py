@@ -1,0 +1,369 @@
+"""The shell around the core: inbox -> core -> one commit -> effects. One thread, one writer.
+
+Rules:
+- Other threads only put events into the inbox; the loop's thread alone touches the state, the store and the outgoing ports.
+- Durable first, then speak: effects are performed after the turn's one commit.
+- Nothing expires on old news: ``TimePassed`` is handled only in a turn that emptied the inbox, and the loop clock advances
+  at most one second more than the wait it asked for, so that a stopped boss does not see everybody time out.
+- If a commit fails, the state is dropped, loaded again and resumed; who asked in that turn is told "unknown, ask again".
+- If the core raises, the turn is replayed one event per commit, and the culprit is put aside and reported.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from boss.core import deadlines, reactor
+from boss.core.effects import (
+    AcceptResult,
+    Announce,
+    CreateVm,
+    DeleteVm,
+    Effect,
+    ListServers,
+    ReadRecord,
+    RejectResult,
+    Reply,
+    Send,
+    Stop,
+)
+from boss.core.events import Answer, Event, Request, TimePassed, WorkerSaid
+from boss.core.model import Job, Policy
+from boss.core.picture import publish, state_of
+from boss.core.state import State
+from boss.core.view import View
+from boss.ports import Broker, Cloud, Results, Store, StoreError, Superseded
+from worker.protocol import Assign, Assignment, ToWorker
+
+log = logging.getLogger(__name__)
+
+#: Events handled in one turn at most: bounds the size of a commit.
+TURN = 4096
+#: Workers' messages are refused beyond this; they are sent again.
+INBOX = 100_000
+#: The longest wait without an event, in seconds.
+IDLE = 3600.0
+#: Seconds between two pictures at least.
+PUBLISH = 0.1
+#: Seconds to wait before the next attempt to load after the store has failed.
+RELOAD = 1.0
+
+
+class LoopClock:
+    """Time of day that does not run while the process is stopped or swapped out.
+
+    ``advance(asked)`` moves it by the real time since the last call, but at most by ``asked`` + 1 seconds.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._steady = wall, steady
+        self._last = steady()
+        self.now = wall()
+
+    def advance(self, asked: float) -> float:
+        """The loop's time now, after a wait of at most ``asked`` seconds."""
+        steady = self._steady()
+        self.now += max(0.0, min(steady - self._last, asked + 1.0))
+        self._last = steady
+        return self.now
+
+    def lag(self) -> float:
+        """Seconds by which the time of day is ahead of the loop's time."""
+        return self._wall() - self.now
+
+
+class Inbox:
+    """What has happened, in order. Many threads put, one drains."""
+
+    def __init__(self, limit: int = INBOX) -> None:
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._limit = limit
+
+    def put(self, event: Event) -> bool:
+        """Add an event; False (and nothing added) for a worker's message while the inbox is full."""
+        if isinstance(event, WorkerSaid) and self._events.qsize() >= self._limit:
+            return False
+        self._events.put(event)
+        return True
+
+    def drain(self, wait: float) -> list[Event]:
+        """Everything that has arrived, at most ``TURN`` events; waits up to ``wait`` seconds for the first."""
+        try:
+            first = self._events.get(timeout=wait) if wait > 0 else self._events.get_nowait()
+        except queue.Empty:
+            return []
+        events = [first]
+        while len(events) < TURN:
+            try:
+                events.append(self._events.get_nowait())
+            except queue.Empty:
+                break
+        return events
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._events.empty()
+
+
+@dataclass(slots=True)
+class Outside:
+    """The adapters that the loop speaks through; ``clouds`` by provider."""
+
+    store: Store
+    broker: Broker
+    results: Results
+    clouds: Mapping[str, Cloud] = field(default_factory=dict)
+
+
+class Loop:
+    """The boss's one writer; also the ``Desk`` of the API. ``run()`` returns when the core says Stop."""
+
+    def __init__(self, outside: Outside, policy: Policy, epoch: int, clock: LoopClock | None = None) -> None:
+        self._outside = outside
+        self._policy = policy
+        self._epoch = epoch
+        self._clock = clock or LoopClock()
+        self._started = self._clock.now
+        self._inbox = Inbox()
+        self._state = State(policy, epoch)
+        self._connected = False
+        self._futures: dict[int, Future[Answer]] = {}
+        self._replies = 0
+        self._lock = threading.Lock()
+        self._view = View(self._clock.now, epoch, self._started)
+        self._published = 0.0
+        self._unseen = False
+        self._brought: list[Job] = []
+        self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
+        self._ended = False
+        self.ended_as_asked = True
+
+    # ---- the desk: called from any thread ------------------------------------------------------------------------
+
+    def put(self, event: Event) -> bool:
+        """Add an event to the inbox."""
+        return self._inbox.put(event)
+
+    def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
+        """Put a request; its future ends after the commit of its turn."""
+        future: Future[Answer] = Future()
+        with self._lock:
+            if self._ended:
+                future.set_result(Answer(503, {"error": "the boss is stopping"}))
+                return future
+            self._replies += 1
+            reply = self._replies
+            self._futures[reply] = future
+        self._inbox.put(request(reply))
+        return future
+
+    def view(self) -> View:
+        """The newest published picture."""
+        return self._view
+
+    def listen(self, receive: Callable[[str, Mapping[str, object]], None]) -> Callable[[], None]:
+        """Call ``receive`` on the loop's thread for each announcement; returns the way to stop."""
+        with self._lock:
+            self._listeners = (*self._listeners, receive)
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not receive)
+
+        return stop
+
+    # ---- the loop ------------------------------------------------------------------------------------------------
+
+    def run(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load, resume, say so, and turn until the core says Stop (or another boss has taken the database over)."""
+        self._load()
+        loaded()
+        while not self._ended:
+            self.turn()
+        with self._lock:
+            for future in self._futures.values():
+                future.set_result(Answer(503, {"error": "the boss has stopped"}))
+            self._futures.clear()
+
+    def turn(self) -> None:
+        """Wait for events or a deadline; handle, commit, perform."""
+        due = deadlines.next_look(self._state, self._clock.now)
+        wait = IDLE if due is None else max(0.0, due - self._clock.now)
+        if self._unseen:
+            wait = min(wait, max(0.0, self._published + PUBLISH - self._clock.now))
+        events = self._inbox.drain(wait)
+        now = self._clock.advance(wait)
+        self._state.lag = self._clock.lag()
+        if self._inbox.empty():
+            events.append(TimePassed())
+        try:
+            self._play(events, now)
+        except Superseded:
+            self._give_up()
+        except StoreError as error:
+            self._recover(events, f"the database did not take a change: {error}")
+        except Exception:
+            log.exception("the core raised; replaying %d events one by one", len(events))
+            self._replay(events)
+        self._publish(now)
+
+    def _play(self, events: Iterable[Event], now: float) -> None:
+        effects: list[Effect] = []
+        for event in events:
+            self._make_loaded(event)
+            effects += reactor.handle(self._state, event, now)
+        effects += reactor.settle(self._state, now)
+        if self._policy.check:
+            self._state.check()
+        self._commit()
+        self._perform(effects, now)
+
+    def _commit(self) -> None:
+        changes = self._state.take_changes()
+        if changes:
+            self._outside.store.commit(changes)
+        for job in [*changes.jobs.values(), *changes.new_jobs.values(), *self._brought]:
+            if job.finished is not None and job.loaded:
+                self._unload(job)
+        self._brought.clear()
+
+    def _unload(self, job: Job) -> None:
+        """A finished job's tasks stay in the store only; commands that need them load them again."""
+        if any(attempt.job == job.uid for worker in self._state.workers.values() for attempt in worker.held.values()):
+            return
+        job.tasks, job.templates, job.loaded = [], [], False
+        self._state.ready.forget(job.uid)
+
+    def _make_loaded(self, event: Event) -> None:
+        """Bring the tasks of a finished job back, if the event is about one. What is not committed yet is committed first."""
+        name = getattr(event, "job", None)
+        uid = self._state.names.get(name, "") if isinstance(name, str) else getattr(event, "uid", "")
+        job = self._state.jobs.get(uid)
+        if job is None or job.loaded:
+            return
+        self._commit()
+        job.tasks = self._outside.store.load_tasks(job)
+        job.inits = [task.index for task in job.tasks if task.template.init]
+        job.loaded = True
+        self._brought.append(job)
+
+    # ---- trouble -------------------------------------------------------------------------------------------------
+
+    def _recover(self, events: Iterable[Event], reason: str) -> None:
+        log.error("%s; loading everything again", reason)
+        for event in events:
+            self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
+        self._load()
+
+    def _give_up(self) -> None:
+        """Another boss has taken over: nothing more may be said or done here."""
+        log.error("another boss has opened this database; this one ends")
+        self.ended_as_asked = False
+        with self._lock:
+            self._ended = True
+
+    def _replay(self, events: Iterable[Event]) -> None:
+        """Find the event that the core cannot digest: one event per commit, each on a state that is known to be good."""
+        self._load()
+        for event in events:
+            try:
+                self._play([event], self._clock.now)
+            except Superseded:
+                self._give_up()
+                return
+            except StoreError as error:
+                self._recover([event], f"the database did not take a change: {error}")
+            except Exception as error:
+                log.exception("put aside: %r", event)
+                sentence = f"the boss could not do this ({type(error).__name__}: {error}); its log says more"
+                self._answer(getattr(event, "reply", 0), Answer(500, {"error": sentence}))
+                self._load()
+
+    def _load(self) -> None:
+        """Drop the state and take the store's; keeps trying while the store does not answer."""
+        stopping, deadline = self._state.stopping, self._state.stop_deadline
+        while True:
+            try:
+                picture = self._outside.store.load()
+                break
+            except Superseded:
+                self._give_up()
+                return
+            except StoreError as error:
+                log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
+                time.sleep(RELOAD)
+        now = self._clock.advance(RELOAD)
+        self._state = state_of(self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms)
+        self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, stopping, deadline
+        self._state.lag = self._clock.lag()
+        effects = reactor.resume(self._state, now)
+        self._commit()
+        self._perform(effects, now)
+
+    # ---- speaking ------------------------------------------------------------------------------------------------
+
+    def _perform(self, effects: Iterable[Effect], now: float) -> None:
+        announced: dict[str, list[Mapping[str, object]]] = {}
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
+                case Announce():
+                    announced.setdefault(effect.kind, []).append(effect.facts)
+                case Reply():
+                    self._answer(effect.reply, effect.answer)
+                case AcceptResult():
+                    self._outside.results.accept(effect.attempt, effect.job, effect.files)
+                case RejectResult():
+                    self._outside.results.reject(effect.attempt)
+                case ReadRecord():
+                    self._outside.results.read_record(effect.attempt)
+                case CreateVm():
+                    self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
+                case DeleteVm():
+                    self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
+                case ListServers():
+                    self._outside.clouds[effect.provider].list(now)
+                case Stop():
+                    with self._lock:
+                        self._ended = True
+        self._connected = self._state.connected
+        for kind, facts in announced.items():
+            self._outside.broker.announce(kind, facts)
+            for receive in self._listeners:
+                for fact in facts:
+                    receive(kind, fact)
+
+    def _granted(self, worker: str, message: ToWorker) -> ToWorker:
+        """Assignments get the proof with which the worker may use the datastore."""
+        if not isinstance(message, Assign):
+            return message
+        return message._replace(attempts=tuple(self._grant(worker, assignment) for assignment in message.attempts))
+
+    def _grant(self, worker: str, assignment: Assignment) -> Assignment:
+        proof = self._outside.results.grant(worker, assignment.attempt, assignment.job, assignment.task, assignment.inputs)
+        return assignment._replace(grant=proof)
+
+    def _cloud_of(self, pool_name: str) -> Cloud:
+        pool = self._state.pool(pool_name)
+        provider = pool.provider if pool is not None else "local"
+        return self._outside.clouds[provider]
+
+    def _answer(self, reply: int, answer: Answer) -> None:
+        if not reply:
+            return
+        with self._lock:
+            future = self._futures.pop(reply, None)
+        if future is not None:
+            future.set_result(answer)
+
+    def _publish(self, now: float) -> None:
+        """Let the API see how things stand, at most ten times a second; what is held back is shown when its time comes."""
+        self._unseen = now - self._published < PUBLISH
+        if not self._unseen:
+            self._published = now
+            self._view = publish(self._state, now, self._started)
