@@ -72,7 +72,8 @@ class Channel:
     def __init__(self, command: Sequence[str]) -> None:
         """Start it and hear its greeting. Raises Unreachable; GateRefused when the gate turns this caller away."""
         self._lock = threading.Lock()
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
+        self._words = ""
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -137,9 +138,7 @@ class Channel:
     def _last_words(self, otherwise: str) -> str:
         """End the session; what ssh wrote to stderr, in one line, or else the given reason."""
         self._end()
-        self._said.seek(0)
-        words = " ".join(self._said.read().decode("utf-8", "replace").split())
-        return words[-500:] or otherwise
+        return self._words or otherwise
 
     def _end(self, patience: float = 1.0) -> None:
         """Close the pipes and wait for the process; one that does not end by itself within ``patience`` seconds is killed."""
@@ -158,7 +157,9 @@ class Channel:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
-        # ``_said`` is closed with this object: the last words are read after the end.
+        self._said.seek(0)
+        self._words = " ".join(self._said.read().decode("utf-8", "replace").split())[-500:]
+        self._said.close()
 
 
 def connect(endpoint: Endpoint, stopped: Optional[threading.Event] = None, tries: int = TRIES) -> Channel:

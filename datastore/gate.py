@@ -152,17 +152,16 @@ class Session:
     def _check(self) -> Line:
         """Write, move, read back and remove a small file."""
         proof = os.urandom(16).hex()
-        written, moved = layout.part_folder("check", proof) + "/proof", "trash/.check." + proof
+        folder = ".check." + proof
         try:
-            self._tree.write(written, proof.encode("ascii"))
-            self._tree.rename(written, moved)
-            if self._tree.read(moved) != proof.encode("ascii"):
+            self._tree.write(folder + "/written", proof.encode("ascii"))
+            self._tree.rename(folder + "/written", folder + "/moved")
+            if self._tree.read(folder + "/moved") != proof.encode("ascii"):
                 raise GateTrouble("a file that was written to %s read differently" % self._tree.path)
         finally:
-            self._tree.remove(layout.part_folder("check", proof))
-            self._tree.remove(moved)
+            self._tree.remove(folder)
         space = os.statvfs(self._tree.descriptor)
-        return {"root": self._tree.path, "free": space.f_bavail * space.f_frsize}
+        return {"root": self._tree.path, "free": space.f_bavail * space.f_frsize, "cluster": read_cluster(self._tree)}
 
 
 def read_cluster(tree: Tree) -> str:
