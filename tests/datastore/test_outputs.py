@@ -66,7 +66,11 @@ def test_links_inside_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real/1.dat")
     (tmp_path / "folder").symlink_to("real")
     (tmp_path / "real/loop").symlink_to("..")
-    assert sorted(names(tmp_path, Output("link", "link"), Output("folder/", "folder/"))) == ["folder/1.dat", "folder/loop/link", "link"]
+    assert sorted(names(tmp_path, Output("link", "link"), Output("folder/", "folder/"))) == [
+        "folder/1.dat",
+        "folder/loop/link",
+        "link",
+    ]
 
 
 @pytest.mark.parametrize("path", ["link", "*", "./".strip("./") + "sub/", "sub/link", "way/secret"])

@@ -98,7 +98,9 @@ def test_a_missing_input_fails_in_phase_fetch_for_good(stage: Stage, work: Path,
     assert (caught.value.phase, caught.value.final) == ("fetch", True)
 
 
-def test_an_input_never_leaves_the_attempts_folder(stage: Stage, datastore: Datastore, work: Path, running: threading.Event) -> None:
+def test_an_input_never_leaves_the_attempts_folder(
+    stage: Stage, datastore: Datastore, work: Path, running: threading.Event
+) -> None:
     accept(datastore, {"a.txt": A})
     with pytest.raises(StageError, match="leaves the job's folder"):
         stage.fetch(assignment((Input("a.txt", "../evil"),)), str(work), running)
@@ -119,7 +121,9 @@ def test_what_a_task_does_to_its_input_does_not_reach_the_next(
             path.write_bytes(b"spoilt")
 
 
-def test_a_cached_file_needs_no_datastore(endpoint: Endpoint, datastore: Datastore, tmp_path: Path, running: threading.Event) -> None:
+def test_a_cached_file_needs_no_datastore(
+    endpoint: Endpoint, datastore: Datastore, tmp_path: Path, running: threading.Event
+) -> None:
     inputs = (Input("p.txt", "", push(datastore, B)),)
     first = Stage(endpoint, str(tmp_path / "cache"), 1000)
     first.fetch(assignment(inputs), str(tmp_path / "one"), running)
@@ -173,7 +177,9 @@ def test_several_attempts_that_want_one_file_fetch_it_once(
     assert all((tmp_path / f"{n}" / "big").stat().st_size == 3_000_000 for n in range(6))
 
 
-def test_a_damaged_file_is_never_given_to_a_task(stage: Stage, datastore: Datastore, work: Path, running: threading.Event) -> None:
+def test_a_damaged_file_is_never_given_to_a_task(
+    stage: Stage, datastore: Datastore, work: Path, running: threading.Event
+) -> None:
     digest = push(datastore, A)
     (datastore.root / layout.file_path(digest)).write_bytes(B)
     with pytest.raises(StageError, match="has the sha256") as caught:
@@ -247,7 +253,9 @@ def test_of_a_long_log_the_two_ends_are_kept(
     assert kept == b"b" * 4000 + b"\n--- 2000 bytes are left out here ---\n" + b"e" * 4000
 
 
-def test_without_files_and_with_short_logs_the_datastore_is_not_asked(tmp_path: Path, work: Path, running: threading.Event) -> None:
+def test_without_files_and_with_short_logs_the_datastore_is_not_asked(
+    tmp_path: Path, work: Path, running: threading.Event
+) -> None:
     nowhere = Stage(Endpoint("127.0.0.1", 1, "u", "/none", "/none", "/none"), str(tmp_path / "cache"), 1000)
     nowhere.fetch(assignment(), str(work), running)
     assert nowhere.deliver(assignment(), str(work), SUCCEEDED, *logs(work, b"short"), running) == SUCCEEDED
