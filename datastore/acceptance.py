@@ -98,11 +98,14 @@ class Acceptance:
     def finish(self) -> None:
         """Move forward whatever an earlier life has accepted and not finished."""
         for attempt in self._tree.names("accepted"):
-            record = read_record(self._tree, layout.accepted_folder(attempt))
-            if record is None:
-                self._tree.remove(layout.accepted_folder(attempt))
-            else:
+            folder = layout.accepted_folder(attempt)
+            record = read_record(self._tree, folder)
+            if record is not None:
                 self.accept([Upload(attempt, record["job"], files_of(record))])
+            elif any(self._tree.files(folder)):
+                self._tree.rename(folder, layout.trash_folder(attempt))
+            else:
+                self._tree.remove(folder)  # all but the removal was done
 
     def _claim(self, upload: Upload) -> bool:
         """Make the upload accepted; False when all of it was done before. Raises GateRefused."""
@@ -160,7 +163,8 @@ class Acceptance:
         self._before("enter")
         self._manifest(job).add(results)
         self._before("sync")
-        self._tree.sync_folder(layout.job_folder(job))
+        for folder in folders_above(results):
+            self._tree.sync_folder((layout.job_folder(job) + "/" + folder).rstrip("/"))
         for upload in uploads:
             self._before("remove")
             self._tree.remove(layout.accepted_folder(upload.attempt))
@@ -185,12 +189,11 @@ class Acceptance:
 
 
 def read_record(tree: Tree, folder: str) -> Optional[Dict[str, Any]]:
-    """The record of an upload, or None when there is no complete one."""
+    """The record of an upload, or None when there is no complete one (a power cut may have left a record that cannot be read)."""
     try:
-        record = json.loads(tree.read(folder + "/" + layout.RECORD))
-    except FileNotFoundError:
+        record: Dict[str, Any] = json.loads(tree.read(folder + "/" + layout.RECORD))
+    except (FileNotFoundError, ValueError):
         return None
-    assert isinstance(record, dict)
     return record
 
 
