@@ -402,6 +402,9 @@ def _shown(value: Any) -> str:
 
 
 _WRONG: Any = object()
+#: What a database column holds: a peer's absurd number must not make a commit fail for ever.
+_TOO_MANY = 2**63
+_LARGEST = 1.7976931348623157e308
 
 
 def _text(value: Any) -> Any:
@@ -409,11 +412,11 @@ def _text(value: Any) -> Any:
 
 
 def _count(value: Any) -> Any:
-    return value if type(value) is int else _WRONG
+    return value if type(value) is int and abs(value) < _TOO_MANY else _WRONG
 
 
 def _number(value: Any) -> Any:
-    return value if type(value) in (int, float) and value == value else _WRONG
+    return value if type(value) in (int, float) and abs(value) <= _LARGEST else _WRONG  # neither NaN nor infinite
 
 
 def _truth(value: Any) -> Any:
@@ -421,7 +424,7 @@ def _truth(value: Any) -> Any:
 
 
 def _optional_count(value: Any) -> Any:
-    return value if value is None or type(value) is int else _WRONG
+    return value if value is None else _count(value)
 
 
 def _numbers(value: Any) -> Any:
@@ -450,7 +453,7 @@ def _manifest(value: Any) -> Any:
     for item in value:
         if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
             return _WRONG
-        if type(item[1]) is not int or item[1] < 0 or not isinstance(item[2], str):
+        if _count(item[1]) is _WRONG or item[1] < 0 or not isinstance(item[2], str):
             return _WRONG
     return tuple((item[0], item[1], item[2]) for item in value)
 

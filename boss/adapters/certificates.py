@@ -130,6 +130,14 @@ class Authority:
             self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, _YEAR, names)
         return files
 
+    def issue_server(self, names: Sequence[str], folder: Path, hours: float) -> TlsFiles:
+        """A new key and certificate for a broker on another host, with the CA's certificate, in ``folder``."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = TlsFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        write_private(files.ca, self.ca.read_bytes())
+        self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, hours * _HOUR, names)
+        return files
+
     def boss(self) -> TlsFiles:
         """The boss's certificate for the broker; kept while it is not too old."""
         files = TlsFiles(self.ca, self.folder / "boss.pem", self.folder / "boss.key")
@@ -139,7 +147,7 @@ class Authority:
 
     def boss_login(self, gate: Gate) -> SshFiles:
         """The boss's own login at the gate, made anew for each call (one per start)."""
-        return self._login(self.folder / "boss-login", gate, BOSS, _YEAR)
+        return self.issue_login(self.folder / "boss-login", gate, BOSS, _YEAR)
 
     def issue_tls(self, account: str, folder: Path, hours: float) -> TlsFiles:
         """A new key and certificate for a broker account, written to ``folder`` together with the CA's certificate.
@@ -164,7 +172,7 @@ class Authority:
         if worker in (BOSS, LISTENER):
             raise ValueError(f"a worker cannot be called {worker!r}: the name is taken")
         tls = self.issue_tls(worker, folder, hours)
-        return WorkerFiles(tls, self._login(folder, gate, f"worker:{worker}", hours * _HOUR))
+        return WorkerFiles(tls, self.issue_login(folder, gate, f"worker:{worker}", hours * _HOUR))
 
     def ssh_certificate(self, public_key: str, caller: str, command: str, seconds: float) -> str:
         """Sign an OpenSSH public key for one caller of the gate; the text of a ``-cert.pub`` file.
@@ -185,7 +193,8 @@ class Authority:
         )
         return builder.sign(self._ssh_ca).public_bytes().decode() + "\n"
 
-    def _login(self, folder: Path, gate: Gate, caller: str, seconds: float) -> SshFiles:
+    def issue_login(self, folder: Path, gate: Gate, caller: str, seconds: float) -> SshFiles:
+        """A new SSH key with its certificate for one caller of the gate (``key``, ``key-cert.pub``, ``known_hosts``) in ``folder``."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = SshFiles(folder / "key", folder / "key-cert.pub", folder / "known_hosts")
         key = ed25519.Ed25519PrivateKey.generate()

@@ -1,39 +1,37 @@
 """Local mode's own mosquitto and sshd: private instances on loopback, started and watched by the boss.
 
 Rules:
-- A port is chosen once, outside the range that the kernel gives to outgoing connections (a client that reconnects to a
-  port inside it may end up connected to itself, or find it taken), and kept in the daemon's folder, so that workers
-  of an earlier life of the boss find their broker again. Only if another program has it, another is chosen.
+- A port is chosen once and kept in the daemon's folder, so that workers of an earlier life of the boss find their broker
+  again. Only if another program has it, another is chosen.
 - A daemon that dies is started again: at once when it had lived a while, else with growing pauses.
 - A daemon ends with its boss: the kernel sends it SIGTERM (``setpriv --pdeathsig``) when the thread that started it ends, which
   is why one lasting thread does it. What an earlier life left all the same is found by its pid file and ended first.
-- A pid alone names nothing; a pid with its start time (``/proc/<pid>/stat``) names one process for ever.
 """
 
 import getpass
 import logging
 import os
 import resource
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from boss.adapters import processes
-from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority
+from boss.adapters import processes, sockets
+from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority, TlsFiles
+from boss.adapters.sockets import LOOPBACK
 
-_LOOPBACK = "127.0.0.1"
+#: What the private sshd allows: sessions of one connection, and log-ins under way.
+SSH_MAX_SESSIONS = 1000
+SSH_MAX_STARTUPS = 1000
 _START_TIMEOUT = 10.0
 _STOP_TIMEOUT = 5.0
 #: A daemon that lived this long, in seconds, is started again without a pause.
 _STABLE = 10.0
 _LONGEST_PAUSE = 5.0
-_PORTS_FROM = 20000
 #: A log longer than this, in bytes, is put aside at the next start.
 _LONGEST_LOG = 16 * 1024 * 1024
 #: The largest MQTT packet: a message of 256 KiB with its topic and properties.
@@ -55,7 +53,7 @@ class Daemon:
 
     def __init__(self, name: str, folder: Path, prepare: Callable[[int], Sequence[str]], port: int = 0) -> None:
         self.name = name
-        self.host = _LOOPBACK
+        self.host = LOOPBACK
         self.port = port
         self.output = folder / "log"
         self._folder = folder
@@ -76,14 +74,14 @@ class Daemon:
         processes.end_recorded(self._pid_file, _STOP_TIMEOUT)
         if self.output.exists() and self.output.stat().st_size > _LONGEST_LOG:
             self.output.replace(self.output.with_suffix(".old"))
-        self.port = self._choose_port()
+        self.port = sockets.kept_port(self._folder / "port", self.port)
         command = self._prepare(self.port)
         self._stopping.clear()
         failed = threading.Event()
         self._thread = threading.Thread(target=self._keep, args=(command, failed), name=self.name, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + _START_TIMEOUT
-        while not _answers(self.port):
+        while not sockets.answers(self.port):
             if failed.wait(0.01) or time.monotonic() > deadline:
                 self.stop()
                 raise DaemonError(f"{self.name} does not start: {self._last_words()}")
@@ -131,15 +129,6 @@ class Daemon:
             process.terminate()
         return process.wait()
 
-    def _choose_port(self) -> int:
-        kept = self._folder / "port"
-        wanted = self.port or (int(kept.read_text()) if kept.exists() else 0)
-        port = wanted if wanted and _is_free(wanted) else free_port()
-        if wanted and port != wanted:
-            _log.warning("port %d of %s is taken by another program; using %d", wanted, self.name, port)
-        kept.write_text(f"{port}\n")
-        return port
-
     def _last_words(self) -> str:
         """The end of what the daemon logged, on one line."""
         if not self.output.exists():
@@ -158,25 +147,11 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -
     program = find_program("mosquitto", "mosquitto")
 
     def prepare(port: int) -> Sequence[str]:
-        tls = authority.server([_LOOPBACK, "localhost", "::1"])
+        tls = authority.server([LOOPBACK, "localhost", "::1"])
         (folder / "acl").write_text(broker_rights(cluster))
         (folder / "acl").chmod(0o600)
-        lines = [
-            f"listener {port} {_LOOPBACK}",
-            f"cafile {tls.ca}",
-            f"certfile {tls.certificate}",
-            f"keyfile {tls.key}",
-            "require_certificate true",
-            "use_identity_as_username true",
-            "allow_anonymous false",
-            f"acl_file {folder / 'acl'}",
-            "set_tcp_nodelay true",  # a hop takes 88 ms without
-            "max_queued_messages 0",  # no limit: with one, acknowledged messages are dropped
-            "max_queued_bytes 0",
-            "max_inflight_messages 0",
-            f"max_packet_size {_MAX_PACKET}",
-            "persistence false",  # nobody relies on the broker's memory, and a stale one delivers twice
-            "sys_interval 0",
+        lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl")
+        lines += [
             "log_dest stderr",
             "log_type error",
             "log_type warning",
@@ -190,6 +165,27 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -
         return [program, "-c", str(config)]
 
     return Daemon("mosquitto", folder, prepare, port)
+
+
+def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
+    """The lines of mosquitto.conf that ecloud needs, on loopback and on a broker's own host alike; ``listener`` is port and address."""
+    return [
+        f"listener {listener}",
+        f"cafile {tls.ca}",
+        f"certfile {tls.certificate}",
+        f"keyfile {tls.key}",
+        "require_certificate true",
+        "use_identity_as_username true",
+        "allow_anonymous false",
+        f"acl_file {rights}",
+        "set_tcp_nodelay true",  # a hop takes 88 ms without
+        "max_queued_messages 0",  # no limit: with one, acknowledged messages are dropped
+        "max_queued_bytes 0",
+        "max_inflight_messages 0",
+        f"max_packet_size {_MAX_PACKET}",
+        "persistence false",  # nobody relies on the broker's memory, and a stale one delivers twice
+        "sys_interval 0",
+    ]
 
 
 def broker_rights(cluster: str) -> str:
@@ -222,7 +218,7 @@ def sshd(folder: Path, authority: Authority, port: int = 0) -> Daemon:
         principals = folder / "principals"
         principals.write_text(f"{PRINCIPAL}\n")
         lines = [
-            f"ListenAddress {_LOOPBACK}",
+            f"ListenAddress {LOOPBACK}",
             f"Port {port}",
             f"HostKey {authority.host_key}",
             "PidFile none",
@@ -242,8 +238,8 @@ def sshd(folder: Path, authority: Authority, port: int = 0) -> Daemon:
             "PermitUserRC no",
             "PrintMotd no",
             "SetEnv SHLVL=1",  # bash then leaves ~/.bashrc alone, whose output would mix with the gate's
-            "MaxSessions 1000",
-            "MaxStartups 1000",
+            f"MaxSessions {SSH_MAX_SESSIONS}",
+            f"MaxStartups {SSH_MAX_STARTUPS}",
             "LoginGraceTime 30",
             "ClientAliveInterval 15",
             "ClientAliveCountMax 4",
@@ -265,37 +261,6 @@ def find_program(name: str, package: str) -> str:
     if path is None:
         raise DaemonError(f"the program {name!r} is not installed; on Debian and Ubuntu: apt install {package}")
     return path
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on, below the range of outgoing connections where there is room."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    span = lowest - _PORTS_FROM
-    for _ in range(50 if span > 0 else 0):
-        port = _PORTS_FROM + secrets.randbelow(span)
-        if _is_free(port):
-            return port
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection((_LOOPBACK, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True
 
 
 def _dying_with_us() -> list[str]:

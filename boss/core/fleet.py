@@ -64,8 +64,8 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         else:
             resend.append(attempt)
     _send_again(state, worker, resend)
-    if worker.draining:
-        send_drain(state, worker)
+    if worker.draining or message.draining:
+        drain(state, worker, "its machine asked it to go" if message.draining else "drained", now)
 
 
 def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
@@ -75,6 +75,8 @@ def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -
         send(state, worker, Resync(state.epoch, next_seq(worker)))
         return
     _compare_held(state, worker, message.held, now)
+    if message.draining and not worker.draining:
+        drain(state, worker, "its machine asked it to go", now)
     if message.epoch != state.epoch:
         return
     recalled, unsent = [], []

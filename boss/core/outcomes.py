@@ -117,7 +117,7 @@ def _drop_stale(state: State, worker: Worker, task: Task | None, result: Result,
     repeat = attempt is not None and attempt.id == result.attempt and attempt.state == "succeeded"
     if not repeat:
         state.stale += 1
-        if result.files != ():
+        if result.files != () or (task is not None and task.template.outputs):
             state.out.append(RejectResult(result.attempt))
     held = worker.held.get(result.attempt)
     if held is not None and held.state not in ("cancelled", "lost"):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,14 @@ def test_a_caller_without_a_certificate_gets_no_channel(sshd: Sshd, ada: Endpoin
 def test_another_host_key_is_refused(sshd: Sshd, ada: Endpoint, tmp_path: Path) -> None:
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {(sshd.folder / 'authority.pub').read_text()}")
-    with pytest.raises(Unreachable, match="[Hh]ost key verification failed"):
+    with pytest.raises(Unreachable, match=r"[Hh]ost key verification failed"):
         Channel(ada._replace(known_hosts=str(known_hosts)).command())
 
 
 def test_paths_with_spaces_and_percent_signs_reach_ssh(sshd: Sshd, ada: Endpoint, tmp_path: Path) -> None:
     folder = tmp_path / "my keys 100%h"
     folder.mkdir()
-    moved = {}
+    moved: dict[str, Any] = {}
     for name in ("key", "certificate", "known_hosts"):
         target = folder / name
         target.write_bytes(Path(getattr(ada, name)).read_bytes())
@@ -147,7 +148,9 @@ def test_a_killed_connection_is_made_again_and_resumed(ada: Endpoint, datastore:
 
     def kill_once(done: int, _total: int) -> None:
         if done > 2_000_000 and not killed:
-            children = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
+            children = subprocess.run(
+                ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True
+            ).stdout
             killed.extend(int(line.split()[0]) for line in children.splitlines() if line.split()[1] == "ssh")
             os.kill(killed[0], signal.SIGKILL)
 

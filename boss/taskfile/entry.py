@@ -1,0 +1,76 @@
+"""One entry of a task file, read: what all formats are turned into before anything is expanded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from boss.core.model import Axis, Template, Text
+from boss.core.templates import TemplateError, parse, rows
+from boss.taskfile.files import FileEntry
+from boss.taskfile.problems import Problems
+
+#: How long a task may run when its entry does not say, in seconds.
+DEFAULT_TIMEOUT = 86400.0
+
+#: A text and its place in the entry: ``("inputs[0]", "data/a.csv")``.
+Placed = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Entry:
+    """What becomes one template and, row by row, its tasks. Places are parallel to the template's inputs and outputs.
+
+    ``lenient``: an input that nobody yields is looked for when the task runs. ``keep_results``: the task counts as done
+    when all its results exist.
+    """
+
+    label: str  #: ``tasks[3]``
+    template: Template  #: its number is given when it is known to be needed
+    after: tuple[tuple[str, Text], ...] = ()  #: each with its place
+    input_places: tuple[str, ...] = ()
+    output_places: tuple[str, ...] = ()
+    lenient: bool = False
+    keep_results: bool = False
+
+
+@dataclass(slots=True)
+class Content:
+    """A task file, read. ``names_known`` and ``yields_known`` are False when an entry could not be read so far:
+
+    then a name or file that nobody seems to have says nothing.
+    """
+
+    job: str | None = None
+    files: list[FileEntry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    names_known: bool = True
+    yields_known: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+class Texts:
+    """Parses the texts of one entry against the parameters of its grid; tells what is wrong with them."""
+
+    def __init__(self, task: str, declared: Sequence[str], grid: tuple[Axis, ...] | None, problems: Problems) -> None:
+        self.task = task
+        self.declared = declared
+        self.grid = grid  #: None: it could not be read, so values cannot be tried
+        self.problems = problems
+        self.failed: set[str] = set()  #: places of texts that are wrong
+
+    def parse(self, place: str, text: str) -> Text:
+        """The text in pieces; as it is when it is wrong, which is told."""
+        if "{" not in text:
+            return text
+        try:
+            parsed = parse(text, self.declared)
+            if self.grid is not None:
+                rows(parsed, self.grid)
+        except TemplateError as error:
+            self.fail(place, str(error))
+            return text
+        return parsed
+
+    def fail(self, place: str, message: str) -> None:
+        """Tell what is wrong with the text at a place."""
+        self.failed.add(place)
+        self.problems.add(self.task, place, message)

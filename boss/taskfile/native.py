@@ -1,0 +1,173 @@
+"""The native format: ``{"job": ..., "files": [...], "defaults": {...}, "tasks": [...]}``.
+
+Rules:
+- A task's own fields go before the defaults; its ``env`` and its lists are added to the defaults' (once each).
+- Defaults never make a task wait for itself: ``after`` its own id and ``inputs`` that it yields are left out, and an init task
+  takes neither ``after`` nor ``outputs`` from the defaults.
+- The fields here and in ``docs/task-file.schema.json`` are the same; a test compares them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from boss.core.model import Axis, InputSpec, OutputSpec, Template, Text
+from boss.core.templates import fields
+from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
+from boss.taskfile.fields import Form, described
+from boss.taskfile.files import read_files
+from boss.taskfile.grid import declared_names, read_grid
+from boss.taskfile.problems import Problems, quoted
+from boss.taskfile.written import SHARED_FIELDS, Written, read_written
+
+FILE_FIELDS = ("job", "files", "defaults", "tasks")
+_OWN_ONLY = ("id", "foreach", "init")
+TASK_FIELDS = (*_OWN_ONLY, *SHARED_FIELDS)
+
+
+def read(document: Mapping[str, Any], max_rows: int, problems: Problems) -> Content:
+    """The entries of a native task file; problems tell what is wrong, and what could be read is there all the same."""
+    form = Form(document, "", "", problems)
+    form.check_fields(FILE_FIELDS, TASK_FIELDS, 'is a field of a task: move it into "tasks"')
+    content = Content(job=form.text("job"), files=read_files(form))
+    defaults = _read_defaults(form)
+    if "tasks" not in document:
+        form.wrong("tasks", 'is missing: a task file is {"tasks": [{"id": ..., "command": ...}, ...]}')
+    elif document["tasks"] == []:
+        form.wrong("tasks", "is an empty list: there is nothing to do")
+    for label, item in form.items("tasks", "tasks"):
+        if isinstance(item, dict):
+            _read_task(item, label, defaults, max_rows, content, problems)
+        else:
+            form.wrong(label, f"must be an object with id and command, not {described(item)}")
+            content.names_known = content.yields_known = False
+    return content
+
+
+def _read_defaults(form: Form) -> Written:
+    value = form.data.get("defaults", {})
+    if not isinstance(value, dict):
+        form.wrong("defaults", f"must be an object with fields of a task, not {described(value)}")
+        return Written()
+    inner = Form(value, "", "defaults.", form.problems)
+    inner.check_fields(SHARED_FIELDS, _OWN_ONLY, "cannot be a default: each task says it itself")
+    return read_written(inner)
+
+
+def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: int, content: Content, problems: Problems) -> None:
+    name = data.get("id")
+    form = Form(data, f"{label} {quoted(name)}" if isinstance(name, str) else label, "", problems)
+    form.check_fields(TASK_FIELDS)
+    if "id" not in data:
+        form.wrong("id", "is missing")
+    written_id = form.text("id")
+    init = form.flag("init") or False
+    grid = read_grid(form, max_rows) if "foreach" in data else ()
+    own = read_written(form)
+    if init:
+        _check_init(form, own)
+        own.outputs = []
+    written = _merged(defaults, own, init, written_id)
+    if not written.commanded:
+        form.wrong("command", "is missing: the task has nothing to run")
+    texts = Texts(form.task, declared_names(data.get("foreach")), grid, problems)
+    entry = _entry(label, written_id or "", written, init, grid or (), texts)
+    if grid:
+        _check_variety(entry, grid, texts)
+    content.yields_known &= written.outputs_read and texts.failed.isdisjoint(entry.output_places)
+    if written_id is None or grid is None or "id" in texts.failed or (init and grid):
+        content.names_known = content.yields_known = False
+    else:
+        content.entries.append(_sound(entry, texts.failed))
+
+
+def _merged(defaults: Written, own: Written, init: bool, name: str | None) -> Written:
+    """A task's own fields over the defaults."""
+    common = Written() if init else defaults
+    outputs = {path: (place, path, optional) for place, path, optional in common.outputs + own.outputs}
+    after = [placed for placed in common.after if placed[1] != name]
+    inputs = [placed for placed in defaults.inputs if placed[1] not in outputs]
+    return Written(
+        commanded=own.commanded or defaults.commanded,
+        outputs_read=own.outputs_read and common.outputs_read,
+        commands=own.commands if own.commanded else defaults.commands,
+        inputs=_once(inputs + own.inputs),
+        outputs=list(outputs.values()),
+        after=_once(after + own.after),
+        env={**defaults.env, **own.env},
+        needs={**defaults.needs, **own.needs},
+        timeout=defaults.timeout if own.timeout is None else own.timeout,
+        retries=defaults.retries if own.retries is None else own.retries,
+        priority=defaults.priority if own.priority is None else own.priority,
+    )
+
+
+def _once(placed: list[Placed]) -> list[Placed]:
+    """Each text once, where it stands last: the task's own place rather than that of the defaults."""
+    if len(placed) < 2:
+        return placed
+    places = {text: place for place, text in placed}
+    return [(place, text) for text, place in places.items()]
+
+
+def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Axis, ...], texts: Texts) -> Entry:
+    template = Template(
+        number=0,
+        name=texts.parse("id", name),
+        commands=tuple(texts.parse(place, text) for place, text in written.commands),
+        inputs=tuple(InputSpec(texts.parse(place, text)) for place, text in written.inputs),
+        outputs=tuple(OutputSpec(texts.parse(place, path), None, optional) for place, path, optional in written.outputs),
+        env=tuple((variable, texts.parse(place, text)) for variable, (place, text) in written.env.items()),
+        needs={"cpus": 1} | {kind: count for kind, count in written.needs.items() if count},
+        timeout=DEFAULT_TIMEOUT if written.timeout is None else written.timeout,
+        retries=written.retries or 0,
+        priority=written.priority or 0,
+        init=init,
+        grid=grid,
+    )
+    return Entry(
+        label,
+        template,
+        tuple((place, texts.parse(place, text)) for place, text in written.after),
+        tuple(place for place, _ in written.inputs),
+        tuple(place for place, _, _ in written.outputs),
+    )
+
+
+def _check_init(form: Form, own: Written) -> None:
+    """An init task prepares a worker: it is run on each, so it can neither be many nor yield files."""
+    if own.outputs:
+        form.wrong("outputs", "an init task runs on every worker and cannot yield files")
+    if "foreach" in form.data:
+        form.wrong("foreach", "an init task runs on every worker and cannot be a grid")
+
+
+def _check_variety(entry: Entry, grid: tuple[Axis, ...], texts: Texts) -> None:
+    """Rows must differ in their ids and in what they yield: say so once, not once for each row."""
+    varied = {axis.name for axis in grid if len(axis.values) > 1}
+
+    def check(place: str, text: Text, what: str) -> None:
+        missing = [axis.name for axis in grid if axis.name in varied - fields(text)]
+        if missing and place not in texts.failed:
+            names = " and ".join(f"{{{name}}}" for name in missing)
+            texts.fail(place, f"is {what} for every value of {names}: put {names} into it")
+
+    check("id", entry.template.name, "the same")
+    for place, spec in zip(entry.output_places, entry.template.outputs, strict=True):
+        check(place, spec.path, "yielded again")
+
+
+def _sound(entry: Entry, failed: set[str]) -> Entry:
+    """The entry without the texts that are wrong, so that they are not told a second time for what follows from them."""
+    if not failed:
+        return entry
+    template = entry.template
+    inputs = [item for item in zip(entry.input_places, template.inputs, strict=True) if item[0] not in failed]
+    outputs = [item for item in zip(entry.output_places, template.outputs, strict=True) if item[0] not in failed]
+    return replace(
+        entry,
+        template=replace(template, inputs=tuple(spec for _, spec in inputs), outputs=tuple(spec for _, spec in outputs)),
+        after=tuple(item for item in entry.after if item[0] not in failed),
+        input_places=tuple(place for place, _ in inputs),
+        output_places=tuple(place for place, _ in outputs),
+    )

@@ -1,0 +1,106 @@
+"""Who is called what: every row of every entry gets its task's index in the job.
+
+Rules:
+- Tasks that the job has already keep their index; new ones continue the count, in the order of the file.
+- What happens to a task that the job has already, ``Merge`` says; without one it is an error.
+- A row that the merge leaves alone makes no task: it is ``NOBODY``.
+"""
+
+from array import array
+from bisect import bisect_right
+
+from boss.core.templates import rows
+from boss.taskfile.context import Existing, Merge
+from boss.taskfile.entry import Entry
+from boss.taskfile.names import ID_RULE, is_id
+from boss.taskfile.paths import PathIndex
+from boss.taskfile.problems import Neighbours, Problems, quoted
+
+#: In place of a task's index: this row makes no task.
+NOBODY = 2**32 - 1
+
+
+class Roster:
+    """The names of a job's tasks by index, and the task of each row. ``tasks[starts[e] + r]`` is row r of entry e."""
+
+    def __init__(self, existing: Existing | None, merge: Merge | None, problems: Problems) -> None:
+        self.names: list[str] = list(existing.names) if existing else []
+        self.first_new = len(self.names)
+        self.tasks = array("I")
+        self.starts: list[int] = []
+        self.replaced: set[int] = set()
+        self.kept = 0
+        self.inits: set[int] = {
+            index
+            for index, number in enumerate(existing.template if existing else ())
+            if existing and existing.templates[number].init
+        }
+        self._existing = existing
+        self._merge = merge
+        self._problems = problems
+        self._by_name = {name: index for index, name in enumerate(self.names)}
+        self._first_of: list[int] = []  # by entry: the index that its first new task has, or would have
+        self._entries: list[Entry] = []
+        self._again: set[int] = set()  # existing tasks that this file has named
+        self._ids: PathIndex | None = None
+        self._neighbours = Neighbours(self.names)
+
+    def enter(self, entry: Entry) -> None:
+        """Give every row of an entry its task."""
+        self.starts.append(len(self.tasks))
+        self._first_of.append(len(self.names))
+        self._entries.append(entry)
+        names, by_name, tasks = self.names, self._by_name, self.tasks
+        for name in rows(entry.template.name, entry.template.grid):
+            fresh = len(names)
+            index = by_name.setdefault(name, fresh)
+            if index != fresh:
+                index = self._known(entry, name, index)
+            else:
+                names.append(name)
+                if not is_id(name):
+                    self._problems.add(f"{entry.label} {quoted(name)}", "id", f"{quoted(name)} cannot be an id: {ID_RULE}")
+            tasks.append(index)
+            if entry.template.init and index != NOBODY:
+                self.inits.add(index)
+
+    def _known(self, entry: Entry, name: str, index: int) -> int:
+        """What becomes of a row whose name is taken."""
+        label = f"{entry.label} {quoted(name)}"
+        if index >= self.first_new or index in self._again:
+            self._problems.add(label, "id", f"is there twice: {self._holder(index)} has the same id")
+            self.names.append(name)  # a task of its own, so that the rest of it is looked at too
+            return len(self.names) - 1
+        self._again.add(index)
+        if self._existing is None or self._merge is None:
+            remedy = "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
+            self._problems.add(label, "id", f"the job has a task of this name already: {remedy}")
+        elif self._merge is Merge.IGNORE or (self._merge is Merge.KEEP_SUCCEEDED and self._existing.succeeded[index]):
+            self.kept += 1
+            return NOBODY
+        self.replaced.add(index)
+        self.inits.discard(index)
+        return index
+
+    def _holder(self, index: int) -> str:
+        """The entry that made a new task."""
+        return self._entries[bisect_right(self._first_of, index) - 1].label if index >= self.first_new else "an entry before"
+
+    def label(self, index: int) -> str:
+        """A task in a sentence about it: ``tasks[3] 'sim-7'``."""
+        place = self._holder(index) if index >= self.first_new else "task"
+        return f"{place} {quoted(self.names[index])}"
+
+    def index_of(self, name: str) -> int | None:
+        """The task of this name."""
+        return self._by_name.get(name)
+
+    def called_like(self, pattern: str) -> list[int]:
+        """The tasks whose names a glob fits."""
+        if self._ids is None:
+            self._ids = PathIndex(self.names)
+        return [self._by_name[name] for name in self._ids.matching(pattern)]
+
+    def hint(self, name: str) -> str:
+        """The nearest name there is, in brackets."""
+        return self._neighbours.hint(name)

@@ -1,0 +1,151 @@
+"""Who yields what: the outputs of all tasks of a job, for questions with paths, folders and globs.
+
+Rules:
+- Tasks are numbers (their index in the job). A file has one task that yields it; folders and globs ("open" outputs) may each yield many.
+- Nothing is compared with everything: files lie in a dict, open outputs under their heads and tails (see ``paths``), and a question
+  goes through those that agree with its head, or with its tail, whichever are fewer.
+- Whether two outputs may name one file, ``datastore.layout.overlap`` decides.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import NamedTuple
+
+from boss.taskfile.paths import PathIndex, head_of, tail_of, test_of
+from datastore.layout import overlap
+
+_END = chr(0x10FFFF)
+#: Two outputs that may name one file: a task and its output, then the other.
+Clash = tuple[int, str, int, str]
+
+
+class _Open(NamedTuple):
+    """A folder or glob; ``tail`` is written backwards."""
+
+    pattern: str
+    task: int
+    head: str
+    tail: str
+
+
+class Yields:
+    """The outputs of all tasks. Add all of them, then ``seal``, then ask."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, int] = {}
+        self.folders: set[str] = set()  #: every folder that some output lies in, without ``/`` at the end
+        self._open: list[_Open] = []
+        self._by_ends: dict[tuple[str, str], list[int]] = {}
+        self._lengths: set[tuple[int, int]] = set()
+        self._heads = _Ends([])
+        self._tails = _Ends([])
+        self._index: PathIndex | None = None
+
+    def add_file(self, path: str, task: int) -> int | None:
+        """A file; returns the task that yields it already, if there is one."""
+        other = self.files.setdefault(path, task)
+        return None if other == task else other
+
+    def add_open(self, pattern: str, task: int) -> None:
+        """A folder ``x/`` or a glob."""
+        found = _Open(pattern, task, head_of(pattern), tail_of(pattern)[::-1])
+        self._by_ends.setdefault((found.head, found.tail), []).append(len(self._open))
+        self._lengths.add((len(found.head), len(found.tail)))
+        self._open.append(found)
+
+    def seal(self) -> None:
+        """All are in: make what the questions need."""
+        for path in chain(self.files, (found.head for found in self._open)):
+            self._enter_folders(path)
+        self._heads = _Ends([found.head for found in self._open])
+        self._tails = _Ends([found.tail for found in self._open])
+
+    def _enter_folders(self, path: str) -> None:
+        end = path.rfind("/")
+        while end > 0:
+            folder = path[:end]
+            if folder in self.folders:
+                return
+            self.folders.add(folder)
+            end = folder.rfind("/")
+
+    def yielding(self, path: str) -> list[int]:
+        """The tasks that yield this file: by name, or through a folder or glob."""
+        found = [self.files[path]] if path in self.files else []
+        if self._open:
+            found += self._covering(path)
+        return found
+
+    def _covering(self, path: str) -> Iterator[int]:
+        backwards = path[::-1]
+        for head, tail in self._lengths:
+            for place in self._by_ends.get((path[:head], backwards[:tail]), ()):
+                if test_of(self._open[place].pattern)(path):
+                    yield self._open[place].task
+
+    def meeting(self, pattern: str) -> list[int]:
+        """The tasks with an output that a folder or glob may name something of."""
+        found = [self.files[path] for path in self._files_of(pattern)]
+        return found + [self._open[place].task for place in self._overlapping(pattern)]
+
+    def _files_of(self, pattern: str) -> list[str]:
+        if self._index is None:
+            self._index = PathIndex(self.files)
+        return self._index.matching(pattern)
+
+    def _overlapping(self, pattern: str) -> Iterator[int]:
+        """The open outputs that meet a folder or glob: heads agree, tails agree, and ``overlap`` says so."""
+        if not self._open:
+            return
+        head, tail = head_of(pattern), tail_of(pattern)[::-1]
+        by_head, by_tail = self._heads.agreeing(head), self._tails.agreeing(tail)
+        fewer = self._heads.places(by_head) if sum(map(len, by_head)) <= sum(map(len, by_tail)) else self._tails.places(by_tail)
+        for place in fewer:
+            found = self._open[place]
+            if _agree(found.head, head) and _agree(found.tail, tail) and overlap(found.pattern, pattern):
+                yield place
+
+    def clashes(self) -> Iterator[Clash]:
+        """Outputs of two tasks that may name one file, beside files of one name (``add_file`` tells those)."""
+        for path in self.files.keys() & self.folders:
+            yield from self._inside(path)
+        for place, (pattern, task, _, _) in enumerate(self._open):
+            for path in self._files_of(pattern):
+                if self.files[path] != task:
+                    yield self.files[path], path, task, pattern
+            for other in self._overlapping(pattern):
+                if other > place and self._open[other].task != task:
+                    yield self._open[other].task, self._open[other].pattern, task, pattern
+
+    def _inside(self, path: str) -> Iterator[Clash]:
+        """A file that is also a folder in which an output lies."""
+        for other in self._files_of(path + "/")[:1]:
+            yield self.files[path], path, self.files[other], other
+        for place in islice(self._overlapping(path + "/"), 1):
+            yield self.files[path], path, self._open[place].task, self._open[place].pattern
+
+
+class _Ends:
+    """Heads (or tails) in order, each with the place of its output."""
+
+    def __init__(self, ends: list[str]) -> None:
+        self._entries = sorted((end, place) for place, end in enumerate(ends))
+        self._lengths = {len(end) for end in ends}
+
+    def agreeing(self, end: str) -> list[range]:
+        """The ranges of those that begin with ``end``, and of those that ``end`` begins with."""
+        shorter = [self._span(end[:length], end[:length]) for length in self._lengths if length < len(end)]
+        return [self._span(end, end + _END), *shorter]
+
+    def places(self, spans: list[range]) -> Iterator[int]:
+        """The places of the outputs in these ranges."""
+        return (self._entries[entry][1] for entry in chain.from_iterable(spans))
+
+    def _span(self, low: str, high: str) -> range:
+        start = bisect_left(self._entries, (low,))
+        return range(start, bisect_left(self._entries, (high, len(self._entries)), start))
+
+
+def _agree(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
