@@ -168,6 +168,8 @@ def _open_files(config: BossConfig) -> Finding:
 
 
 def _database(config: BossConfig) -> Finding:
+    if not config.state.exists() and str(config.state) in config.database_url:
+        return Finding("database", Verdict.OK, "SQLite in the state folder: none yet, the boss makes it at its first start")
     try:
         store = Store(config.database_url)
         try:
@@ -211,7 +213,7 @@ def _clock(config: BossConfig) -> Finding:
 def _said(command: list[str]) -> str:
     """What a program prints within five seconds, on either stream."""
     try:
-        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5.0)
+        ran = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5.0)
     except subprocess.TimeoutExpired:
         return ""
     return ran.stdout + ran.stderr

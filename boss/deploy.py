@@ -1,6 +1,8 @@
-"""``python -m boss deploy``: prepares hosts that are not the boss's, with the log-in that the admin has there already.
+"""``python -m boss deploy``: prepares hosts that are not the boss's.
 
 Rules:
+- A datastore host is prepared with the log-in that the admin has there already. A broker's host needs root: its files are
+  written to a folder, for the admin to look at and to copy.
 - On a datastore host three things are made: ecloud's folder, the gate in it, and one line in the log-in's ``authorized_keys``, which lets
   certificates of the boss's CA in and nothing else. Doing it again renews the gate and adds nothing twice.
 - The host key is pinned only if the admin's own ``known_hosts`` vouches for it.
@@ -13,18 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.adapters.bundle import gate_bundle
-from boss.adapters.certificates import PRINCIPAL, Authority, Gate
+from boss.adapters.certificates import PRINCIPAL, Authority, Gate, TlsFiles
+from boss.adapters.daemons import broker_rights, broker_settings
+from boss.adapters.reader import Reader
 from boss.checks import try_gate
 from boss.config import BossConfig, gate_program
+from boss.ports import StoreError
 from datastore.channel import Unreachable
 from datastore.frames import GateError
 
 _TIMEOUT = 60.0
+#: How long a certificate of an outside broker is valid; nothing of ours runs there to renew it.
+_BROKER_HOURS = 5 * 365 * 24.0
 #: Host key types, the best first.
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "ssh-rsa")
 #: What runs on the host, with the gate's bytes on its stdin: Python 3.9, standard library.
 _PREPARE = """
-import json, os, re, sys
+import glob, json, os, re, sys
 if sys.version_info < (3, 9):
     sys.exit("Python 3.9 or newer is needed there, this is %d.%d" % sys.version_info[:2])
 root, program, line, key = sys.argv[1:]
@@ -41,7 +48,7 @@ if key not in known:
     with open(path, "a") as file:
         file.write(("" if not known or known.endswith("\\n") else "\\n") + line + "\\n")
 said = {}
-for name in ("/etc/ssh/sshd_config",):
+for name in glob.glob("/etc/ssh/sshd_config.d/*.conf") + ["/etc/ssh/sshd_config"]:
     if os.access(name, os.R_OK):
         for found in re.findall(r"(?im)^\\s*(MaxSessions|MaxStartups)\\s+(\\S+)", open(name).read()):
             said.setdefault(found[0].lower(), found[1])
@@ -68,11 +75,11 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
     """Make a host a datastore and check it; the lines to say. Raises DeployError."""
     if not root.startswith("/"):
         raise DeployError(f"--root {root}: give an absolute path on that host")
-    place = _resolve(address)
+    place = resolve(address)
     authority = Authority(config.pki)
     limits = _prepare(place, root, authority, gate_bundle(config.bundles))
-    host_key = _host_key(place)
-    gate = Gate(place.host, place.port, place.user, host_key, gate_program(root), root)
+    key = host_key(place)
+    gate = Gate(place.host, place.port, place.user, key, gate_program(root), root)
     try:
         seen, free = try_gate(authority, gate)
     except (Unreachable, GateError) as error:
@@ -85,11 +92,31 @@ def datastore(config: BossConfig, address: str, root: str) -> list[str]:
         "[datastore]",
         f'address = "{place.user}@{place.host}:{place.port}"',
         f'root = "{root}"',
-        f'host_key = "{host_key}"',
+        f'host_key = "{key}"',
     ]
 
 
-def _resolve(address: str) -> Place:
+def broker(config: BossConfig, host: str, port: int, target: Path, at: Path) -> list[str]:
+    """Write to ``target`` what Mosquitto on ``host`` needs, to lie in the folder ``at`` there; the lines to say. Raises DeployError."""
+    try:
+        cluster = Reader(config.database_url).context()["cluster"]
+    except (StoreError, KeyError):
+        raise DeployError("this boss has no cluster id yet: start it once, then deploy the broker") from None
+    Authority(config.pki).issue_server([host], target, _BROKER_HOURS)
+    (target / "acl").write_text(broker_rights(cluster))
+    lines = broker_settings(str(port), TlsFiles(at / "ca.pem", at / "server.pem", at / "server.key"), at / "acl")
+    (target / "ecloud.conf").write_text("\n".join(lines) + "\n")
+    return [
+        f"Copy {target} to {host} as {at}, let the user mosquitto own it, move its ecloud.conf to /etc/mosquitto/conf.d/,",
+        "and restart mosquitto there. Then put this into the settings (ecloud.toml):",
+        "",
+        "[broker]",
+        f'host = "{host}"',
+        f"port = {port}",
+    ]
+
+
+def resolve(address: str) -> Place:
     """What the admin's ssh makes of an address (``~/.ssh/config`` counts)."""
     login, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():
@@ -108,7 +135,7 @@ def _prepare(place: Place, root: str, authority: Authority, bundle: Path) -> dic
     return answer
 
 
-def _host_key(place: Place) -> str:
+def host_key(place: Place) -> str:
     """The best key that the host shows and the admin's ``known_hosts`` vouches for, as ``<type> <base64>``."""
     name = place.host if place.port == 22 else f"[{place.host}]:{place.port}"
     shown = _keys(_run(["ssh-keyscan", "-p", str(place.port), "--", place.host]))
@@ -126,7 +153,7 @@ def _keys(text: str) -> set[str]:
 
 def _run(command: list[str], given: bytes = b"", may_fail: bool = False) -> str:
     try:
-        ran = subprocess.run(command, input=given, capture_output=True, timeout=_TIMEOUT)
+        ran = subprocess.run(command, check=False, input=given, capture_output=True, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         raise DeployError(f"{command[0]} did not end within {_TIMEOUT:.0f} s") from None
     except OSError as error:

@@ -10,13 +10,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from boss import config, deploy
 from boss.checks import Finding, Verdict, examine, python
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run ``doctor [--json]`` or ``deploy datastore USER@HOST[:PORT] --root PATH``; the exit code."""
+    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH`` or ``deploy broker HOST --to DIR``; the exit code."""
     options = _parser().parse_args(argv)
     return _doctor(options.json) if options.command == "doctor" else _deploy(options)
 
@@ -43,7 +44,10 @@ def _doctor(as_json: bool) -> int:
 
 def _deploy(options: argparse.Namespace) -> int:
     try:
-        lines = deploy.datastore(config.load(), options.address, options.root)
+        if options.what == "datastore":
+            lines = deploy.datastore(config.load(), options.address, options.root)
+        else:
+            lines = deploy.broker(config.load(), options.host, options.port, options.to, options.at)
     except config.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -63,4 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     datastore = deployment.add_parser("datastore", help="make a host the datastore, by the log-in that you have there")
     datastore.add_argument("address", metavar="USER@HOST[:PORT]")
     datastore.add_argument("--root", required=True, metavar="PATH", help="ecloud's folder on that host")
+    broker = deployment.add_parser("broker", help="write what a Mosquitto on another host needs")
+    broker.add_argument("host", metavar="HOST", help="its name or address, as boss and workers will call it")
+    broker.add_argument("--port", type=int, default=8883, help="its TLS port (8883)")
+    broker.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to write the files")
+    broker.add_argument("--at", type=Path, default=Path("/etc/mosquitto/ecloud"), metavar="DIR", help="where they will lie there")
     return parser

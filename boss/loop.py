@@ -140,6 +140,7 @@ class Loop:
         self._brought: list[Job] = []
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
+        self.ended_as_asked = True
 
     # ---- the desk: called from any thread ------------------------------------------------------------------------
 
@@ -177,9 +178,10 @@ class Loop:
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Load, resume, and turn until the core says Stop."""
+    def run(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load, resume, say so, and turn until the core says Stop (or another boss has taken the database over)."""
         self._load()
+        loaded()
         while not self._ended:
             self.turn()
         with self._lock:
@@ -260,6 +262,7 @@ class Loop:
     def _give_up(self) -> None:
         """Another boss has taken over: nothing more may be said or done here."""
         log.error("another boss has opened this database; this one ends")
+        self.ended_as_asked = False
         with self._lock:
             self._ended = True
 

@@ -160,9 +160,7 @@ class Acceptance:
         self._before("enter")
         self._manifest(job).add(results)
         self._before("sync")
-        for folder in folders_above(results):
-            self._tree.sync_folder((layout.job_folder(job) + "/" + folder).rstrip("/"))
-        self._tree.sync_folder("jobs")
+        self._tree.sync_folder(layout.job_folder(job))
         for upload in uploads:
             self._before("remove")
             self._tree.remove(layout.accepted_folder(upload.attempt))

@@ -68,8 +68,9 @@ def resume(pieces: Iterable[bytes], wanted: Wanted, offset: int, count: Callable
     passing = wanted.target + PART
     digest = hashlib.sha256()
     with open(passing, "r+b" if offset else "wb", buffering=0) as file:
-        for data in blocks(file.fileno()):
-            digest.update(data)
+        if offset:
+            for data in blocks(file.fileno()):
+                digest.update(data)
         for data in pieces:
             digest.update(data)
             file.write(data)

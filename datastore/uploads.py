@@ -25,7 +25,7 @@ from datastore.acceptance import files_of, read_record
 from datastore.frames import GateRefused, Items, Line
 from datastore.grants import Grant
 from datastore.manifest import known
-from datastore.tree import Flush, NotPlain, Tree, folders_above, write_all
+from datastore.tree import Flush, NotPlain, Tree, write_all
 
 #: ``[path, size in bytes, sha256]`` of each file that came.
 Files = List[List[Any]]
@@ -53,7 +53,7 @@ def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
         flush.flush()
         _keep_logs(tree, grant, part, logs)
         if files and not _stands(tree, grant.job, files):
-            _publish(tree, grant.attempt, part, files)
+            _publish(tree, grant.attempt, part)
     return _answer(files, result, most)
 
 
@@ -151,7 +151,6 @@ def _keep_logs(tree: Tree, grant: Grant, part: str, logs: Iterable[str]) -> None
         tree.rename(part + "/" + name, folder + "/" + name, create=True)
     if logs:
         tree.sync_folder(folder)
-        tree.sync_folder(folder.rpartition("/")[0])
 
 
 def _stands(tree: Tree, job: str, files: Files) -> bool:
@@ -181,10 +180,8 @@ def _write_record(tree: Tree, grant: Grant, part: str, files: Files, result: str
     write_all(descriptor, json.dumps(record, separators=(",", ":")).encode("ascii"))
 
 
-def _publish(tree: Tree, attempt: str, part: str, files: Files) -> None:
+def _publish(tree: Tree, attempt: str, part: str) -> None:
     """Make the part folder, whose files are durable, the attempt's upload."""
-    for folder in folders_above("files/" + path for path, _size, _digest in files):
-        tree.sync_folder((part + "/" + folder).rstrip("/"))
     incoming = layout.incoming_folder(attempt)
     tree.remove(incoming)
     tree.rename(part, incoming)
@@ -196,9 +193,8 @@ def _keep(tree: Tree, part: str, digests: List[str], flush: Flush) -> int:
     flush.flush()
     for digest in digests:
         tree.rename(part + "/" + digest, layout.file_path(digest), create=True)
-    for folder in folders_above(layout.file_path(digest) for digest in digests):
-        if folder:
-            tree.sync_folder(folder)
+    if digests:
+        tree.sync_folder("files")
     return len(digests)
 
 

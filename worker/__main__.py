@@ -56,6 +56,7 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     folders = Folders(settings.folder)
     _lock(folders)
     processes.become_subreaper()
+    processes.seal_descriptors()
     _end_earlier_life(settings, folders)
     os.chdir("/")
     identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]))
@@ -92,8 +93,7 @@ def _lock(folders: Folders) -> None:
 
 def _end_earlier_life(settings: config.WorkerConfig, folders: Folders) -> None:
     """Kill the processes and remove the folders that a killed process of this worker has left."""
-    marks = [processes.mark("ECLOUD_WORKER", settings.worker), processes.mark("ECLOUD_WORKER_FOLDER", folders.root)]
-    killed = processes.kill_marked(marks)
+    killed = processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root})
     if killed:
         _LOG.warning("ended %d processes of an earlier life", len(killed))
     folders.sweep()

@@ -185,6 +185,7 @@ class Core:
                 self._ledger.leave(attempt, Left.ACKNOWLEDGED)
                 forgotten.append(attempt)
         if forgotten:
+            self._worked = now
             self._wish(ev.Forget(tuple(forgotten)))
 
     def _renew(self, message: wire.Renew, now: float) -> None:
@@ -316,7 +317,8 @@ class Core:
         self._outbox.give_back(attempt)
 
     def _unqueue(self, entry: Entry) -> None:
-        """Count a fetched attempt out of those that wait for a start (its place in the queue lapses by itself)."""
+        """Take an attempt out of those that wait for a start."""
+        self._slots.withdraw(entry.attempt)
         if entry.step is Step.READY and entry.order.inputs:
             self._errands.fetched -= 1
 
@@ -375,16 +377,12 @@ class Core:
     def _start(self) -> None:
         if self._stopping or self._errands.congested:
             return
-        for attempt in self._slots.admit(self._is_ready):
+        for attempt in self._slots.admit():
             entry = self._ledger.entries[attempt]
             self._unqueue(entry)
             entry.advance(Step.RUNNING)
             self._running += 1
             self._wish(ev.Start(entry.order))
-
-    def _is_ready(self, attempt: str) -> bool:
-        entry = self._ledger.entries.get(attempt)
-        return entry is not None and entry.step is Step.READY
 
     def _beat(self, now: float) -> None:
         self._beaten = now

@@ -3,7 +3,8 @@
 Rules:
 - No thread and no pipe per attempt: ``posix_spawn`` (the child opens its own files), SIGCHLD, ``wait4``. A spawn changes the
   folder of the whole process for a moment, so nobody else in it may use relative paths.
-- Nothing of an attempt outlives it: its group and whatever it left behind in other sessions is killed before its end is told.
+- Nothing of an attempt outlives it: its group and whatever it left behind in other sessions is killed before its end is told,
+  and looked for again whenever an orphan has ended, because only then what was below it becomes our child.
 - The order at an end matters: look (``WNOWAIT``), kill the group, then reap. While the leader is a zombie its pid, and so the
   group's number, cannot belong to anyone else.
 - A timeout or a kill says SIGTERM to the group first, and after ``GRACE`` SIGKILL to the whole tree.
@@ -71,6 +72,9 @@ class Executor:
             return Ended(assignment.attempt, result)
         run = _Run(assignment, folder, pid, started)
         self._by_pid[pid] = self._by_attempt[assignment.attempt] = run
+        if len(self._timers) > 100 + 4 * len(self._by_attempt):  # those of attempts that ended in time
+            self._timers = [timer for timer in self._timers if timer[1] in self._by_attempt]
+            heapq.heapify(self._timers)
         heapq.heappush(self._timers, (now + assignment.timeout, assignment.attempt))
         return Began(assignment.attempt, started)
 
@@ -89,8 +93,10 @@ class Executor:
 
     def kill_all(self) -> None:
         """End every running attempt at once, without a word: this process is about to leave."""
-        for run in list(self._by_attempt.values()):
+        for run in self._by_attempt.values():
             processes.kill_tree(run.pid)
+        self._by_attempt.clear()
+        self._kill_leftovers()
 
     def expire(self, now: float) -> None:
         """End what has run too long, and kill what did not end when it was asked to."""
@@ -110,14 +116,18 @@ class Executor:
     def reap(self) -> List[Ended]:
         """What has ended since the last call (to be called after SIGCHLD)."""
         ended: List[Ended] = []
+        orphans = False
         pid = processes.ended_child()
         while pid:
             run = self._by_pid.pop(pid, None)
-            if run is None:
-                os.waitpid(pid, 0)  # an orphan of some attempt
-            else:
+            if run is not None:
                 ended.append(self._end(run))
+            else:
+                os.waitpid(pid, 0)
+                orphans = True
             pid = processes.ended_child()
+        if orphans:
+            self._kill_leftovers()  # what was below an orphan is our child only now
         return ended
 
     def output(self, attempt: str, stream: str) -> str:
@@ -159,20 +169,17 @@ class Executor:
         _, status, used = os.wait4(run.pid, 0)
         finished = time.time()
         del self._by_attempt[run.assignment.attempt]
-        self._kill_leftovers(run.assignment.attempt)
+        self._kill_leftovers()
         return Ended(run.assignment.attempt, self._result(run, status, used, finished))
 
-    def _kill_leftovers(self, attempt: str) -> None:
-        """Kill what an ended attempt left behind in sessions of its own, and all below that."""
-        marks: List[bytes] = []
+    def _kill_leftovers(self) -> None:
+        """Kill what ended attempts left behind in sessions of their own, and all below that."""
         for pid in processes.children():
             if pid in self._by_pid:
                 continue
-            marks = marks or [
-                processes.mark("ECLOUD_WORKER_FOLDER", self._folders.root),
-                processes.mark("ECLOUD_ATTEMPT_ID", attempt),
-            ]
-            if processes.belongs(pid, marks):
+            environment = processes.environment(pid)
+            ours = environment.get("ECLOUD_WORKER_FOLDER") == self._folders.root
+            if ours and environment.get("ECLOUD_ATTEMPT_ID") not in self._by_attempt:
                 processes.kill_tree(pid)
 
     def _result(self, run: _Run, status: int, used: Any, finished: float) -> Result:

@@ -55,11 +55,13 @@ class Folders:
             self._prepared.add(_name(_uid(assignment.attempt)))
         if os.path.exists(folder):
             return folder
-        if self._spare:
-            os.rename(self._spare.pop(), folder)
-        else:
+        try:
+            spare = self._spare.pop()  # stage threads make folders too: asking first would be too late
+        except IndexError:
             for path in (folder, folder + "/work", folder + "/temp"):
                 os.mkdir(path, 0o700)
+        else:
+            os.rename(spare, folder)
         return folder
 
     def path(self, attempt: str) -> str:

@@ -12,7 +12,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import ctypes
 import os
 import signal
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 _PR_SET_CHILD_SUBREAPER = 36
 #: For waitid: only children of the calling thread (and orphans, which the kernel gives to the main thread).
@@ -24,6 +24,17 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def seal_descriptors() -> None:
+    """Let no child inherit what this process was started with besides its standard streams."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:
+                continue  # the one that the listing itself had open
 
 
 def ended_child() -> int:
@@ -55,19 +66,14 @@ def descendants(pid: int) -> List[int]:
     return found
 
 
-def belongs(pid: int, marks: Iterable[bytes]) -> bool:
-    """Whether a process's environment has all of these ``NAME=value`` entries."""
+def environment(pid: int) -> Dict[str, str]:
+    """The environment that a process was started with; empty when it is gone, ending, or another user's."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
-            entries = file.read().split(b"\0")
+            entries = os.fsdecode(file.read()).split("\0")
     except OSError:
-        return False  # gone, or another user's: not one of ours
-    return all(mark in entries for mark in marks)
-
-
-def mark(name: str, value: str) -> bytes:
-    """An environment entry as ``belongs`` compares it."""
-    return os.fsencode("%s=%s" % (name, value))
+        return {}
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def kill_tree(pid: int) -> None:
@@ -87,12 +93,12 @@ def signal_group(pid: int, number: int) -> None:
         pass  # all gone, or only processes that have become another user's
 
 
-def kill_marked(marks: List[bytes]) -> List[int]:
-    """SIGKILL every process of this machine whose environment has all of these entries; their pids."""
+def kill_marked(marks: Mapping[str, str]) -> List[int]:
+    """SIGKILL every process of this machine whose environment has all of these values; their pids."""
     killed = []
     for name in os.listdir("/proc"):
         pid = int(name) if name.isdigit() else 0
-        if pid and pid != os.getpid() and belongs(pid, marks):
+        if pid and pid != os.getpid() and marks.items() <= environment(pid).items():
             _kill(pid)
             killed.append(pid)
     return killed

@@ -10,7 +10,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
 import heapq
-from typing import Callable, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Set, Tuple
 
 #: Amounts closer than this share of the whole are equal (a third of the cpus fits three times).
 _TOLERANCE = 1e-9
@@ -32,6 +32,7 @@ class Slots:
         self._free = dict(total)
         self._slack = {name: amount * _TOLERANCE for name, amount in total.items()}
         self._queue: List[Tuple[int, str, Mapping[str, float]]] = []
+        self._waiting: Set[str] = set()  # of those in the queue; others have been withdrawn
 
     def needs(self, asked: Mapping[str, float]) -> Dict[str, float]:
         """What an attempt takes: what it asked for, one cpu if it did not say, and its share of the memory if it did not say."""
@@ -54,24 +55,30 @@ class Slots:
     def enqueue(self, claim: Claim) -> None:
         """Put an attempt into the queue, at the place of its number."""
         heapq.heappush(self._queue, (claim.number, claim.attempt, claim.needs))
+        self._waiting.add(claim.attempt)
+
+    def withdraw(self, attempt: str) -> None:
+        """Take an attempt out of the queue, if it is there."""
+        self._waiting.discard(attempt)
 
     @property
     def backlog(self) -> int:
-        """How many attempts could start at once if there were room (those that have gone meanwhile may still be counted)."""
-        return len(self._queue)
+        """How many attempts could start at once if there were room."""
+        return len(self._waiting)
 
-    def admit(self, alive: Callable[[str], bool]) -> List[str]:
-        """The attempts that start now, in order; their room is taken. ``alive`` says whether one is still to be started."""
+    def admit(self) -> List[str]:
+        """The attempts that start now, in order; their room is taken."""
         started: List[str] = []
         passed: List[Tuple[int, str, Mapping[str, float]]] = []
         room = dict(self._free)
         while self._queue and room.get("cpus", 0) > self._slack.get("cpus", 0):
             place = heapq.heappop(self._queue)
             _, attempt, needs = place
-            if not alive(attempt):
+            if attempt not in self._waiting:
                 continue
             if all(amount <= room.get(name, 0) + self._slack.get(name, 0) for name, amount in needs.items()):
-                self.take(needs)
+                self._take(needs)
+                self._waiting.discard(attempt)
                 started.append(attempt)
             else:
                 passed.append(place)
@@ -81,12 +88,11 @@ class Slots:
             heapq.heappush(self._queue, place)
         return started
 
-    def take(self, needs: Mapping[str, float]) -> None:
-        """Occupy room."""
-        for name, amount in needs.items():
-            self._free[name] = self._free.get(name, 0) - amount
-
     def give(self, needs: Mapping[str, float]) -> None:
-        """Free room that was taken."""
+        """Free the room of an attempt that was admitted."""
         for name, amount in needs.items():
             self._free[name] = min(self._free.get(name, 0) + amount, self.total.get(name, 0))
+
+    def _take(self, needs: Mapping[str, float]) -> None:
+        for name, amount in needs.items():
+            self._free[name] = self._free.get(name, 0) - amount

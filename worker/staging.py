@@ -108,11 +108,13 @@ class Staging:
         self._stage.close()
 
     def _fetch(self, assignment: Assignment, stopped: threading.Event) -> ev.Event:
+        _check(stopped, "fetch")
         self._folders.make(assignment)
         self._stage.fetch(assignment, self._folders.work(assignment), stopped)
         return ev.Fetched(assignment.attempt)
 
     def _deliver(self, assignment: Assignment, result: Result, stopped: threading.Event) -> ev.Event:
+        _check(stopped, "upload")
         folder = self._folders.path(assignment.attempt)
         work = self._folders.work(assignment)
         delivered = self._stage.deliver(assignment, work, result, folder + "/stdout", folder + "/stderr", stopped)
@@ -147,3 +149,8 @@ class Staging:
                 self._folders.remove(attempt)
             except OSError as error:
                 _LOG.warning("the folder of attempt %s cannot be removed: %s", attempt, error)
+
+
+def _check(stopped: threading.Event, phase: str) -> None:
+    if stopped.is_set():
+        raise StageError(phase, "stopped", True)

@@ -130,6 +130,14 @@ class Authority:
             self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, _YEAR, names)
         return files
 
+    def issue_server(self, names: Sequence[str], folder: Path, hours: float) -> TlsFiles:
+        """A new key and certificate for a broker on another host, with the CA's certificate, in ``folder``."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = TlsFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        write_private(files.ca, self.ca.read_bytes())
+        self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, hours * _HOUR, names)
+        return files
+
     def boss(self) -> TlsFiles:
         """The boss's certificate for the broker; kept while it is not too old."""
         files = TlsFiles(self.ca, self.folder / "boss.pem", self.folder / "boss.key")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from boss.adapters import processes, sockets
-from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority
+from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority, TlsFiles
 from boss.adapters.sockets import LOOPBACK
 
 #: What the private sshd allows: sessions of one connection, and log-ins under way.
@@ -150,22 +150,8 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -
         tls = authority.server([LOOPBACK, "localhost", "::1"])
         (folder / "acl").write_text(broker_rights(cluster))
         (folder / "acl").chmod(0o600)
-        lines = [
-            f"listener {port} {LOOPBACK}",
-            f"cafile {tls.ca}",
-            f"certfile {tls.certificate}",
-            f"keyfile {tls.key}",
-            "require_certificate true",
-            "use_identity_as_username true",
-            "allow_anonymous false",
-            f"acl_file {folder / 'acl'}",
-            "set_tcp_nodelay true",  # a hop takes 88 ms without
-            "max_queued_messages 0",  # no limit: with one, acknowledged messages are dropped
-            "max_queued_bytes 0",
-            "max_inflight_messages 0",
-            f"max_packet_size {_MAX_PACKET}",
-            "persistence false",  # nobody relies on the broker's memory, and a stale one delivers twice
-            "sys_interval 0",
+        lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl")
+        lines += [
             "log_dest stderr",
             "log_type error",
             "log_type warning",
@@ -179,6 +165,27 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -
         return [program, "-c", str(config)]
 
     return Daemon("mosquitto", folder, prepare, port)
+
+
+def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
+    """The lines of mosquitto.conf that ecloud needs, on loopback and on a broker's own host alike; ``listener`` is port and address."""
+    return [
+        f"listener {listener}",
+        f"cafile {tls.ca}",
+        f"certfile {tls.certificate}",
+        f"keyfile {tls.key}",
+        "require_certificate true",
+        "use_identity_as_username true",
+        "allow_anonymous false",
+        f"acl_file {rights}",
+        "set_tcp_nodelay true",  # a hop takes 88 ms without
+        "max_queued_messages 0",  # no limit: with one, acknowledged messages are dropped
+        "max_queued_bytes 0",
+        "max_inflight_messages 0",
+        f"max_packet_size {_MAX_PACKET}",
+        "persistence false",  # nobody relies on the broker's memory, and a stale one delivers twice
+        "sys_interval 0",
+    ]
 
 
 def broker_rights(cluster: str) -> str:

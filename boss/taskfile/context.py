@@ -1,10 +1,10 @@
 """What a push brings beside its text, and what is known of the job that it extends."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
-from boss.core.model import FileRef, Template
+from boss.core.model import Template
 
 
 class Merge(StrEnum):
@@ -31,7 +31,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A push. ``results``: paths of files that lie in the job's folder on the datastore already.
+    """A push. ``files``: where in the job's folder the files go that are sent along; ``results``: what lies there already.
 
     ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one.
     """
@@ -41,7 +41,7 @@ class Context:
     job: str | None = None
     merge: Merge | None = None
     skip_existing: bool = False
-    files: Mapping[str, FileRef] = field(default_factory=dict)
+    files: frozenset[str] = frozenset()
     existing: Existing | None = None
     results: frozenset[str] = frozenset()
     max_tasks: int = 5_000_000

@@ -3,15 +3,14 @@
 Rules:
 - An entry is a path relative to the task file (a file, a folder or a glob), which keeps its path in the job's folder, or
   ``{"from": any local path, "to": path in the job's folder}``.
-- Whoever pushes expands the entries beside the files and sends the inventory, ``path in the job's folder -> digest, size, mode``.
+- Whoever pushes expands the entries where the files are and sends the inventory: each file's path in the job's folder.
   Here each entry must be covered by it: by ``to`` itself, by something below it, or (a glob) by something that fits.
 - More than the entries say may be sent: a program that pushes need not write its files into the text.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from boss.core.model import FileRef
 from boss.taskfile.fields import Form, described
 from boss.taskfile.paths import PathIndex, unreadable
 from boss.taskfile.problems import Problems, quoted
@@ -70,13 +69,13 @@ def path_problem(path: str) -> str | None:
     return unreadable(path)
 
 
-def check_inventory(entries: Iterable[FileEntry], files: Mapping[str, FileRef], sent: PathIndex, problems: Problems) -> None:
+def check_inventory(entries: Iterable[FileEntry], files: frozenset[str], sent: PathIndex, problems: Problems) -> None:
     """Tell what of the entries was not sent, and what was sent to a place where no file can lie."""
     for entry in entries:
         if not _is_covered(entry, files, sent):
             kind = "matches no file" if is_pattern(entry.source) else "was not found"
             problems.add("", entry.place, f"{quoted(entry.source)} {kind} beside the task file, so nothing was sent for it")
-    for path in files:
+    for path in sorted(files):
         reason = path_problem(path)
         if reason is None and (is_pattern(path) or is_folder(path)):
             reason = "is a folder or has wildcards; each file is sent under a path of its own"
@@ -84,7 +83,7 @@ def check_inventory(entries: Iterable[FileEntry], files: Mapping[str, FileRef], 
             problems.add("", "files", f"{quoted(path)} {reason}")
 
 
-def _is_covered(entry: FileEntry, files: Mapping[str, FileRef], sent: PathIndex) -> bool:
+def _is_covered(entry: FileEntry, files: frozenset[str], sent: PathIndex) -> bool:
     if is_pattern(entry.to):
         return sent.any(entry.to)
     folder = entry.to if entry.to.endswith("/") else entry.to + "/"

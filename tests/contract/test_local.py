@@ -14,11 +14,25 @@ from pathlib import Path
 import pytest
 
 from boss.adapters import processes
+from boss.adapters.broker import MqttBroker
+from boss.adapters.bundle import worker_bundle
 from boss.adapters.certificates import Authority, Gate
+from boss.adapters.daemons import Daemon
 from boss.adapters.local import LocalCloud, WorkerTerms
-from boss.core.events import Event, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted
+from boss.core.events import (
+    BrokerConnected,
+    Event,
+    Server,
+    ServersListed,
+    VmCreated,
+    VmCreateFailed,
+    VmDeleted,
+    WorkerSaid,
+    WorkerStatusSeen,
+)
 from boss.core.model import Flavor, Pool
-from tests.servers import eventually
+from tests.servers import CLUSTER, eventually
+from worker.protocol import Assign, Assignment, Results
 
 #: Stands for the worker's bundle: writes down what it was given, starts a child in a session of its own, ends well on SIGTERM.
 WORKER = """
@@ -247,3 +261,39 @@ def test_only_the_newest_folders_of_the_dead_are_kept(house: House) -> None:
     house.again()
     house.listed()
     assert len(list(house.workers.iterdir())) == 10
+
+
+def test_a_real_worker_joins_and_runs_a_task(
+    tmp_path: Path, authority: Authority, broker_server: Daemon, ssh_server: Daemon
+) -> None:
+    events: queue.Queue[Event] = queue.Queue()
+
+    def put(event: Event) -> bool:
+        events.put(event)
+        return True
+
+    gate = Gate(ssh_server.host, ssh_server.port, "me", authority.host_key_public, "/gate.pyz", "/data")
+    terms = WorkerTerms(CLUSTER, broker_server.host, broker_server.port, authority.ca, 2.0, 60.0, 1 << 30)
+    link = MqttBroker(broker_server.host, broker_server.port, authority.boss(), CLUSTER, 1, lambda _worker, _chunk: None)
+    cloud = LocalCloud(tmp_path / "workers", worker_bundle(tmp_path / "bundles"), authority, lambda: gate, POOLS, terms)
+    link.start(put)
+    assert events.get(timeout=10) == BrokerConnected()
+    cloud.start(put)
+    cloud.create("local-1", "local", "cpus-2")
+    heard = [events.get(timeout=10) for _ in range(3)]
+    assert {type(event) for event in heard} == {VmCreated, WorkerStatusSeen, WorkerSaid}
+    link.send(
+        "local-1", Assign(1, 1, (Assignment("j.0.1", "job", "t", ("python3 -c 'import paho; print(1)'",), needs={"cpus": 1}),))
+    )
+    said = events.get(timeout=10)
+    while not (isinstance(said, WorkerSaid) and isinstance(said.message, Results)):
+        said = events.get(timeout=10)
+    assert said.worker == "local-1"
+    assert [(result.attempt, result.stdout) for result in said.message.results] == [("j.0.1", "1\n")], (
+        "tasks find our Python first"
+    )
+    cloud.delete("local-1", "local", "")
+    while not isinstance(events.get(timeout=10), VmDeleted):
+        pass
+    cloud.stop()
+    link.stop()
