@@ -5,14 +5,15 @@ Rules:
 - Nothing here raises for what the outside does, except ``Store`` (``StoreError``): the loop then drops its state and reloads.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from boss.core.changes import Changes
 from boss.core.events import Answer, Event, Request
-from boss.core.model import Attempt, Job, Task, TaskState, Vm, Worker
+from boss.core.model import Attempt, FileRef, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
 from boss.core.view import View
 from worker.protocol import ToWorker
 
@@ -243,3 +244,59 @@ class Issuer(Protocol):
 
     def access(self, public_key: str, owner: str) -> Access:
         """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What was received: ``text`` is the file with the task file's bytes, ``file_name`` what it was called by whoever pushes it.
+
+    ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace) for an existing one, which is then
+    ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
+    ``existing_results`` the paths that lie in the job's folder on the datastore already.
+    """
+
+    text: Path
+    file_name: str = "tasks.json"
+    name: str | None = None
+    job: str | None = None
+    merge: str | None = None
+    skip_existing: bool = False
+    files: Mapping[str, FileRef] = field(default_factory=dict)
+    existing: Job | None = None
+    existing_results: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A valid push: ``tasks`` = ``new_tasks`` + ``replaced``; ``kept`` are left alone by the merge, ``done`` have their results already.
+
+    ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
+    task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices.
+    """
+
+    job_name: str
+    extends: bool
+    tasks: int
+    new_tasks: int
+    replaced: int
+    kept: int
+    done: int
+    expected: int
+    files: Mapping[str, FileRef]
+    bytes: int
+    unread_files: list[str]
+    warnings: list[str]
+    folder: Path
+
+
+class Intake(Protocol):
+    """Parsing, validation and expansion of pushed files. Calls block; they run on threads of their own."""
+
+    def plan(self, request: PushRequest) -> Plan:
+        """Read a task file. Raises boss.taskfile.problems.Refused with everything that is wrong."""
+
+    def slices(self, plan: Plan) -> Iterator[tuple[tuple[Template, ...], tuple[TaskSpec, ...]]]:
+        """The plan's rows, at most 5,000 tasks at a time, each with the templates that it is the first to use."""
+
+    def discard(self, plan: Plan) -> None:
+        """Forget a plan and its files."""

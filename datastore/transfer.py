@@ -158,12 +158,7 @@ def push_files(endpoint: Endpoint, files: Mapping[str, str], progress: Optional[
 def list_results(endpoint: Endpoint, job: str) -> List[Listed]:
     """All results of a job, sorted by path; none if the job has none. Raises Unreachable, GateError."""
 
-    def ask(channel: Channel) -> List[Listed]:
-        found: List[Listed] = []
-        channel.ask({"op": "list", "job": job}, take=lambda items: found.extend(map(_listed, items)))
-        return sorted(found)
-
-    return _persistently(endpoint, ask)
+    return _persistently(endpoint, lambda channel: _list(channel, job))
 
 
 def fetch_results(
@@ -179,28 +174,51 @@ def fetch_results(
     Identical files are left alone; what was cut off is resumed. Raises WouldOverwrite before anything is written when a file differs
     and ``force`` is not given; Damaged, Unreachable, GateError, OSError.
     """
-    chosen = [
-        Wanted(listed, os.path.join(target or job, *layout.check_path(listed.path).split("/")))
-        for listed in list_results(endpoint, job)
-        if not patterns or any(layout.matches(pattern, listed.path) for pattern in patterns)
-    ]
-    present = [wanted for wanted in chosen if os.path.lexists(wanted.target)]
-    same = {wanted.listed.path for wanted in present if identical(wanted)}
-    different = [wanted.listed.path for wanted in present if wanted.listed.path not in same]
-    if different and not force:
-        raise WouldOverwrite(different)
-    left = [wanted for wanted in chosen if wanted.listed.path not in same]
-    fetched = tuple(wanted.listed.path for wanted in left)
-    total = sum(wanted.listed.size for wanted in left)
+    return _persistently(endpoint, _Fetch(job, patterns, target or job, force, progress).run)
 
-    def bring(channel: Channel) -> None:
-        done = [total - sum(wanted.listed.size for wanted in left)]
-        while left:
-            _get(channel, job, left, lambda size: _count(done, size, total, progress))
 
-    if left:
-        _persistently(endpoint, bring)
-    return Fetched(fetched, tuple(sorted(same)))
+class _Fetch:
+    """One fetch of results; it may take several channels, when they break."""
+
+    def __init__(self, job: str, patterns: Sequence[str], folder: str, force: bool, progress: Optional[Progress]) -> None:
+        self._job = job
+        self._patterns = patterns
+        self._folder = folder
+        self._force = force
+        self._progress = progress
+        self._done = Fetched((), ())
+        self._left: Optional[List[Wanted]] = None
+
+    def run(self, channel: Channel) -> Fetched:
+        """Do what is left."""
+        if self._left is None:
+            self._left = self._plan(_list(channel, self._job))
+        done, total = [0], sum(wanted.listed.size for wanted in self._left)
+        while self._left:
+            _get(channel, self._job, self._left, lambda size: _count(done, size, total, self._progress))
+        return self._done
+
+    def _plan(self, results: Sequence[Listed]) -> List[Wanted]:
+        """What is to be fetched. Raises WouldOverwrite."""
+        chosen = [
+            Wanted(listed, os.path.join(self._folder, *layout.check_path(listed.path).split("/")))
+            for listed in results
+            if not self._patterns or any(layout.matches(pattern, listed.path) for pattern in self._patterns)
+        ]
+        present = [wanted for wanted in chosen if os.path.lexists(wanted.target)]
+        same = {wanted.listed.path for wanted in present if identical(wanted)}
+        different = [wanted.listed.path for wanted in present if wanted.listed.path not in same]
+        if different and not self._force:
+            raise WouldOverwrite(different)
+        left = [wanted for wanted in chosen if wanted.listed.path not in same]
+        self._done = Fetched(tuple(wanted.listed.path for wanted in left), tuple(sorted(same)))
+        return left
+
+
+def _list(channel: Channel, job: str) -> List[Listed]:
+    found: List[Listed] = []
+    channel.ask({"op": "list", "job": job}, take=lambda items: found.extend(map(_listed, items)))
+    return sorted(found)
 
 
 def _put(channel: Channel, paths: Mapping[str, str], count: Callable[[int], None]) -> None:
@@ -223,16 +241,20 @@ def _get(channel: Channel, job: str, left: List[Wanted], count: Callable[[int], 
     """Bring the first of the files that are left, and take off the list what has come."""
     part = left[:FILES_PER_REQUEST]
     offsets = [landed(wanted) for wanted in part]
+    come = [0]
 
     def take(items: Items) -> None:
         for wanted, offset, item in zip(part, offsets, items):
             _check_there(wanted, item)
             count(offset)
             resume(items.chunks(), wanted, offset, count)
-            left.remove(wanted)
+            come[0] += 1
 
     rows = [[wanted.listed.path, offset] for wanted, offset in zip(part, offsets)]
-    channel.ask({"op": "get", "job": job, "files": rows}, take=take)
+    try:
+        channel.ask({"op": "get", "job": job, "files": rows}, take=take)
+    finally:
+        del left[: come[0]]
 
 
 def _persistently(endpoint: Endpoint, work: Callable[[Channel], Answer]) -> Answer:

@@ -266,4 +266,3 @@ def _remove(folder: int, name: str) -> None:
     finally:
         os.close(descriptor)
     os.rmdir(name, dir_fd=folder)
-

@@ -56,6 +56,7 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     folders = Folders(settings.folder)
     _lock(folders)
     processes.become_subreaper()
+    processes.seal_descriptors()
     _end_earlier_life(settings, folders)
     os.chdir("/")
     identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]))

@@ -26,6 +26,17 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
+def seal_descriptors() -> None:
+    """Let no child inherit what this process was started with besides its standard streams."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:
+                continue  # the one that the listing itself had open
+
+
 def ended_child() -> int:
     """The pid of a child of this thread that has ended and waits to be reaped; 0 when there is none."""
     try:

@@ -20,13 +20,6 @@ def write_private(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-def kept_secret(path: Path) -> bytes:
-    """The 32 random bytes kept in this file, made when there are none."""
-    if not path.exists():
-        write_private(path, os.urandom(32).hex().encode() + b"\n")
-    return bytes.fromhex(path.read_text())
-
-
 def read_public_key(text: str) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey:
     """An Ed25519 or ECDSA public key in OpenSSH's form. Raises ValueError for anything else."""
     try:

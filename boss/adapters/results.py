@@ -133,9 +133,9 @@ class DatastoreGate:
         answer = self._ask({"op": "check"}, None)
         if answer["cluster"] not in ("", self._cluster):
             raise DatastoreDown(
-                "%s: %s belongs to another cluster, %s" % (self._api_link.name, answer["root"], answer["cluster"])
+                "{}: {} belongs to another cluster, {}".format(self._api_link.name, answer["root"], answer["cluster"])
             )
-        return "%s: a file was written, read back and removed in %s; %.1f GB are free" % (
+        return "{}: a file was written, read back and removed in {}; {:.1f} GB are free".format(
             self._api_link.name,
             answer["root"],
             answer["free"] / 1e9,
@@ -151,11 +151,11 @@ class DatastoreGate:
                         self._api_link.connect()
                     return self._api_link.ask(request, take)
                 except GateError as error:
-                    raise DatastoreDown("%s: %s" % (self._api_link.name, error)) from error
+                    raise DatastoreDown(f"{self._api_link.name}: {error}") from error
                 except LinkDown as error:
                     self._api_link.close()
                     if fresh or not again:
-                        raise DatastoreDown("%s: %s" % (self._api_link.name, error)) from error
+                        raise DatastoreDown(f"{self._api_link.name}: {error}") from error
         raise AssertionError("unreachable")
 
     # ---- the thread --------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ class DatastoreGate:
                 delayed = self._work()
             except (LinkDown, GateError) as error:
                 self._link.close()
-                self._seen(False, "%s: %s" % (self._link.name, error))
+                self._seen(False, f"{self._link.name}: {error}")
                 delayed = True
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
 

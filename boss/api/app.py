@@ -5,11 +5,11 @@ from fastapi.openapi.utils import get_openapi
 
 from boss.api import answers, commands, listening, pushing, reading
 from boss.api.door import Door
-from boss.api.house import ApiFacts, House, Intake
+from boss.api.house import ApiFacts, House
 from boss.api.loghub import LogHub
 from boss.api.pushes import Pushes
 from boss.api.shapes import REFUSALS
-from boss.ports import Datastore, Desk, Issuer, Reader
+from boss.ports import Datastore, Desk, Intake, Issuer, Reader
 
 PREFIX = "/api/v1"
 ABOUT = """Everything that `admin.py` and `push_tasks.py` can do, for programs.

@@ -6,10 +6,10 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -19,60 +19,11 @@ from boss.api.loghub import LogHub
 from boss.api.targets import Targets
 from boss.core.events import Answer
 from boss.core.events import Request as Asked
-from boss.core.model import FileRef, Job, TaskSpec, Template
 from boss.core.view import View
-from boss.ports import Datastore, Desk, Issuer, Reader
+from boss.ports import Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class PushRequest:
-    """One received task file and what its sender wants of it.
-
-    ``text`` is the file with the received bytes, ``file_name`` its name at the sender's; ``name`` is a new job's name, ``job``
-    the job to add to; ``files`` is the sender's inventory by path in the job's folder; ``existing`` is the job to add to as it is
-    in the store, ``existing_results`` the paths that lie in its folder.
-    """
-
-    text: Path
-    file_name: str
-    name: str | None = None
-    job: str | None = None
-    merge: str | None = None
-    skip_existing: bool = False
-    files: Mapping[str, FileRef] = field(default_factory=dict)
-    existing: Job | None = None
-    existing_results: frozenset[str] = frozenset()
-
-
-class Plan(Protocol):
-    """A validated push, its rows kept outside the boss's memory. Counts are tasks; ``bytes`` is the size of all ``files``."""
-
-    job_name: str
-    extends: bool
-    tasks: int
-    new_tasks: int
-    replaced: int
-    kept: int
-    files: Mapping[str, FileRef]
-    bytes: int
-    unread_files: list[str]
-    warnings: list[str]
-
-
-class Intake(Protocol):
-    """Parsing, validation and expansion of pushed files. Calls block; they run on threads of their own."""
-
-    def plan(self, request: PushRequest) -> Plan:
-        """Read a task file. Raises boss.taskfile.problems.Refused with everything that is wrong."""
-
-    def slices(self, plan: Plan) -> Iterator[tuple[tuple[Template, ...], tuple[TaskSpec, ...]]]:
-        """The plan's rows, at most 5,000 tasks at a time, each with the templates that it is the first to use."""
-
-    def discard(self, plan: Plan) -> None:
-        """Forget a plan and its files."""
 
 
 @dataclass(frozen=True, slots=True)

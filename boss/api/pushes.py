@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.api.answers import Refusal
-from boss.api.house import House, Plan, PushRequest, blocking
+from boss.api.house import House, blocking
 from boss.api.shapes import PushOptions, PushSummary
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
-from boss.ports import JobRow
+from boss.ports import JobRow, Plan, PushRequest
 
 Slice = tuple[tuple[Template, ...], tuple[TaskSpec, ...]]
 

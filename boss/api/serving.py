@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from boss.adapters.keys import write_private
+from boss.adapters.sockets import kept_port
 
 _START_TIMEOUT = 30.0
 
@@ -25,35 +26,16 @@ _START_TIMEOUT = 30.0
 def address_of(host: str, port: int, kept: Path) -> tuple[str, socket.socket]:
     """The API's URL, and the socket that listens there. ``port`` 0: the kept one if it is free, else a new one, which is kept.
 
-    Raises OSError when a port that was asked for is taken.
+    Raises OSError when an address that was asked for cannot be had.
     """
-    wanted = port or (int(kept.read_text()) if kept.exists() else 0)
+    chosen = port or kept_port(kept, host=host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = _listen(host, wanted)
+        listener = socket.create_server((host, chosen), family=family, backlog=128)
     except OSError as error:
-        if port:
-            raise OSError(
-                f"the API's address {host}:{port} is taken ({error.strerror}); choose another `port` in `[api]`"
-            ) from None
-        listener = _listen(host, 0)
-    chosen = listener.getsockname()[1]
-    if not port:
-        kept.write_text(str(chosen))
+        raise OSError(f"the API cannot listen on {host}:{chosen} ({error}); choose another `host` or `port` in `[api]`") from None
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{chosen}", listener
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def tokens_of(path: Path, url: str, owner: str) -> Mapping[str, str]:

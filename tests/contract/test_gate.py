@@ -208,7 +208,9 @@ def test_a_later_attempt_replaces_results_and_their_lines_in_the_manifest(datast
 
 def test_a_batch_gives_each_upload_its_own_verdict(datastore: Datastore) -> None:  # noqa: F811
     worker = datastore.gate("worker:w1")
-    rows = [[f"u.{n}.1", "j", [list(row) for row in datastore.upload({f"{n}.txt": A}, f"u.{n}.1", channel=worker)]] for n in range(3)]
+    rows = [
+        [f"u.{n}.1", "j", [list(row) for row in datastore.upload({f"{n}.txt": A}, f"u.{n}.1", channel=worker)]] for n in range(3)
+    ]
     rows.insert(1, ["u.9.1", "j", [["9.txt", 1, sha256(b"x")]]])
     answers = datastore.boss.ask({"op": "accept", "uploads": rows})["answers"]
     assert [(attempt, verdict) for attempt, verdict, _reason in answers] == [
@@ -252,7 +254,21 @@ def test_there_is_no_record_before_and_after(datastore: Datastore) -> None:  # n
 
 @pytest.mark.parametrize(
     "path",
-    ["../evil", "/etc/evil", "a/../../evil", "", ".", "a//b", "a/./b", "SHA256SUMS", "nul\0", "line\nbreak", "folder/", "x" * 300, "\udc80"],
+    [
+        "../evil",
+        "/etc/evil",
+        "a/../../evil",
+        "",
+        ".",
+        "a//b",
+        "a/./b",
+        "SHA256SUMS",
+        "nul\0",
+        "line\nbreak",
+        "folder/",
+        "x" * 300,
+        "\udc80",
+    ],
 )
 def test_a_path_that_leaves_its_folder_or_that_no_file_can_have_is_refused(datastore: Datastore, path: str) -> None:  # noqa: F811
     worker = datastore.gate("worker:w1")
@@ -376,7 +392,15 @@ def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) ->
             for _item in items:
                 pieces.extend(items.chunks())
 
-        request = {"op": "read_log", "job": "j", "task": "t", "number": number, "stream": stream, "offset": offset, "limit": limit}
+        request = {
+            "op": "read_log",
+            "job": "j",
+            "task": "t",
+            "number": number,
+            "stream": stream,
+            "offset": offset,
+            "limit": limit,
+        }
         boss.ask(request, take=take)
         return b"".join(pieces)
 
@@ -494,7 +518,7 @@ def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Pat
         with pytest.raises(GateRefused):
             user.ask({"op": "get", "job": "j", "files": [[path, 0]]})
     seen: list[Line] = []
-    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=lambda items: seen.extend(items))
+    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=seen.extend)
     assert [item["missing"] for item in seen] == [True, True]
     with pytest.raises(GateRefused):
         user.ask({"op": "list", "job": "../trash"})
@@ -502,7 +526,14 @@ def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Pat
 
 def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> None:  # noqa: F811
     boss = datastore.boss
-    for line in ({}, {"op": 7}, {"op": "accept"}, {"op": "accept", "uploads": [[1, 2, 3]]}, {"op": "record"}, {"op": "record", "attempt": "/"}):
+    for line in (
+        {},
+        {"op": 7},
+        {"op": "accept"},
+        {"op": "accept", "uploads": [[1, 2, 3]]},
+        {"op": "record"},
+        {"op": "record", "attempt": "/"},
+    ):
         with pytest.raises(GateRefused):
             boss.ask(line)
     assert "root" in boss.ask({"op": "check"})

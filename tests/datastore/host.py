@@ -100,7 +100,9 @@ class Datastore:
         self._channels.append(channel)
         return channel
 
-    def grant(self, attempt: str = "u.0.1", job: str = "j", task: str = "t", worker: str = "w1", inputs: Any = ()) -> dict[str, Any]:
+    def grant(
+        self, attempt: str = "u.0.1", job: str = "j", task: str = "t", worker: str = "w1", inputs: Any = ()
+    ) -> dict[str, Any]:
         """A valid grant, as the fields of a request."""
         rows = [list(row) for row in inputs]
         proof = layout.grant(SECRET, worker, attempt, job, task, rows)
@@ -144,7 +146,18 @@ class Datastore:
 
 def gate_command(caller: str, root: Path) -> list[str]:
     """The gate as a host without anything else of ours would run it."""
-    return ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-S", "-m", "datastore.gate", "--root", str(root), "--caller", caller]
+    return [
+        "env",
+        f"PYTHONPATH={REPOSITORY}",
+        sys.executable,
+        "-S",
+        "-m",
+        "datastore.gate",
+        "--root",
+        str(root),
+        "--caller",
+        caller,
+    ]
 
 
 def given_bytes(folder: Path, path: str, data: bytes, executable: bool = False) -> Given:
@@ -167,7 +180,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
         if value:
             return value
         Event().wait(0.01)
-    raise AssertionError("it did not come true within %g s" % seconds)
+    raise AssertionError(f"it did not come true within {seconds:g} s")
 
 
 def record_of(root: Path, attempt: str) -> dict[str, Any]:

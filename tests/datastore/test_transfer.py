@@ -147,7 +147,9 @@ def test_a_killed_connection_is_made_again_and_resumed(ada: Endpoint, datastore:
 
     def kill_once(done: int, _total: int) -> None:
         if done > 2_000_000 and not killed:
-            children = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True).stdout
+            children = subprocess.run(
+                ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True
+            ).stdout
             killed.extend(int(line.split()[0]) for line in children.splitlines() if line.split()[1] == "ssh")
             os.kill(killed[0], signal.SIGKILL)
 

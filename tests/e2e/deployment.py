@@ -26,7 +26,7 @@ class Deployment:
             **{name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
             "ECLOUD_STATE": str(self.state),
             "ECLOUD_LOCAL_SLOTS": "2",
-            "ECLOUD_CHECK": "true",
+            "ECLOUD_POLICY__CHECK": "true",
             "PYTHONPATH": str(ROOT),
             **settings,
         }

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.deployment import Deployment, deployed, until
-from tests.mariadb import MariaDb
 
 TASKS = 120
 
@@ -17,7 +16,7 @@ def job_of(count: int, journal: Path) -> dict[str, object]:
     """Each task appends a line to a journal outside, and to its own output, on which every tenth task depends."""
     tasks: list[dict[str, object]] = []
     for number in range(count):
-        command = f"echo {number} $ECLOUD_ATTEMPT >> {journal}; echo {number} >> out/{number}.txt; sleep 0.05"
+        command = f"echo {number} $ECLOUD_ATTEMPT >> {journal}; mkdir out; echo {number} >> out/{number}.txt; sleep 0.05"
         task: dict[str, object] = {"id": f"t{number}", "command": command, "outputs": [f"out/{number}.txt"]}
         if number % 10 == 9:
             task["after"] = [f"t{other}" for other in range(number - 9, number)]
@@ -57,8 +56,7 @@ def some_done(ecloud: Deployment, count: int) -> None:
 def database(request: pytest.FixtureRequest) -> dict[str, str]:
     if request.param == "sqlite":
         return {}
-    server: MariaDb = request.getfixturevalue("mariadb")
-    return {"ECLOUD_DATABASE_URL": server.fresh_database()}
+    return {"ECLOUD_DATABASE_URL": request.getfixturevalue("mariadb_url")}
 
 
 def test_kill_9_of_the_boss(tmp_path: Path, database: dict[str, str]) -> None:
@@ -86,7 +84,7 @@ def test_kill_9_of_a_part(tmp_path: Path, which: str) -> None:
 
 def test_a_stopped_boss_gives_nobody_up(tmp_path: Path) -> None:
     """Stopped for longer than every lease, the boss goes on as if nothing had happened: no attempt is lost."""
-    settings = {"ECLOUD_HEARTBEAT": "0.5", "ECLOUD_OFFLINE_AFTER": "1.5", "ECLOUD_LEASE": "3"}
+    settings = {"ECLOUD_POLICY__HEARTBEAT": "0.5", "ECLOUD_POLICY__OFFLINE_AFTER": "1.5", "ECLOUD_POLICY__LEASE": "3"}
     with deployed(tmp_path, **settings) as ecloud:
         ecloud.push(job_of(TASKS, tmp_path / "journal"), name="kills")
         some_done(ecloud, 10)

@@ -42,7 +42,7 @@ def test_a_sweep_is_expanded_and_aggregated(ecloud: Deployment) -> None:
                 {
                     "id": "s-{x}-{k}",
                     "foreach": {"x": {"range": [0, 5]}, "k": {"values": ["a", "b"]}},
-                    "command": "echo {x}{k} > out/{x}{k}.txt",
+                    "command": "mkdir out; echo {x}{k} > out/{x}{k}.txt",
                     "outputs": ["out/{x}{k}.txt"],
                 },
                 {"id": "all", "command": "cat out/*.txt | sort > all.txt", "inputs": ["out/*.txt"], "outputs": ["all.txt"]},
