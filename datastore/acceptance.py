@@ -14,14 +14,12 @@ Rules:
 Python 3.9 syntax, standard library only.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
 from collections import OrderedDict
-from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from datastore import layout
 from datastore.frames import GateRefused
@@ -62,7 +60,7 @@ class Acceptance:
         """Accept a batch; one answer for each, in order."""
         answers: Dict[str, Answer] = {}
         forward: List[Upload] = []
-        with _locked(self._tree):
+        with self._tree.locked():
             for upload in uploads:
                 try:
                     if self._claim(upload):
@@ -84,7 +82,7 @@ class Acceptance:
     def reject(self, attempt: str) -> bool:
         """Move an upload to the trash; False if there is none (or it was accepted before)."""
         trash = layout.trash_folder(attempt)
-        with _locked(self._tree):
+        with self._tree.locked():
             if self._tree.look(layout.incoming_folder(attempt)) is None:
                 return False
             self._tree.remove(trash)
@@ -221,13 +219,3 @@ def _compare(upload: Upload, record: Dict[str, Any]) -> None:
     if uploaded != set(upload.files):
         odd = sorted(uploaded.symmetric_difference(upload.files))[0][0]
         raise GateRefused("the upload of attempt %s differs from its manifest at %s" % (upload.attempt, odd))
-
-
-@contextmanager
-def _locked(tree: Tree) -> Iterator[None]:
-    """One accepting session at a time; a killed one leaves no lock behind."""
-    fcntl.flock(tree.descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(tree.descriptor, fcntl.LOCK_UN)

@@ -11,6 +11,7 @@ Python 3.9 syntax, standard library only; Linux (and other systems with the ``*a
 """
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import contextmanager
@@ -147,6 +148,15 @@ class Tree:
         except FileNotFoundError:
             return
         yield from _below(descriptor, "")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One session at a time, over all processes of the host; a killed one leaves no lock behind."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
 
 class Flush:
