@@ -21,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.loads import LOADS, SLOTS, Load  # noqa: E402
-from benchmarks.private_boss import PrivateBoss, private_boss  # noqa: E402
+from benchmarks.loads import LOADS, SLOTS, Load
+from benchmarks.private_boss import PrivateBoss, private_boss
 
 _WAIT = 900.0
 
@@ -160,7 +160,9 @@ def main() -> int:
                 print(f"throughput: {error}", file=sys.stderr)
                 return 1
             print(f"{LOADS[name].title}: done", file=sys.stderr)
-    print(f"{about['cores']} cores, Python {about['python']}, load average {about['load_average']:.1f} at the start; {SLOTS} slots")
+    print(
+        f"{about['cores']} cores, Python {about['python']}, load average {about['load_average']:.1f} at the start; {SLOTS} slots"
+    )
     print()
     print(table(measured))
     if options.out:
