@@ -115,7 +115,7 @@ class Core:
         """Say (again) what is known of an attempt: its result, or that it was started."""
         if entry.step is Step.FINISHED and entry.result is not None:
             self._outbox.repeat(entry.result, now)
-        elif entry.step in (Step.RUNNING, Step.DELIVERING) and entry.started:
+        elif entry.step in (Step.RUNNING, Step.DELIVERING, Step.UNDELIVERED) and entry.started:
             self._outbox.began(entry.attempt, entry.started, now)
 
     # ---- messages of the boss --------------------------------------------------------------------------------------
@@ -160,10 +160,12 @@ class Core:
         if entry.step in (Step.QUEUED, Step.READY):
             self._unqueue(entry)
             self._finish_cancelled(entry, None, now)
+        elif entry.step is Step.UNDELIVERED:
+            self._delivered(entry, entry.result or Result(entry.attempt, "cancelled"), now)
+        elif entry.step in (Step.FETCHING, Step.DELIVERING):
+            self._wish(ev.Halt(entry.attempt))
         elif entry.step is Step.FINISHED:
             self._tell(entry, now)
-        elif entry.step is not Step.RUNNING:
-            self._wish(ev.Halt(entry.attempt))
         elif not repeated:
             self._wish(ev.Kill(entry.attempt, reason))
 
@@ -243,16 +245,15 @@ class Core:
         entry, result = self._ledger.entries[event.attempt], event.result
         self._running -= 1
         self._slots.give(entry.needs)
-        self._outbox.ended(event.attempt)
         if self._stopping:
             self._finish(entry, result._replace(outcome="failed", phase="infrastructure", reason=self._stopping), now)
             return
         if entry.cancelled:
             result = result._replace(outcome="cancelled", phase="", reason=entry.cancelled)
         if _worth_delivering(entry.order, result):
-            entry.advance(Step.DELIVERING)
             entry.tries = 0
             self._errands.delivering += 1
+            entry.advance(Step.DELIVERING)
             self._deliver(entry, result)
         else:
             self._finish(entry, result, now)
@@ -271,6 +272,7 @@ class Core:
         if entry.cancelled:
             self._delivered(entry, result, now)
         elif not event.final:
+            entry.advance(Step.UNDELIVERED)
             self._postpone(entry, event.jitter, now)
         elif result.outcome != "succeeded" or not entry.order.outputs:
             self._delivered(entry, result, now)  # only its long logs are lost; their tails are in the result
@@ -333,7 +335,7 @@ class Core:
         self._stopping = self._stopping or event.reason
         for entry in self._ledger.at(Step.RUNNING):
             self._wish(ev.Kill(entry.attempt, event.reason, grace=False))
-        for entry in self._ledger.at(Step.DELIVERING):
+        for entry in self._ledger.at(Step.DELIVERING, Step.UNDELIVERED):
             self._wish(ev.Halt(entry.attempt))
             result = entry.result or Result(entry.attempt, "failed")
             self._finish(entry, result._replace(outcome="failed", phase="infrastructure", reason=event.reason, files=()), now)
@@ -363,7 +365,8 @@ class Core:
             entry = self._ledger.entries.get(attempt)
             if entry is not None and entry.step is Step.QUEUED:
                 self._errands.enqueue(attempt)
-            elif entry is not None and entry.step is Step.DELIVERING and entry.result is not None:
+            elif entry is not None and entry.step is Step.UNDELIVERED and entry.result is not None:
+                entry.advance(Step.DELIVERING)
                 self._deliver(entry, entry.result)
         attempt = self._errands.next_fetch()
         while attempt:

@@ -189,6 +189,20 @@ def test_connection_trouble_is_tried_again_with_growing_waits() -> None:
     assert talk.after(0.1) == [ev.Fetch(NEEDS_INPUT)]
 
 
+def test_a_delivery_that_waits_to_be_repeated_is_repeated_and_can_be_cancelled() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.start(HAS_OUTPUT)
+    talk.tell(ev.Ended("out.0.1", done("out")))
+    trouble = ev.StageFailed("out.0.1", "upload", "unreachable", False, jitter=1.0)
+    assert talk.tell(trouble) == []
+    assert talk.after(0.5) == [ev.Deliver(HAS_OUTPUT, done("out")), ev.Send(wire.Started("s1", {"out.0.1": 5.0}))]
+    assert talk.tell(trouble) == []
+    cancelled = done("out", outcome="cancelled", reason="no")
+    assert talk.tell(talk.say(wire.Cancel, ("out.0.1",), "no")) == [ev.Keep((cancelled,)), results(cancelled)]
+    assert talk.after(1.0) == []
+
+
 def test_outputs_are_delivered_before_the_result_is_said_and_the_room_is_free_meanwhile() -> None:
     talk = Conversation(cpus=1.0)
     talk.connect()
