@@ -165,6 +165,11 @@ class Attempts:
         if self.slots.backlog and not self._errands.congested:
             self._start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is held but finished results."""
+        return any(entry.step is not Step.FINISHED for entry in self.ledger.entries.values())
+
     def deadline(self) -> float:
         """When to ``proceed`` at the latest, if nothing happens; infinite when nothing waits for a time."""
         return self._errands.deadline()

@@ -4,7 +4,8 @@ Rules:
 - ``now`` is a monotonic clock in seconds. ``Turned`` ends each turn: only then attempts start, results are said, leases end.
 - A message of a lower epoch than the highest one seen comes from a boss that was replaced: it is ignored.
 - Without an answer of its boss for a lease after its last work the worker leaves; what it holds extends that up to ``PATIENCE``.
-- Drained by its boss, a worker finishes all that it was given; told to go by its machine, it gives back what it has not started.
+- Drained by its boss, a worker finishes all that it was given; told to go by its machine, it gives back what it has not started
+  and does not wait for ever until its last results are acknowledged: they are in the spool.
 
 What becomes of each attempt is told in ``attempts``, what is said when in ``outbox``.
 
@@ -21,6 +22,8 @@ from worker.protocol import Result
 
 #: How long a worker that holds work or results lives without an answer of its boss, in seconds.
 PATIENCE = 48 * 3600.0
+#: How long one that was told to go by its machine waits for the acknowledgement of its last results, in seconds.
+LAST_WAIT = 30.0
 
 
 class Identity(NamedTuple):
@@ -54,6 +57,7 @@ class Core:
         self._epoch = self._seq = 0
         self._connected, self._address = False, ""
         self._leaving = self._stopping = ""  # the reason, once there is one
+        self._asked_to_go = float("inf")  # when its machine did so
         self._exited = False
 
     def handle(self, event: ev.Event, now: float) -> List[ev.Effect]:
@@ -65,7 +69,8 @@ class Core:
     def deadline(self) -> float:
         """When to come back with ``Turned`` at the latest, on the clock of ``now``."""
         beat = self._beaten + self._interval if self._connected else float("inf")
-        return min(beat, self._lease_end(), self._attempts.deadline(), self._outbox.deadline(self._connected))
+        end = min(self._lease_end(), self._last_wait_end())
+        return min(beat, end, self._attempts.deadline(), self._outbox.deadline(self._connected))
 
     # ---- the link ----------------------------------------------------------------------------------------------------
 
@@ -155,6 +160,7 @@ class Core:
 
     def _on_drain_asked(self, event: ev.DrainAsked, now: float) -> None:
         self._close(event.reason)
+        self._asked_to_go = min(self._asked_to_go, now)
         self._attempts.give_back_unstarted()
         self._beaten = now - self._interval  # a heartbeat at once: the boss must know before it deals again
 
@@ -172,6 +178,12 @@ class Core:
             return self._renewed + max(PATIENCE, self._lease)
         return max(self._renewed, self._attempts.worked) + self._lease
 
+    def _last_wait_end(self) -> float:
+        """When to leave without the last acknowledgements; infinite while anything else is to be done here."""
+        if self._asked_to_go == float("inf") or self._attempts.busy:
+            return float("inf")
+        return max(self._asked_to_go, self._attempts.worked) + LAST_WAIT
+
     # ---- the end of a turn -------------------------------------------------------------------------------------------
 
     def _on_turned(self, event: ev.Turned, now: float) -> None:
@@ -184,7 +196,7 @@ class Core:
         self._effects += self._outbox.speak(now, self._connected, patient)
         if self._connected and now >= self._beaten + self._interval:
             self._beat(now)
-        self._leave()
+        self._leave(now)
 
     def _beat(self, now: float) -> None:
         self._beaten = now
@@ -192,11 +204,11 @@ class Core:
         beat = wire.Heartbeat(self._identity.session, self._epoch, self._seq, held, draining=bool(self._leaving))
         self._wish(ev.Send(beat))
 
-    def _leave(self) -> None:
+    def _leave(self, now: float) -> None:
         """Leave when nothing is held; when stopped, as soon as nothing runs and all results are kept."""
         empty = not self._attempts.ledger.entries
         stopped = self._stopping and not self._attempts.running and not self._outbox.unkept
-        if not stopped and not (self._leaving and empty):
+        if not stopped and not (self._leaving and empty) and now < self._last_wait_end():
             return
         if self._connected and empty:
             self._wish(ev.Send(wire.Goodbye(self._identity.session, self._leaving)))

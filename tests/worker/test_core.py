@@ -5,7 +5,7 @@ import pytest
 from tests.worker.conversation import Conversation, attempt, done, recalled, results, sent
 from worker import events as ev
 from worker import protocol as wire
-from worker.core import PATIENCE
+from worker.core import LAST_WAIT, PATIENCE
 from worker.ledger import Entry, Step
 from worker.outbox import LINGER, REPEAT, START_LINGER
 
@@ -314,6 +314,19 @@ def test_a_worker_told_to_go_by_its_machine_gives_back_what_waits_and_says_that_
         recalled("b", "in"),
         ev.Send(wire.Heartbeat("s1", 1, 2, {"a.0.1": "running"}, draining=True)),
     ]
+
+
+def test_a_worker_told_to_go_does_not_wait_for_ever_for_its_last_acknowledgement() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.start(A)
+    talk.tell(ev.Disconnected())
+    talk.tell(ev.DrainAsked("SIGTERM"))
+    assert talk.after(3600.0) == []  # it still runs
+    assert talk.tell(ev.Ended("a.0.1", done("a"))) == [ev.Keep((done("a"),))]
+    assert talk.core.deadline() == talk.now + LAST_WAIT
+    assert talk.after(LAST_WAIT - 1) == []
+    assert talk.after(1.0) == [ev.Exit("SIGTERM")]
 
 
 def test_a_stopped_worker_kills_and_leaves_as_soon_as_its_results_are_kept() -> None:
