@@ -106,8 +106,8 @@ class Channel:
     ) -> Line:
         """Ask one thing, as ``frames.converse`` does, and return the closing line of a good answer.
 
-        Raises Unreachable when the channel breaks, the GateError that the gate answers (the channel stays of use), and whatever ``give`` and
-        ``take`` raise (the channel is closed then).
+        Raises Unreachable when the channel breaks, the GateError that the gate answers (the channel stays of use), and whatever
+        ``give`` and ``take`` raise (the channel is closed then).
         """
         with self._lock:
             if self._ended:

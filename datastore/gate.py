@@ -178,22 +178,23 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--root", required=True, help="the datastore's folder")
     parser.add_argument("--caller", required=True, type=read_caller, help="worker:ID, user:NAME or boss")
     options = parser.parse_args(arguments)
-    reader = open(0, "rb", buffering=BLOCK, closefd=False)
-    writer = open(1, "wb", buffering=BLOCK, closefd=False)
-    wire = Wire(reader, writer)
     try:
-        try:
-            if options.caller.role == "boss":
-                os.makedirs(options.root, exist_ok=True)
-            tree = Tree(options.root)
-        except OSError as error:
-            wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (options.root, error.strerror))))
-            wire.flush()
-            return 2
-        Session(tree, options.caller, wire).run()
+        with open(0, "rb", buffering=BLOCK, closefd=False) as reader, open(1, "wb", buffering=BLOCK, closefd=False) as writer:
+            return _serve(options.root, options.caller, Wire(reader, writer))
     except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
         print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
         return 1
+
+
+def _serve(root: str, caller: Caller, wire: Wire) -> int:
+    try:
+        if caller.role == "boss":
+            os.makedirs(root, exist_ok=True)
+        tree = Tree(root)
+    except OSError as error:
+        wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (root, error.strerror))))
+        return 2
+    Session(tree, caller, wire).run()
     return 0
 
 

@@ -33,7 +33,7 @@ MANIFEST = "SHA256SUMS"
 FOLDERS = ("jobs", "incoming", "accepted", "trash", "logs", "files", "shared")
 #: The file that names the cluster, the file with the secret of grants, the record of one upload in its folder.
 CLUSTER = "cluster"
-SECRET = "secret"
+SECRET = "secret"  # noqa: S105 (the name of a file)
 RECORD = "record.json"
 #: What an attempt's logs are called.
 STREAMS = ("stdout", "stderr")

@@ -86,15 +86,25 @@ def find(channel: Channel, grant: Line) -> List[Listed]:
 
 
 def fetch(channel: Channel, grant: Line, files: Sequence[Wanted], stopped: threading.Event) -> None:
-    """Bring inputs of a granted attempt. Raises Stopped, Damaged, GateMissing (one is gone), Unreachable, OSError (of this host)."""
+    """Bring inputs of a granted attempt.
+
+    Raises GateMissing or Damaged for the first that did not come as it should (the others did), Stopped, Unreachable, and OSError of
+    this host.
+    """
+    wrong: List[Exception] = []
 
     def take(items: Items) -> None:
         for wanted, item in zip(files, items):
-            _check_there(wanted, item)
-            land(items.chunks(), wanted, stopped)
+            try:
+                _check_there(wanted, item)
+                land(items.chunks(), wanted, stopped)
+            except (GateMissing, Damaged) as error:
+                wrong.append(error)
 
     rows = [[wanted.listed.input, wanted.listed.path] for wanted in files]
     channel.ask(dict(grant, op="send", files=rows), take=take)
+    if wrong:
+        raise wrong[0]
 
 
 def deliver(

@@ -69,13 +69,16 @@ def prepare(commands: Sequence[str], path: str, folder: str, bash: str) -> Comma
 
 
 def _find(name: str, path: str, folder: str) -> str:
-    """The file that a shell would execute for this name; empty when there is none, or it may not be executed."""
+    """What a shell would execute for this name; empty when there is nothing, or it may not be executed.
+
+    It may also be a folder, which nobody can execute: then too the shell has the right words.
+    """
     if "/" in name:
         candidates = [os.path.join(folder, name)]
     else:
         candidates = [os.path.join(folder, part, name) for part in path.split(":")]
     for candidate in candidates:
-        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+        if os.access(candidate, os.X_OK):
             return candidate
     return ""
 

@@ -53,8 +53,8 @@ class Folders:
         if assignment.init:
             os.makedirs(self.work(assignment), mode=0o700, exist_ok=True)
             self._prepared.add(_name(_uid(assignment.attempt)))
-        if os.path.exists(folder):
-            return folder
+        if assignment.inputs and os.path.exists(folder):
+            return folder  # made when they were fetched
         try:
             spare = self._spare.pop()  # stage threads make folders too: asking first would be too late
         except IndexError:

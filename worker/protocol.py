@@ -369,10 +369,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def _dump(message: Message) -> bytes:
     document = {"v": VERSION, "kind": _NAMES[type(message)]}
     document.update(_plain(message))
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _JSON.encode(document).encode("utf-8", "replace")
 
 
 def _read(cls: Type[Any], document: Any) -> Any:

@@ -68,6 +68,8 @@ class Slots:
 
     def admit(self) -> List[str]:
         """The attempts that start now, in order; their room is taken."""
+        if self._free.get("cpus", 0) <= self._slack.get("cpus", 0):
+            return []
         started: List[str] = []
         passed: List[Tuple[int, str, Mapping[str, float]]] = []
         room = dict(self._free)

@@ -40,11 +40,9 @@ class Spool:
 
     def keep(self, results: Iterable[Result]) -> None:
         """Write results; they are held by the time this returns."""
-        lines: List[bytes] = []
-        for result in results:
-            self._held[result.attempt] = result
-            lines += wire.encode(wire.Results("", (result,)))
-        self._append(lines)
+        batch = tuple(results)
+        self._held.update((result.attempt, result) for result in batch)
+        self._append(wire.encode(wire.Results("", batch)))
 
     def forget(self, attempts: Iterable[str]) -> None:
         """Take away what is held of these attempts."""
@@ -83,7 +81,7 @@ class Spool:
             os.close(self._file)
         self._file, self._size = file, 0
         if self._held:
-            self._append([line for result in self._held.values() for line in wire.encode(wire.Results("", (result,)))])
+            self._append(wire.encode(wire.Results("", self.held)))
         os.replace(fresh, self._path)
 
 

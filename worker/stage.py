@@ -168,7 +168,10 @@ class _Lasting:
             if stopped.is_set():
                 raise Stopped
         try:
-            if self._channel is None or not self._channel.alive:
+            if self._channel is not None and not self._channel.alive:
+                self._channel.close()
+                self._channel = None
+            if self._channel is None:
                 self._channel = connect(self._endpoint, stopped, tries=2)
             self._used = True
             yield self._channel

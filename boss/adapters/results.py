@@ -243,7 +243,7 @@ class _Link:
     """One SSH connection with one session at the gate, as the boss. One thread uses it at a time; ``close`` may be called by any."""
 
     def __init__(self, endpoint: Endpoint, patience: float) -> None:
-        self.name = "%s@%s:%d" % (endpoint.user, endpoint.host, endpoint.port)
+        self.name = f"{endpoint.user}@{endpoint.host}:{endpoint.port}"
         self._endpoint = endpoint
         self._patience = patience
         self._client: paramiko.SSHClient | None = None

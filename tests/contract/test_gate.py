@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from threading import Event
@@ -15,7 +16,6 @@ from datastore.channel import Channel, Unreachable
 from datastore.frames import GateMissing, GateRefused, Line, Wire
 from datastore.landing import Listed, Stopped, Wanted
 from datastore.transfer import Given, deliver, fetch, find
-from tests.datastore.conftest import datastore  # noqa: F401 (a fixture)
 from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256, wait_for
 
 A = b"result of a\n"
@@ -58,7 +58,7 @@ def put(channel: Channel, digest: str, data: bytes) -> Line:
         ("boss", "nonsense"),
     ],
 )
-def test_a_caller_is_refused_what_its_role_may_not_do(datastore: Datastore, caller: str, operation: str) -> None:  # noqa: F811
+def test_a_caller_is_refused_what_its_role_may_not_do(datastore: Datastore, caller: str, operation: str) -> None:
     channel = datastore.gate(caller)
     give = (lambda wire: {"end": True}) if operation in ("receive", "put") else None
     with pytest.raises(GateRefused, match="may not"):
@@ -66,7 +66,7 @@ def test_a_caller_is_refused_what_its_role_may_not_do(datastore: Datastore, call
     assert channel.alive
 
 
-def test_a_folder_of_another_cluster_is_refused(datastore: Datastore) -> None:  # noqa: F811
+def test_a_folder_of_another_cluster_is_refused(datastore: Datastore) -> None:
     with pytest.raises(GateRefused, match="belongs to the cluster c1"):
         datastore.boss.ask({"op": "initialise", "cluster": "c2", "secret": SECRET.hex()})
 
@@ -78,11 +78,11 @@ def test_a_folder_that_no_boss_has_set_up_turns_workers_away(tmp_path: Path) -> 
     store.close()
 
 
-def test_the_greeting_names_caller_and_cluster(datastore: Datastore) -> None:  # noqa: F811
+def test_the_greeting_names_caller_and_cluster(datastore: Datastore) -> None:
     assert datastore.gate("user:ada").greeting == {"gate": 1, "caller": "user:ada", "cluster": CLUSTER}
 
 
-def test_the_secret_is_for_its_owner_only_and_its_lack_refuses_grants(datastore: Datastore) -> None:  # noqa: F811
+def test_the_secret_is_for_its_owner_only_and_its_lack_refuses_grants(datastore: Datastore) -> None:
     secret = datastore.root / layout.SECRET
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     channel = datastore.gate("worker:w1")
@@ -98,14 +98,14 @@ def test_the_secret_is_for_its_owner_only_and_its_lack_refuses_grants(datastore:
     "change",
     [{"attempt": "u.0.2"}, {"job": "k"}, {"task": "s"}, {"inputs": [["secret.txt", "", "", 0]]}, {"grant": "0" * 64}],
 )
-def test_a_grant_holds_for_nothing_but_what_it_was_made_for(datastore: Datastore, change: dict[str, Any]) -> None:  # noqa: F811
+def test_a_grant_holds_for_nothing_but_what_it_was_made_for(datastore: Datastore, change: dict[str, Any]) -> None:
     request = dict(datastore.grant(), **change)
     with pytest.raises(GateRefused, match="not for worker w1"):
         deliver(datastore.gate("worker:w1"), request, [given_bytes(datastore.root.parent, "a", A)], {}, "{}", 200, NEVER)
     assert datastore.tree.names("incoming") == []
 
 
-def test_another_workers_grant_is_refused(datastore: Datastore) -> None:  # noqa: F811
+def test_another_workers_grant_is_refused(datastore: Datastore) -> None:
     with pytest.raises(GateRefused, match="not for worker w2"):
         find(datastore.gate("worker:w2"), datastore.grant(worker="w1"))
 
@@ -113,7 +113,7 @@ def test_another_workers_grant_is_refused(datastore: Datastore) -> None:  # noqa
 # ---- uploads -------------------------------------------------------------------------------------------------------
 
 
-def test_an_upload_waits_with_its_record_and_reaches_the_job_when_accepted(datastore: Datastore) -> None:  # noqa: F811
+def test_an_upload_waits_with_its_record_and_reaches_the_job_when_accepted(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A, "deep/er/b.txt": B}, result="said")
     assert manifest == [("a.txt", len(A), sha256(A)), ("deep/er/b.txt", len(B), sha256(B))]
     record = record_of(datastore.root, "u.0.1")
@@ -125,7 +125,7 @@ def test_an_upload_waits_with_its_record_and_reaches_the_job_when_accepted(datas
     assert datastore.tree.names("incoming") == datastore.tree.names("accepted") == []
 
 
-def test_accepting_again_answers_the_same_and_changes_nothing(datastore: Datastore) -> None:  # noqa: F811
+def test_accepting_again_answers_the_same_and_changes_nothing(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     accept(datastore, manifest)
     before = datastore.inventory()
@@ -134,7 +134,7 @@ def test_accepting_again_answers_the_same_and_changes_nothing(datastore: Datasto
     assert datastore.inventory() == before
 
 
-def test_an_upload_that_differs_from_the_committed_manifest_is_refused(datastore: Datastore) -> None:  # noqa: F811
+def test_an_upload_that_differs_from_the_committed_manifest_is_refused(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     wrong = [("a.txt", len(A), sha256(B))]
     assert accept(datastore, wrong)[1] == "refused"
@@ -143,20 +143,20 @@ def test_an_upload_that_differs_from_the_committed_manifest_is_refused(datastore
     assert accept(datastore, manifest)[1] == "accepted"
 
 
-def test_an_upload_that_does_not_exist_is_refused(datastore: Datastore) -> None:  # noqa: F811
+def test_an_upload_that_does_not_exist_is_refused(datastore: Datastore) -> None:
     attempt, verdict, reason = accept(datastore, [("a.txt", 1, sha256(b"x"))])
     assert (attempt, verdict) == ("u.0.1", "refused")
     assert "no complete upload" in reason
 
 
-def test_a_repeat_before_acceptance_replaces_the_upload(datastore: Datastore) -> None:  # noqa: F811
+def test_a_repeat_before_acceptance_replaces_the_upload(datastore: Datastore) -> None:
     datastore.upload({"a.txt": A, "old.txt": A})
     manifest = datastore.upload({"a.txt": B})
     assert accept(datastore, manifest)[1] == "accepted"
     assert datastore.results() == {"a.txt": B}
 
 
-def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Datastore) -> None:  # noqa: F811
+def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A}, result="first")
     os.rename(datastore.root / "incoming/u.0.1", datastore.root / "accepted/u.0.1")
     before = datastore.inventory()
@@ -164,7 +164,7 @@ def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Da
     assert datastore.inventory() == before
 
 
-def test_a_repeat_after_everything_is_finished_stores_nothing(datastore: Datastore) -> None:  # noqa: F811
+def test_a_repeat_after_everything_is_finished_stores_nothing(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     accept(datastore, manifest)
     before = datastore.inventory()
@@ -172,7 +172,7 @@ def test_a_repeat_after_everything_is_finished_stores_nothing(datastore: Datasto
     assert datastore.inventory() == before
 
 
-def test_a_different_upload_after_everything_is_finished_never_reaches_the_job(datastore: Datastore) -> None:  # noqa: F811
+def test_a_different_upload_after_everything_is_finished_never_reaches_the_job(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     accept(datastore, manifest)
     datastore.upload({"a.txt": B})
@@ -180,7 +180,7 @@ def test_a_different_upload_after_everything_is_finished_never_reaches_the_job(d
     assert datastore.results() == {"a.txt": A}
 
 
-def test_a_rejected_upload_goes_to_the_trash_and_cannot_be_accepted(datastore: Datastore) -> None:  # noqa: F811
+def test_a_rejected_upload_goes_to_the_trash_and_cannot_be_accepted(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     boss = datastore.boss
     assert boss.ask({"op": "reject", "attempts": ["u.0.1", "u.0.9"]})["rejected"] == ["u.0.1"]
@@ -191,14 +191,14 @@ def test_a_rejected_upload_goes_to_the_trash_and_cannot_be_accepted(datastore: D
     assert (datastore.root / "trash/u.0.1/files/a.txt").read_bytes() == B
 
 
-def test_what_was_accepted_cannot_be_rejected(datastore: Datastore) -> None:  # noqa: F811
+def test_what_was_accepted_cannot_be_rejected(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     accept(datastore, manifest)
     assert datastore.boss.ask({"op": "reject", "attempts": ["u.0.1"]})["rejected"] == []
     assert datastore.results() == {"a.txt": A}
 
 
-def test_a_later_attempt_replaces_results_and_their_lines_in_the_manifest(datastore: Datastore) -> None:  # noqa: F811
+def test_a_later_attempt_replaces_results_and_their_lines_in_the_manifest(datastore: Datastore) -> None:
     accept(datastore, datastore.upload({"a.txt": A, "same.txt": A}))
     accept(datastore, datastore.upload({"other.txt": A}, "u.1.1"), "u.1.1")
     accept(datastore, datastore.upload({"a.txt": B, "same.txt": A}, "u.0.2"), "u.0.2")
@@ -206,7 +206,7 @@ def test_a_later_attempt_replaces_results_and_their_lines_in_the_manifest(datast
     assert datastore.sums_hold()
 
 
-def test_a_batch_gives_each_upload_its_own_verdict(datastore: Datastore) -> None:  # noqa: F811
+def test_a_batch_gives_each_upload_its_own_verdict(datastore: Datastore) -> None:
     worker = datastore.gate("worker:w1")
     rows = [
         [f"u.{n}.1", "j", [list(row) for row in datastore.upload({f"{n}.txt": A}, f"u.{n}.1", channel=worker)]] for n in range(3)
@@ -222,7 +222,7 @@ def test_a_batch_gives_each_upload_its_own_verdict(datastore: Datastore) -> None
     assert datastore.sums_hold()
 
 
-def test_the_executable_bit_is_kept(datastore: Datastore) -> None:  # noqa: F811
+def test_the_executable_bit_is_kept(datastore: Datastore) -> None:
     given = [given_bytes(datastore.root.parent, "run.sh", A, executable=True), given_bytes(datastore.root.parent, "data", B)]
     manifest = deliver(datastore.gate("worker:w1"), datastore.grant(), given, {}, "{}", 200, NEVER)
     accept(datastore, manifest)
@@ -230,7 +230,7 @@ def test_the_executable_bit_is_kept(datastore: Datastore) -> None:  # noqa: F811
     assert not (datastore.root / "jobs/j/data").stat().st_mode & 0o111
 
 
-def test_a_thousand_small_files_go_in_one_request(datastore: Datastore) -> None:  # noqa: F811
+def test_a_thousand_small_files_go_in_one_request(datastore: Datastore) -> None:
     files = {f"d{n % 7}/{n}.txt": b"%d\n" % n for n in range(1000)}
     manifest = datastore.upload(files)
     assert accept(datastore, manifest)[1] == "accepted"
@@ -238,14 +238,14 @@ def test_a_thousand_small_files_go_in_one_request(datastore: Datastore) -> None:
     assert datastore.sums_hold()
 
 
-def test_a_long_manifest_stays_in_the_record(datastore: Datastore) -> None:  # noqa: F811
+def test_a_long_manifest_stays_in_the_record(datastore: Datastore) -> None:
     given = [given_bytes(datastore.root.parent, f"{n}.txt", A) for n in range(3)]
     assert deliver(datastore.gate("worker:w1"), datastore.grant(), given, {}, "{}", 2, NEVER) is None
     record = datastore.boss.ask({"op": "record", "attempt": "u.0.1"})["record"]
     assert [row[0] for row in record["files"]] == ["0.txt", "1.txt", "2.txt"]
 
 
-def test_there_is_no_record_before_and_after(datastore: Datastore) -> None:  # noqa: F811
+def test_there_is_no_record_before_and_after(datastore: Datastore) -> None:
     boss = datastore.boss
     assert boss.ask({"op": "record", "attempt": "u.0.1"})["record"] is None
     accept(datastore, datastore.upload({"a.txt": A}))
@@ -270,7 +270,7 @@ def test_there_is_no_record_before_and_after(datastore: Datastore) -> None:  # n
         "\udc80",
     ],
 )
-def test_a_path_that_leaves_its_folder_or_that_no_file_can_have_is_refused(datastore: Datastore, path: str) -> None:  # noqa: F811
+def test_a_path_that_leaves_its_folder_or_that_no_file_can_have_is_refused(datastore: Datastore, path: str) -> None:
     worker = datastore.gate("worker:w1")
     with pytest.raises(GateRefused):
         datastore.upload({"good.txt": A, path: B}, channel=worker)
@@ -279,7 +279,7 @@ def test_a_path_that_leaves_its_folder_or_that_no_file_can_have_is_refused(datas
     assert datastore.upload({"good.txt": A}, channel=worker), "the session goes on"
 
 
-def test_one_name_cannot_be_sent_twice_nor_be_file_and_folder(datastore: Datastore) -> None:  # noqa: F811
+def test_one_name_cannot_be_sent_twice_nor_be_file_and_folder(datastore: Datastore) -> None:
     worker = datastore.gate("worker:w1")
     folder = datastore.root.parent
     for second in ("a", "a/b"):
@@ -290,13 +290,13 @@ def test_one_name_cannot_be_sent_twice_nor_be_file_and_folder(datastore: Datasto
 
 
 @pytest.mark.parametrize("attempt", ["../../evil", ".hidden.1", "u.0.x", "a/b.1", ""])
-def test_an_attempts_name_cannot_be_a_path(datastore: Datastore, attempt: str) -> None:  # noqa: F811
+def test_an_attempts_name_cannot_be_a_path(datastore: Datastore, attempt: str) -> None:
     with pytest.raises(GateRefused):
         datastore.upload({"a": A}, attempt)
     assert datastore.tree.names("incoming") == []
 
 
-def test_a_link_planted_in_the_jobs_folder_does_not_lead_out(datastore: Datastore, tmp_path: Path) -> None:  # noqa: F811
+def test_a_link_planted_in_the_jobs_folder_does_not_lead_out(datastore: Datastore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (datastore.root / "jobs/j").mkdir()
@@ -310,7 +310,7 @@ def test_a_link_planted_in_the_jobs_folder_does_not_lead_out(datastore: Datastor
     assert list(outside.iterdir()) == []
 
 
-def test_a_job_folder_that_is_a_link_is_refused(datastore: Datastore, tmp_path: Path) -> None:  # noqa: F811
+def test_a_job_folder_that_is_a_link_is_refused(datastore: Datastore, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (datastore.root / "jobs/j").symlink_to(tmp_path / "outside")
     assert accept(datastore, datastore.upload({"a": A}))[1] == "refused"
@@ -319,14 +319,14 @@ def test_a_job_folder_that_is_a_link_is_refused(datastore: Datastore, tmp_path: 
 
 
 @pytest.mark.parametrize(("there", "path"), [("a/b", "a"), ("a", "a/b")])
-def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(datastore: Datastore, there: str, path: str) -> None:  # noqa: F811
+def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(datastore: Datastore, there: str, path: str) -> None:
     accept(datastore, datastore.upload({there: A}))
     assert accept(datastore, datastore.upload({path: B}, "u.1.1"), "u.1.1")[1] == "refused"
     assert datastore.results() == {there: A}
     assert datastore.tree.names("incoming") == ["u.1.1"]
 
 
-def test_an_upload_that_is_stopped_keeps_nothing(datastore: Datastore) -> None:  # noqa: F811
+def test_an_upload_that_is_stopped_keeps_nothing(datastore: Datastore) -> None:
     stopped = Event()
     worker = datastore.gate("worker:w1")
 
@@ -340,7 +340,7 @@ def test_an_upload_that_is_stopped_keeps_nothing(datastore: Datastore) -> None: 
     assert datastore.upload({"a": A}, channel=worker)
 
 
-def test_a_session_that_dies_leaves_nothing_that_a_boss_would_take(datastore: Datastore) -> None:  # noqa: F811
+def test_a_session_that_dies_leaves_nothing_that_a_boss_would_take(datastore: Datastore) -> None:
     worker = datastore.gate("worker:w1")
 
     def open_and_die() -> int:
@@ -356,7 +356,7 @@ def test_a_session_that_dies_leaves_nothing_that_a_boss_would_take(datastore: Da
     assert datastore.tree.names("incoming") == []
 
 
-def test_set_up_again_leaves_uploads_that_are_being_written(datastore: Datastore) -> None:  # noqa: F811
+def test_set_up_again_leaves_uploads_that_are_being_written(datastore: Datastore) -> None:
     def open_after_set_up() -> int:
         datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
         return os.open("/dev/null", os.O_RDONLY)
@@ -367,7 +367,7 @@ def test_set_up_again_leaves_uploads_that_are_being_written(datastore: Datastore
     assert accept(datastore, manifest)[1] == "accepted"
 
 
-def test_set_up_again_finishes_what_was_accepted(datastore: Datastore) -> None:  # noqa: F811
+def test_set_up_again_finishes_what_was_accepted(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     os.rename(datastore.root / "incoming/u.0.1", datastore.root / "accepted/u.0.1")
     datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
@@ -379,7 +379,7 @@ def test_set_up_again_finishes_what_was_accepted(datastore: Datastore) -> None: 
 # ---- logs ----------------------------------------------------------------------------------------------------------
 
 
-def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) -> None:  # noqa: F811
+def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) -> None:
     datastore.upload({}, logs={"stdout": [b"0123", b"456789"], "stderr": [b"trouble"]})
     assert datastore.tree.names("incoming") == []
     assert (datastore.root / "logs/j/t/1/stdout").read_bytes() == b"0123456789"
@@ -412,7 +412,7 @@ def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) ->
         read("../../secret", 0, 100)
 
 
-def test_there_are_no_logs_but_stdout_and_stderr(datastore: Datastore) -> None:  # noqa: F811
+def test_there_are_no_logs_but_stdout_and_stderr(datastore: Datastore) -> None:
     with pytest.raises(GateRefused, match="no log called"):
         datastore.upload({}, logs={"../evil": [b"x"]})
 
@@ -428,7 +428,7 @@ def bring(store: Datastore, inputs: Any, target: Path) -> dict[str, bytes]:
     return {f"{one.listed.input}/{one.listed.path}": Path(one.target).read_bytes() for one in wanted}
 
 
-def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore, tmp_path: Path) -> None:  # noqa: F811
+def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore, tmp_path: Path) -> None:
     accept(datastore, datastore.upload({"a.txt": A, "x/1.dat": A, "x/2.dat": B, "x/y/3.dat": A}))
     put(datastore.gate("user:ada"), sha256(B), B)
     inputs = [("a.txt", "", "", 0), ("x/", "", "", 0), ("x/*.dat", "", "", 0), ("script.py", "", sha256(B), 0o755)]
@@ -443,7 +443,7 @@ def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore
     }
 
 
-def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> None:  # noqa: F811
+def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> None:
     accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
     (datastore.root / "jobs/j/by-hand.txt").write_bytes(A)
     found = find(datastore.gate("worker:w1"), datastore.grant(inputs=[("*.txt", "", "", 0)]))
@@ -463,13 +463,13 @@ def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> Non
         ("p.py", sha256(A), "pushed file p.py"),
     ],
 )
-def test_an_input_that_is_missing_is_named(datastore: Datastore, source: str, digest: str, said: str) -> None:  # noqa: F811
+def test_an_input_that_is_missing_is_named(datastore: Datastore, source: str, digest: str, said: str) -> None:
     accept(datastore, datastore.upload({"x/1.dat": A}))
-    with pytest.raises(GateMissing, match=said.replace("*", r"\*")):
+    with pytest.raises(GateMissing, match=re.escape(said)):
         find(datastore.gate("worker:w1"), datastore.grant(inputs=[(source, "", digest, 0)]))
 
 
-def test_a_worker_gets_nothing_but_its_inputs(datastore: Datastore) -> None:  # noqa: F811
+def test_a_worker_gets_nothing_but_its_inputs(datastore: Datastore) -> None:
     accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
     grant = datastore.grant(inputs=[("a.txt", "", "", 0), ("x/*", "", "", 0)])
     channel = datastore.gate("worker:w1")
@@ -478,7 +478,7 @@ def test_a_worker_gets_nothing_but_its_inputs(datastore: Datastore) -> None:  # 
             channel.ask(dict(grant, op="send", files=[row]))
 
 
-def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path) -> None:  # noqa: F811
+def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/key").write_bytes(A)
     (datastore.root / "jobs/j").mkdir()
@@ -492,9 +492,9 @@ def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path)
 # ---- people --------------------------------------------------------------------------------------------------------
 
 
-def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:  # noqa: F811
+def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:
     user = datastore.gate("user:ada")
-    with pytest.raises(GateRefused, match="has the digest|have the digest|digest"):
+    with pytest.raises(GateRefused, match="digest"):
         put(user, sha256(A), B)
     assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(A), sha256(B)]
     assert put(user, sha256(A), A)["stored"] == 1
@@ -503,14 +503,14 @@ def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:  # no
     assert datastore.tree.names("incoming") == []
 
 
-def test_what_is_no_digest_is_refused(datastore: Datastore) -> None:  # noqa: F811
+def test_what_is_no_digest_is_refused(datastore: Datastore) -> None:
     with pytest.raises(GateRefused):
         put(datastore.gate("user:ada"), "../../evil", A)
     with pytest.raises(GateRefused):
         datastore.gate("user:ada").ask({"op": "have", "digests": ["../secret"]})
 
 
-def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Path) -> None:  # noqa: F811
+def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Path) -> None:
     (datastore.root / "jobs/j").mkdir()
     (datastore.root / "jobs/j/link").symlink_to(datastore.root / layout.SECRET)
     user = datastore.gate("user:ada")
@@ -524,7 +524,7 @@ def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Pat
         user.ask({"op": "list", "job": "../trash"})
 
 
-def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> None:  # noqa: F811
+def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> None:
     boss = datastore.boss
     for line in (
         {},
@@ -539,7 +539,7 @@ def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> N
     assert "root" in boss.ask({"op": "check"})
 
 
-def test_check_leaves_nothing_behind(datastore: Datastore) -> None:  # noqa: F811
+def test_check_leaves_nothing_behind(datastore: Datastore) -> None:
     before = datastore.inventory()
     answer = datastore.boss.ask({"op": "check"})
     assert (answer["root"], answer["cluster"]) == (str(datastore.root), CLUSTER)
@@ -547,7 +547,7 @@ def test_check_leaves_nothing_behind(datastore: Datastore) -> None:  # noqa: F81
     assert datastore.inventory() == before
 
 
-def test_records_are_json_that_holds_any_name(datastore: Datastore) -> None:  # noqa: F811
+def test_records_are_json_that_holds_any_name(datastore: Datastore) -> None:
     name = "größe \\ 'x' \"y\".txt"
     manifest = datastore.upload({name: A})
     record = json.loads((datastore.root / "incoming/u.0.1/record.json").read_text())

@@ -1,4 +1,7 @@
-"""A datastore for tests: its folder, its gate as a plain child process, and its gate behind a private sshd."""
+"""A datastore for tests: its folder, its gate as a plain child process, and its gate behind a private sshd.
+
+The fixtures ``sshd`` and ``datastore`` are known to every test (``tests/conftest.py``).
+"""
 
 import getpass
 import hashlib
@@ -10,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+import pytest
 
 from datastore import layout
 from datastore.acceptance import Acceptance, Upload
@@ -50,9 +55,9 @@ class Sshd:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+        program = shutil.which("sshd") or "/usr/sbin/sshd"
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([sshd, "-D", "-e", "-f", str(self.folder / "sshd.conf")], stderr=log)
+            self._process = subprocess.Popen([program, "-D", "-e", "-f", str(self.folder / "sshd.conf")], stderr=log)
         wait_for(lambda: _answers(self.port))
 
     def stop(self) -> None:
@@ -142,6 +147,22 @@ class Datastore:
             name = str(path.relative_to(self.root))
             found[name] = "/" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
         return found
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One OpenSSH server for all tests, which trusts one certificate authority."""
+    server = Sshd(tmp_path_factory.mktemp("sshd") / "server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def datastore(tmp_path: Path) -> Iterator[Datastore]:
+    """A datastore that was set up and holds nothing."""
+    store = Datastore(tmp_path / "root")
+    yield store
+    store.close()
 
 
 def gate_command(caller: str, root: Path) -> list[str]:

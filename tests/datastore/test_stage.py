@@ -2,15 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from boss.adapters.results import result_of
-from datastore import layout
-from datastore.channel import Endpoint
+from datastore import layout, transfer
+from datastore.channel import Channel, Endpoint
+from datastore.frames import Line
+from datastore.landing import Wanted
 from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256, wait_for
 from worker import stage as stage_module
 from worker.protocol import Assignment, Input, Output, Result
@@ -148,31 +149,24 @@ def test_the_cache_stays_below_its_limit_and_drops_what_was_used_longest_ago(
 
 
 def test_several_attempts_that_want_one_file_fetch_it_once(
-    stage: Stage, datastore: Datastore, tmp_path: Path, running: threading.Event
+    stage: Stage, datastore: Datastore, tmp_path: Path, running: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = push(datastore, b"y" * 3_000_000)
-    place = datastore.root / layout.file_path(digest)
-    before = place.stat().st_atime_ns
-    os.utime(place, ns=(before, before))
-    brought: list[Any] = []
-    real = stage_module.fetch
+    brought: list[Wanted] = []
 
-    def counted(channel: Any, grant: Any, files: Any, stopped: Any) -> None:
+    def counted(channel: Channel, grant: Line, files: Sequence[Wanted], stopped: threading.Event) -> None:
         brought.extend(files)
-        real(channel, grant, files, stopped)
+        transfer.fetch(channel, grant, files, stopped)
 
-    stage_module.fetch = counted
-    try:
-        threads = [
-            threading.Thread(target=stage.fetch, args=(assignment((Input("big", "", digest),)), str(tmp_path / f"{n}"), running))
-            for n in range(6)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        stage_module.fetch = real
+    monkeypatch.setattr(stage_module, "fetch", counted)
+    threads = [
+        threading.Thread(target=stage.fetch, args=(assignment((Input("big", "", digest),)), str(tmp_path / f"{n}"), running))
+        for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(brought) == 1
     assert all((tmp_path / f"{n}" / "big").stat().st_size == 3_000_000 for n in range(6))
 
@@ -268,7 +262,7 @@ def test_without_files_and_with_short_logs_the_datastore_is_not_asked(
 def test_a_datastore_that_is_away_is_not_final(tmp_path: Path, work: Path, running: threading.Event) -> None:
     nowhere = Stage(Endpoint("127.0.0.1", 1, "u", "/none", "/none", "/none"), str(tmp_path / "cache"), 1000)
     (work / "a").write_bytes(A)
-    with pytest.raises(StageError, match="the datastore: .*refused") as caught:
+    with pytest.raises(StageError, match=r"the datastore: .*refused") as caught:
         nowhere.deliver(assignment(outputs=(Output("a", "a"),)), str(work), SUCCEEDED, *logs(work), running)
     assert not caught.value.final
 

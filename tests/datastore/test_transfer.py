@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,14 @@ def test_a_caller_without_a_certificate_gets_no_channel(sshd: Sshd, ada: Endpoin
 def test_another_host_key_is_refused(sshd: Sshd, ada: Endpoint, tmp_path: Path) -> None:
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {(sshd.folder / 'authority.pub').read_text()}")
-    with pytest.raises(Unreachable, match="[Hh]ost key verification failed"):
+    with pytest.raises(Unreachable, match=r"[Hh]ost key verification failed"):
         Channel(ada._replace(known_hosts=str(known_hosts)).command())
 
 
 def test_paths_with_spaces_and_percent_signs_reach_ssh(sshd: Sshd, ada: Endpoint, tmp_path: Path) -> None:
     folder = tmp_path / "my keys 100%h"
     folder.mkdir()
-    moved = {}
+    moved: dict[str, Any] = {}
     for name in ("key", "certificate", "known_hosts"):
         target = folder / name
         target.write_bytes(Path(getattr(ada, name)).read_bytes())

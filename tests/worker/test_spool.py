@@ -26,6 +26,7 @@ def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
     spool = Spool(str(path))
     spool.keep([A])
     spool.keep([B])
+    assert len(path.read_bytes().splitlines()) == 2
     first, second = path.read_bytes().splitlines()
     path.write_bytes(first[:40] + b"\n" + b"\xff\n" + second + b"\n" + first[:20])
     assert Spool(str(path)).held == (B,)

@@ -7,11 +7,11 @@ from pathlib import Path
 from tests.servers import eventually
 from worker import events as ev
 from worker.folders import Folders
-from worker.protocol import Assignment, Result
+from worker.protocol import Assignment, Input, Result
 from worker.stage import StageError
 from worker.staging import TIDY_INTERVAL, Staging
 
-ATTEMPT = Assignment("u.1.1", "j", "t", ("true",))
+ATTEMPT = Assignment("u.1.1", "j", "t", ("true",), inputs=(Input("x", "x"),))
 RESULT = Result("u.1.1", "succeeded")
 
 
