@@ -136,6 +136,6 @@ async def set_datastore(house: TheHouse, body: Address) -> Checked:
     try:
         seen = await blocking(house.facts.check_datastore, body.address)
     except ValueError as error:
-        raise Refusal(422, f"{body.address!r} is no address of a datastore: {error}") from None
+        raise Refusal(422, str(error)) from None
     await house.ask(lambda reply: ContextSet({"datastore_address": body.address}, reply))
     return Checked(datastore_address=body.address, seen=seen)

@@ -88,7 +88,7 @@ class Pushes:
             file_name=options.file_name,
             name=options.name,
             job=existing.name if existing is not None else None,
-            merge=options.merge,
+            merge=options.merge if existing is not None or not options.document_job else None,
             skip_existing=options.skip_existing,
             files={to: FileRef(file.digest, file.size, file.mode) for to, file in options.files.items()},
             existing=existing,
@@ -96,7 +96,7 @@ class Pushes:
         )
 
     def _existing(self, options: PushOptions) -> Job | None:
-        """The job that a push adds to. ``merge`` alone adds to the file's own job, if there is one already."""
+        """The job that a push adds to. ``merge`` alone adds to the file's own job; where there is none yet, a new one is made."""
         house = self._house
         if options.job:
             return house.reader.full_job(house.targets.job(options.job).name)

@@ -171,7 +171,7 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
         *(("disk", amount(task["needs"]["disk"])) for _ in range("disk" in task["needs"])),
         *((name, f"{count:g}") for name, count in needs.items()),
         ("timeout", lasted(task["timeout"])),
-        ("retries", f"{task['retries']} ({task['failures']} used; {task['losses']} losses of infrastructure)"),
+        ("retries", f"{task['retries']} (failed {task['failures']} times, lost {task['losses']} times with its worker)"),
         ("priority", task["priority"]),
     ]
     return facts

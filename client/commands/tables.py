@@ -67,7 +67,9 @@ def ago(moment: float | None, now: float | None = None) -> str:
 
 
 def lasted(seconds: float) -> str:
-    """A duration in two units at most: ``4.2 s``, ``3 min 20 s``, ``5 h 10 min``, ``2 d 3 h``."""
+    """A duration in two units at most: ``35 ms``, ``4.2 s``, ``3 min 20 s``, ``5 h 10 min``, ``2 d 3 h``."""
+    if 0 < seconds < 0.9995:
+        return f"{max(1.0, seconds * 1000):.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     for size, unit, smaller, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):

@@ -156,6 +156,15 @@ def test_a_repeat_before_acceptance_replaces_the_upload(datastore: Datastore) ->
     assert datastore.results() == {"a.txt": B}
 
 
+def test_a_repeat_with_the_same_files_leaves_the_upload_that_waits(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A, "b.txt": B}, result="first")
+    before = datastore.inventory()
+    place = (datastore.root / "incoming/u.0.1/record.json").stat()
+    assert datastore.upload({"a.txt": A, "b.txt": B}, result="second") == manifest
+    assert datastore.inventory() == before
+    assert (datastore.root / "incoming/u.0.1/record.json").stat() == place
+
+
 def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A}, result="first")
     os.rename(datastore.root / "incoming/u.0.1", datastore.root / "accepted/u.0.1")
