@@ -228,10 +228,8 @@ def test_more_edges_than_a_boss_can_hold_are_refused(monkeypatch: pytest.MonkeyP
         {"id": "a{n}", "foreach": {"n": {"range": [10]}}}, {"id": "b{n}", "foreach": {"n": {"range": [10]}}, "after": ["a*"]}
     )
     told = refusal(document)
-    assert told == [
-        "tasks[1] 'b9': the tasks wait for each other in more than 99 ways: "
-        + "let one task wait for the many, and the others for that one (`after`)"
-    ]
+    remedy = "let one task wait for the many, and the others for that one (`after`)"
+    assert told == [f"tasks[1] 'b9': the tasks wait for each other in more than 99 ways: {remedy}"]
 
 
 # ---- what is not known is not told ---------------------------------------------------------------------------------

@@ -67,10 +67,8 @@ def test_a_merge_that_brings_nothing_is_no_error() -> None:
 
 def test_without_a_merge_a_task_that_is_there_is_an_error_that_names_the_choices() -> None:
     told = refusal(tasks({"id": "sum"}), job="old", existing=EXISTING)
-    assert told == [
-        "tasks[0] 'sum': id: the job has a task of this name already: "
-        + "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
-    ]
+    remedy = "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
+    assert told == [f"tasks[0] 'sum': id: the job has a task of this name already: {remedy}"]
 
 
 def test_a_replaced_task_yields_what_it_says_now() -> None:
