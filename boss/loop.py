@@ -36,7 +36,7 @@ from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
 from boss.core.view import View
-from boss.ports import Broker, Cloud, Results, Store, StoreError
+from boss.ports import Broker, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, ToWorker
 
 log = logging.getLogger(__name__)
@@ -140,6 +140,7 @@ class Loop:
         self._brought: list[Job] = []
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
+        self.ended_as_asked = True
 
     # ---- the desk: called from any thread ------------------------------------------------------------------------
 
@@ -177,9 +178,10 @@ class Loop:
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Load, resume, and turn until the core says Stop."""
+    def run(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load, resume, say so, and turn until the core says Stop (or another boss has taken the database over)."""
         self._load()
+        loaded()
         while not self._ended:
             self.turn()
         with self._lock:
@@ -200,6 +202,8 @@ class Loop:
             events.append(TimePassed())
         try:
             self._play(events, now)
+        except Superseded:
+            self._give_up()
         except StoreError as error:
             self._recover(events, f"the database did not take a change: {error}")
         except Exception:
@@ -255,12 +259,22 @@ class Loop:
             self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
         self._load()
 
+    def _give_up(self) -> None:
+        """Another boss has taken over: nothing more may be said or done here."""
+        log.error("another boss has opened this database; this one ends")
+        self.ended_as_asked = False
+        with self._lock:
+            self._ended = True
+
     def _replay(self, events: Iterable[Event]) -> None:
         """Find the event that the core cannot digest: one event per commit, each on a state that is known to be good."""
         self._load()
         for event in events:
             try:
                 self._play([event], self._clock.now)
+            except Superseded:
+                self._give_up()
+                return
             except StoreError as error:
                 self._recover([event], f"the database did not take a change: {error}")
             except Exception as error:
@@ -276,6 +290,9 @@ class Loop:
             try:
                 picture = self._outside.store.load()
                 break
+            except Superseded:
+                self._give_up()
+                return
             except StoreError as error:
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)

@@ -5,14 +5,15 @@ Rules:
 - Nothing here raises for what the outside does, except ``Store`` (``StoreError``): the loop then drops its state and reloads.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from boss.core.changes import Changes
 from boss.core.events import Answer, Event, Request
-from boss.core.model import Attempt, Job, Task, TaskState, Vm, Worker
+from boss.core.model import Attempt, FileRef, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
 from boss.core.view import View
 from worker.protocol import ToWorker
 
@@ -22,6 +23,10 @@ Put = Callable[[Event], bool]
 
 class StoreError(Exception):
     """The database could not do what was asked; whether a commit took effect is unknown."""
+
+
+class Superseded(StoreError):
+    """Another boss has opened the database since (its epoch is higher): this one changes nothing any more and must end."""
 
 
 @dataclass(slots=True)
@@ -41,10 +46,10 @@ class Store(Protocol):
         """Migrate to the newest schema, raise the boss's epoch by one (starting at 1) and return it."""
 
     def load(self) -> Picture:
-        """Everything that is not finished. Staging jobs are removed from the database first."""
+        """Unfinished jobs with their tasks, finished ones without, workers and VMs that live. Staging jobs are removed first."""
 
     def load_tasks(self, job: Job) -> list[Task]:
-        """All tasks of a job, by index, with templates filled in ``job.templates`` and the current attempts of active ones."""
+        """All tasks of a job, by index, with the current attempts of active ones; fills ``job.templates`` and ``job.files`` too."""
 
     def commit(self, changes: Changes) -> None:
         """All of it in one transaction, durable when this returns. Raises StoreError."""
@@ -90,7 +95,7 @@ class JobRow:
 
 
 class Reader(Protocol):
-    """The database, for listings, on connections of its own; safe to call from several threads."""
+    """The database, for listings, on connections of its own; safe to call from several threads. Jobs are asked for by name."""
 
     def jobs(self) -> list[JobRow]:
         """All jobs that are not staging, oldest first."""
@@ -112,7 +117,10 @@ class Reader(Protocol):
         limit: int = 1000,
         after: tuple[str, int] | None = None,
     ) -> list[TaskRow]:
-        """Tasks (of one job or all), in states (all if none are given), whose name fits a glob; after (job uid, index)."""
+        """Tasks (of one job or all), in states (all if none are given), whose name is or fits the pattern.
+
+        By job (in the order of creation) and index. The next page comes ``after`` the last row's ``(job, index)``.
+        """
 
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""
@@ -236,3 +244,59 @@ class Issuer(Protocol):
 
     def access(self, public_key: str, owner: str) -> Access:
         """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """What was received: ``text`` is the file with the task file's bytes, ``file_name`` what it was called by whoever pushes it.
+
+    ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace) for an existing one, which is then
+    ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
+    ``existing_results`` the paths that lie in the job's folder on the datastore already.
+    """
+
+    text: Path
+    file_name: str = "tasks.json"
+    name: str | None = None
+    job: str | None = None
+    merge: str | None = None
+    skip_existing: bool = False
+    files: Mapping[str, FileRef] = field(default_factory=dict)
+    existing: Job | None = None
+    existing_results: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A valid push: ``tasks`` = ``new_tasks`` + ``replaced``; ``kept`` are left alone by the merge, ``done`` have their results already.
+
+    ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
+    task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices.
+    """
+
+    job_name: str
+    extends: bool
+    tasks: int
+    new_tasks: int
+    replaced: int
+    kept: int
+    done: int
+    expected: int
+    files: Mapping[str, FileRef]
+    bytes: int
+    unread_files: list[str]
+    warnings: list[str]
+    folder: Path
+
+
+class Intake(Protocol):
+    """Parsing, validation and expansion of pushed files. Calls block; they run on threads of their own."""
+
+    def plan(self, request: PushRequest) -> Plan:
+        """Read a task file. Raises boss.taskfile.problems.Refused with everything that is wrong."""
+
+    def slices(self, plan: Plan) -> Iterator[tuple[tuple[Template, ...], tuple[TaskSpec, ...]]]:
+        """The plan's rows, at most 5,000 tasks at a time, each with the templates that it is the first to use."""
+
+    def discard(self, plan: Plan) -> None:
+        """Forget a plan and its files."""

@@ -1,0 +1,30 @@
+"""How programs talk to the boss: ``from client import Client``. The command line is built on the same calls."""
+
+from client.api import Client, Job
+from client.errors import (
+    BossTrouble,
+    BossUnreachable,
+    ClientError,
+    Conflict,
+    DatastoreTrouble,
+    InvalidRequest,
+    NotFound,
+    NotPermitted,
+    Problem,
+    Refused,
+)
+
+__all__ = [
+    "BossTrouble",
+    "BossUnreachable",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "DatastoreTrouble",
+    "InvalidRequest",
+    "Job",
+    "NotFound",
+    "NotPermitted",
+    "Problem",
+    "Refused",
+]

@@ -1,13 +1,15 @@
 """Where each file of each job and attempt lives on the datastore, and which paths are refused. Pure.
 
     jobs/<job>/...              final results, as plain files, with SHA256SUMS (``sha256sum -c`` reads it)
-    incoming/<attempt>/         an upload that is not accepted yet: files/..., record.json written last
+    incoming/<attempt>/         a complete upload that is not accepted yet: files/..., record.json
+    incoming/.<attempt>.<token>/ an upload that is being written; renamed when it is complete
     accepted/<attempt>/         accepted, being moved forward into jobs/<job>/
     trash/<attempt>/            rejected uploads
     logs/<job>/<task>/<n>/      stdout and stderr of attempt n, where they are longer than a message's tail
     files/<aa>/<sha256>         pushed files by digest
     shared/                     read-only data for many jobs
     cluster                     the id of the cluster that owns the folder
+    secret                      what grants are made with, in hex; readable by the gate's own login only
 
 Rules:
 - A path is relative, uses ``/``, and never leaves the folder: no ``..``, no empty part, no NUL, nothing absolute.
@@ -27,6 +29,14 @@ from urllib.parse import quote
 
 #: The name of a job's manifest in its folder; no output may take it.
 MANIFEST = "SHA256SUMS"
+#: The folders of a datastore.
+FOLDERS = ("jobs", "incoming", "accepted", "trash", "logs", "files", "shared")
+#: The file that names the cluster, the file with the secret of grants, the record of one upload in its folder.
+CLUSTER = "cluster"
+SECRET = "secret"  # noqa: S105 (the name of a file)
+RECORD = "record.json"
+#: What an attempt's logs are called.
+STREAMS = ("stdout", "stderr")
 #: The longest path that is accepted, in bytes of UTF-8.
 MAX_PATH = 1024
 
@@ -51,7 +61,9 @@ def check_path(path: str) -> str:
             raise PathRefused("has an empty or '.' part")
         if len(part.encode("utf-8", "replace")) > 255:
             raise PathRefused("has a part longer than 255 bytes")
-    if len(path.encode("utf-8", "replace")) > MAX_PATH:
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise PathRefused("is not valid Unicode")
+    if len(path.encode("utf-8")) > MAX_PATH:
         raise PathRefused("is longer than %d bytes" % MAX_PATH)
     if body == MANIFEST:
         raise PathRefused("is the job's manifest, which ecloud writes itself")
@@ -66,6 +78,12 @@ def is_pattern(path: str) -> bool:
 def is_folder(path: str) -> bool:
     """Whether a path names a folder (ends in ``/``)."""
     return path.endswith("/")
+
+
+def fixed_folder(path: str) -> str:
+    """The folder, ending in ``/`` or empty, below which everything lies that a path, folder or glob names."""
+    fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
+    return fixed[: fixed.rfind("/") + 1]
 
 
 @lru_cache(maxsize=4096)
@@ -99,8 +117,7 @@ def destination(source: str, to: str, path: str) -> str:
     if is_folder(source) and not is_pattern(source):
         return (to if to.endswith("/") else to + "/") + path[len(source) :]
     if is_pattern(source):
-        fixed = source[: re.search(r"[*?\[]", source).start()]  # type: ignore[union-attr]
-        fixed = fixed[: fixed.rfind("/") + 1]
+        fixed = fixed_folder(source)
         return (to if to.endswith("/") else to + "/") + path[len(fixed) :]
     return to + path.rsplit("/", 1)[-1] if to.endswith("/") else to
 
@@ -159,6 +176,11 @@ def incoming_folder(attempt: str) -> str:
     return "incoming/" + _name(attempt)
 
 
+def part_folder(attempt: str, token: str) -> str:
+    """``incoming/.<attempt>.<token>``: where one session writes; no attempt can be called like that."""
+    return "incoming/.%s.%s" % (_name(attempt), _name(token))
+
+
 def accepted_folder(attempt: str) -> str:
     """``accepted/<attempt>``."""
     return "accepted/" + _name(attempt)
@@ -171,12 +193,20 @@ def trash_folder(attempt: str) -> str:
 
 def log_folder(job: str, task: str, number: int) -> str:
     """``logs/<job>/<task>/<n>``; what a file name cannot hold is percent-quoted."""
-    name = quote(task, safe="=+,@ ")
+    name = quote(task, safe="=+,@ ", errors="replace")
     if name.startswith("."):
         name = "%2E" + name[1:]
     if len(name) > 200:
         name = name[:150] + "-" + hashlib.sha256(task.encode("utf-8", "replace")).hexdigest()[:16]
     return "logs/%s/%s/%d" % (_name(job), name, number)
+
+
+def attempt_number(attempt: str) -> int:
+    """The number of an attempt, the last part of ``<job uid>.<task index>.<number>``. Raises PathRefused."""
+    number = attempt.rpartition(".")[2]
+    if not re.fullmatch("[0-9]{1,9}", number):
+        raise PathRefused("%r does not end in an attempt's number" % attempt[:80])
+    return int(number)
 
 
 def file_path(digest: str) -> str:

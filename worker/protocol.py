@@ -1,7 +1,7 @@
 """The wire between boss and workers: version, topics, messages, encode and decode. Pure.
 
 Rules:
-- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; what is a list is split when longer.
+- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; a longer list is split.
 - Boss to worker messages carry ``(epoch, seq)``: the boss's life and the message's number for that worker in that life.
 - Worker to boss messages carry the worker's ``session`` (one per process start).
 - An attempt is named ``<job uid>.<task index>.<number>`` and is the only thing a worker ever talks about.
@@ -43,7 +43,7 @@ class Input(NamedTuple):
 class Output(NamedTuple):
     """One thing to keep after exit 0.
 
-    ``path`` is a file, a folder ``x/`` or a glob in the attempt's folder, ``to`` its place in the job's folder.
+    ``path`` is a file, a folder ``x/`` or a glob in the attempt's folder; ``to`` its place in the job's folder.
     """
 
     path: str
@@ -171,7 +171,11 @@ class Follow(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """Said at every connect and on ``Resync``. ``held``: attempt -> ``queued``, ``running`` or ``finished`` (result in the spool)."""
+    """Said at every connect and on ``Resync``.
+
+    ``held``: attempt -> ``queued``, ``running`` or ``finished`` (its result is in the spool). ``draining``: the worker takes
+    nothing new, because its machine or the boss told it to go.
+    """
 
     session: str
     epoch: int
@@ -181,12 +185,13 @@ class Hello(NamedTuple):
     address: str = ""
     pid: int = 0
     software: str = ""
+    draining: bool = False
 
 
 class Heartbeat(NamedTuple):
     """I live. ``(epoch, seq)`` is the last message handled: only assignments older than that may be called missing.
 
-    ``held`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
+    ``held`` and ``draining`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
     """
 
     session: str
@@ -195,6 +200,7 @@ class Heartbeat(NamedTuple):
     held: Dict[str, str]
     free_disk: int = 0
     load: float = 0.0
+    draining: bool = False
 
 
 class Started(NamedTuple):
@@ -289,17 +295,14 @@ def encode(message: Message) -> List[bytes]:
     if len(whole) <= MAX_MESSAGE:
         return [whole]
     items = getattr(message, field) if field else ()
-    if len(items) < 2:
+    if not field or len(items) < 2:
         raise ProtocolError("%s of %d bytes: larger than a message may be (%d)" % (_NAMES[cls], len(whole), MAX_MESSAGE))
     half = len(items) // 2
-    first: Dict[str, Any] = {str(field): items[:half]}
+    splittable: Any = message
+    first = splittable._replace(**{field: items[:half]})
     if "seq" in cls._fields:
-        first["seq"] = getattr(message, "seq", 0) - 1
-    return encode(_with(message, first)) + encode(_with(message, {str(field): items[half:]}))
-
-
-def _with(message: Any, fields: Dict[str, Any]) -> Any:
-    return message._replace(**fields)
+        first = first._replace(seq=first.seq - 1)
+    return encode(first) + encode(splittable._replace(**{field: items[half:]}))
 
 
 def decode(payload: bytes) -> Message:
@@ -366,10 +369,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def _dump(message: Message) -> bytes:
     document = {"v": VERSION, "kind": _NAMES[type(message)]}
     document.update(_plain(message))
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return _JSON.encode(document).encode("utf-8", "replace")
 
 
 def _read(cls: Type[Any], document: Any) -> Any:
@@ -396,6 +402,9 @@ def _shown(value: Any) -> str:
 
 
 _WRONG: Any = object()
+#: What a database column holds: a peer's absurd number must not make a commit fail for ever.
+_TOO_MANY = 2**63
+_LARGEST = 1.7976931348623157e308
 
 
 def _text(value: Any) -> Any:
@@ -403,11 +412,11 @@ def _text(value: Any) -> Any:
 
 
 def _count(value: Any) -> Any:
-    return value if type(value) is int else _WRONG
+    return value if type(value) is int and abs(value) < _TOO_MANY else _WRONG
 
 
 def _number(value: Any) -> Any:
-    return value if type(value) in (int, float) and value == value else _WRONG
+    return value if type(value) in (int, float) and abs(value) <= _LARGEST else _WRONG  # neither NaN nor infinite
 
 
 def _truth(value: Any) -> Any:
@@ -415,7 +424,7 @@ def _truth(value: Any) -> Any:
 
 
 def _optional_count(value: Any) -> Any:
-    return value if value is None or type(value) is int else _WRONG
+    return value if value is None else _count(value)
 
 
 def _numbers(value: Any) -> Any:
@@ -444,7 +453,7 @@ def _manifest(value: Any) -> Any:
     for item in value:
         if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
             return _WRONG
-        if type(item[1]) is not int or item[1] < 0 or not isinstance(item[2], str):
+        if _count(item[1]) is _WRONG or item[1] < 0 or not isinstance(item[2], str):
             return _WRONG
     return tuple((item[0], item[1], item[2]) for item in value)
 

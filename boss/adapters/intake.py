@@ -16,12 +16,12 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from boss.core.model import FileRef, Job, TaskSpec, TaskState, Template
+from boss.core.model import Job, TaskSpec, TaskState, Template
 from boss.core.templates import template_from_data, template_to_data
+from boss.ports import Plan, PushRequest
 from boss.taskfile.context import Merge
 from boss.taskfile.document import too_large
 from boss.taskfile.problems import Problem, Refused
@@ -31,49 +31,6 @@ _BIG_TASKS = 20_000
 _BIG_TEXT = 4 * 2**20
 #: How many children may work at a time.
 _CHILDREN = 2
-
-
-@dataclass(frozen=True, slots=True)
-class PushRequest:
-    """What was received: ``text`` is the file with the task file's bytes, ``file_name`` what it was called by whoever pushes it.
-
-    ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace) for an existing one, which is then
-    ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
-    ``existing_results`` the paths that lie in the job's folder on the datastore already.
-    """
-
-    text: Path
-    file_name: str = "tasks.json"
-    name: str | None = None
-    job: str | None = None
-    merge: str | None = None
-    skip_existing: bool = False
-    files: Mapping[str, FileRef] = field(default_factory=dict)
-    existing: Job | None = None
-    existing_results: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A valid push: ``tasks`` = ``new_tasks`` + ``replaced``; ``kept`` are left alone by the merge, ``done`` have their results already.
-
-    ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
-    task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices.
-    """
-
-    job_name: str
-    extends: bool
-    tasks: int
-    new_tasks: int
-    replaced: int
-    kept: int
-    done: int
-    expected: int
-    files: Mapping[str, FileRef]
-    bytes: int
-    unread_files: list[str]
-    warnings: list[str]
-    folder: Path
 
 
 class Intake:

@@ -10,7 +10,7 @@ Rules:
 
 from collections.abc import Iterator
 
-from boss.core.effects import Send
+from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Placement, place
@@ -84,6 +84,9 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         task = bucket.pop(avoid)
         if task is None:
             return
+        previous = task.attempt
+        if previous is not None and previous.state == "lost" and task.template.outputs:
+            state.out.append(RejectResult(previous.id))  # from here on its upload must not be accepted any more
         task.number += 1
         attempt = Attempt(task.job.uid, task.index, task.number, worker.id, state.wall(now))
         task.attempt = attempt

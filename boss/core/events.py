@@ -150,11 +150,15 @@ class JobStaged:
 
 @dataclass(frozen=True, slots=True)
 class TasksStaged:
-    """One slice (at most 5,000 tasks) of a staging job's rows, with the templates that they are the first to use."""
+    """One slice (at most 5,000 tasks) of a staging job's rows, with the templates that they are the first to use.
+
+    Answered after its commit, so that a large push waits for the loop instead of filling the inbox.
+    """
 
     uid: str
     templates: tuple[Template, ...]
     tasks: tuple[TaskSpec, ...]
+    reply: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Rules:
 - Every claim is committed before the cloud is asked, gets one create call, and has a deadline while it is under way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from boss.core import outcomes
 from boss.core.deals import assignment_of, send_assignments
@@ -59,15 +59,13 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         if name in message.held:
             continue
         sent_later = message.epoch != state.epoch or attempt.seq == 0 or attempt.seq > message.seq
-        found = state.find(name)
-        if fresh or not sent_later or found is None:
+        if fresh or not sent_later:
             outcomes.lose(state, worker, attempt, f"worker {worker.id} was restarted" if fresh else "the worker lost it", now)
         else:
-            resend.append(assignment_of(found[0], attempt))
-    if resend:
-        send_assignments(state, worker, resend)
-    if worker.draining:
-        send_drain(state, worker)
+            resend.append(attempt)
+    _send_again(state, worker, resend)
+    if worker.draining or message.draining:
+        drain(state, worker, "its machine asked it to go" if message.draining else "drained", now)
 
 
 def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
@@ -77,17 +75,30 @@ def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -
         send(state, worker, Resync(state.epoch, next_seq(worker)))
         return
     _compare_held(state, worker, message.held, now)
+    if message.draining and not worker.draining:
+        drain(state, worker, "its machine asked it to go", now)
     if message.epoch != state.epoch:
         return
-    recalled = []
+    recalled, unsent = [], []
     for name, attempt in list(worker.held.items()):
         what = message.held.get(name)
-        if what is None and 0 < attempt.seq <= message.seq:
+        if what is None and attempt.seq == 0:  # dealt in an earlier life of the boss
+            unsent.append(attempt)
+        elif what is None and attempt.seq <= message.seq:
             outcomes.lose(state, worker, attempt, "the worker lost it", now)
         elif what == "queued" and not attempt.init and state.wall(now) - attempt.assigned > QUEUED_TOO_LONG:
             recalled.append(name)
+    _send_again(state, worker, unsent)
     if recalled:
         send(state, worker, Recall(state.epoch, next_seq(worker), tuple(recalled)))
+
+
+def _send_again(state: State, worker: Worker, attempts: Sequence[Attempt]) -> None:
+    """Assign attempts once more, as the messages of this life; a worker that was given them before never starts them twice."""
+    found = [(state.find(attempt.id), attempt) for attempt in attempts]
+    assignments = [assignment_of(task[0], attempt) for task, attempt in found if task is not None]
+    if assignments:
+        send_assignments(state, worker, assignments)
 
 
 def _compare_held(state: State, worker: Worker, held: Mapping[str, str], now: float) -> None:

@@ -64,11 +64,13 @@ def on_tasks_staged(state: State, event: TasksStaged, now: float) -> None:
     """One slice of a staging job's rows."""
     job = state.jobs.get(event.uid)
     if job is None or job.state is not JobState.STAGING:
+        answer(state, event.reply, 404, error="this push is not known any more; push again")
         return
     job.templates += event.templates
     state.changes.new_templates += [(job.uid, template) for template in event.templates]
     for spec in event.tasks:
         _enter(state, job, spec)
+    answer(state, event.reply, 200, tasks=len(job.tasks))
 
 
 def _enter(state: State, job: Job, spec: TaskSpec) -> Task:

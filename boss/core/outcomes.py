@@ -19,6 +19,8 @@ S = TaskState
 
 #: An attempt in one of these states has no outcome yet; a lost or recalled one is believed until the next is dealt.
 OPEN_ATTEMPTS = frozenset({"assigned", "running", "lost", "recalled"})
+#: A task in one of these states can be finished by its current attempt (a ready one, by an attempt that was given up too early).
+AWAITING = frozenset({S.READY, S.ASSIGNED, S.RUNNING})
 #: Workers whose init failed until a job is paused.
 BARRED_PAUSES = 3
 
@@ -81,7 +83,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
         return
     if task.state is S.PROMOTING:
         return  # acknowledged when its outputs are accepted
-    if attempt.state not in OPEN_ATTEMPTS:
+    if attempt.state not in OPEN_ATTEMPTS or task.state not in AWAITING:
         _drop_stale(state, worker, task, result, now)
         return
     if result.outcome == "succeeded" and result.files is None:
@@ -115,7 +117,7 @@ def _drop_stale(state: State, worker: Worker, task: Task | None, result: Result,
     repeat = attempt is not None and attempt.id == result.attempt and attempt.state == "succeeded"
     if not repeat:
         state.stale += 1
-        if result.files != ():
+        if result.files != () or (task is not None and task.template.outputs):
             state.out.append(RejectResult(result.attempt))
     held = worker.held.get(result.attempt)
     if held is not None and held.state not in ("cancelled", "lost"):

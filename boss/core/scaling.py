@@ -9,6 +9,7 @@ Rules:
 """
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from boss.core.deals import demands_of, offers_of
@@ -102,10 +103,13 @@ def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tupl
     return None if best is None else best[1:]
 
 
-def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan) -> bool:
-    """Whether one more VM of this flavor stays within the pool's maximum and limits, with what is wished for already."""
+def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without: AbstractSet[str] = frozenset()) -> bool:
+    """Whether one more VM of this flavor stays within the pool's maximum and limits, with what is wished for already.
+
+    The claims in ``without`` are left out: would it stay within them once those are gone?
+    """
     planned = [name for pool_name, name, _ in wish.create if pool_name == pool.name]
-    there = [vm.flavor for vm in members(state, pool.name)]
+    there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]
     if len(there) + len(planned) >= pool.maximum:
         return False
     sizes = {flavor.name: flavor.resources for flavor in pool.flavors}
@@ -150,29 +154,23 @@ def _drainable(state: State, worker: Worker, now: float) -> bool:
 def _make_room(
     state: State, pool: Pool, workers: Sequence[Worker], still: Sequence[Demand], wish: ScalingPlan, now: float
 ) -> None:
-    """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM."""
+    """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
     for demand in still:
-        flavor = min(
-            (flavor for flavor in pool.flavors if can_ever(demand.shape, flavor.resources)),
-            key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)),
-            default=None,
-        )
-        if flavor is None or may_add(state, pool, flavor, wish) or _leaving(state, pool):
+        fitting = [flavor for flavor in pool.flavors if can_ever(demand.shape, flavor.resources)]
+        flavor = min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
+        if flavor is None or may_add(state, pool, flavor, wish):
             continue
-        small = [worker for worker in workers if not can_ever(demand.shape, worker.resources)]
         waited = now - state.blocked.get(demand.shape, now)
+        small = [worker for worker in workers if not can_ever(demand.shape, worker.resources)]
         chosen = [worker for worker in small if not worker.held or waited >= pool.cooldown]
         chosen.sort(key=lambda worker: len(worker.held))
-        wanted, freed = flavor.resources.get("cpus", 0.0), 0.0
+        leaving = {vm.id for vm in members(state, pool.name) if vm.state in (VmState.DRAINING, VmState.DELETING)}
+        leaving |= {name for name, _ in wish.drain}
         for worker in chosen:
-            if freed >= wanted:
+            if may_add(state, pool, flavor, wish, leaving):
                 break
-            freed += worker.resources.get("cpus", 0.0)
-            if worker.id not in {name for name, _ in wish.drain}:
+            if worker.id not in leaving:
+                leaving.add(worker.id)
                 wish.drain.append((worker.id, f"makes room for a VM of {flavor.name}, which {demand.count} waiting task(s) need"))
-        return
-
-
-def _leaving(state: State, pool: Pool) -> bool:
-    """Whether room is being made already."""
-    return any(vm.state in (VmState.DRAINING, VmState.DELETING) for vm in members(state, pool.name))
+        if chosen:
+            return

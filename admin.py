@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""The command line of ecloud: asks the boss through ``client`` and prints. `./admin.py --help`, docs/commands.md."""
+
+from launch import under_venv
+
+under_venv(__file__)
+
+from collections.abc import Callable  # noqa: E402
+
+import typer  # noqa: E402
+
+from client.commands import changing, files, fleet, frame, looking  # noqa: E402
+
+app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
+
+PANELS: dict[str, list[Callable[..., None]]] = {
+    "Look": [
+        looking.status,
+        looking.show_jobs,
+        looking.show_tasks,
+        looking.show_task,
+        looking.show_queued,
+        looking.show_in_progress,
+        looking.show_failed,
+        looking.show_succeeded,
+        looking.show_workers,
+        looking.show_vms,
+        looking.show_context,
+        looking.why,
+        files.logs,
+        looking.listen,
+        files.doctor,
+    ],
+    "Results": [files.fetch],
+    "Change": [
+        changing.cancel,
+        changing.pause,
+        changing.resume,
+        changing.redo_task,
+        changing.retry_failed,
+        fleet.drain_worker,
+        fleet.terminate_workers,
+        changing.set_datastore,
+        changing.drop_context,
+    ],
+}
+
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(command.__name__, rich_help_panel=panel)(command)
+app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Change")(fleet.instantiate_worker)
+
+if __name__ == "__main__":
+    frame.run(app)

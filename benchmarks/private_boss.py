@@ -1,0 +1,93 @@
+"""A boss of the benchmark's own, in a temporary state folder, and what its processes have cost so far."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.loads import SLOTS
+from client import Client
+
+ROOT = Path(__file__).resolve().parents[1]
+_TICKS = os.sysconf("SC_CLK_TCK")
+_STOP_TIMEOUT = 60.0
+
+
+class BossDidNotStart(Exception):
+    """The end of the boss's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateBoss:
+    """A running boss: its process, its state folder, and a client that talks to it."""
+
+    pid: int
+    state: Path
+    client: Client
+
+    def cpu(self) -> float:
+        """Cpu seconds, user and system, of the boss and of all its descendants, those that have ended included."""
+        stats = _stats()
+        children = defaultdict(list)
+        for pid, fields in stats.items():
+            children[int(fields[1])].append(pid)
+        total, todo = 0, [self.pid]
+        while todo:
+            pid = todo.pop()
+            total += sum(int(ticks) for ticks in stats[pid][11:15])  # utime, stime, and both of waited-for children
+            todo += children[pid]
+        return total / _TICKS
+
+    def peak_memory(self) -> int:
+        """The largest resident size of the boss itself so far, in bytes."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+        return int(kilobytes) * 1024
+
+
+@contextmanager
+def private_boss(database: str | None) -> Iterator[PrivateBoss]:
+    """Start a boss with SLOTS local slots, and stop it afterwards. Raises BossDidNotStart with its last words."""
+    with tempfile.TemporaryDirectory(prefix="ecloud-bench.") as folder:
+        state = Path(folder)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
+        environment |= {"ECLOUD_STATE": folder, "ECLOUD_LOCAL_SLOTS": str(SLOTS), "PYTHONPATH": str(ROOT)}
+        if database:
+            environment["ECLOUD_DATABASE_URL"] = database
+        with open(state / "boss.log", "wb") as log:
+            boss = subprocess.Popen(
+                [sys.executable, "-m", "boss"], cwd=state, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        try:
+            assert boss.stdout is not None
+            if not boss.stdout.readline().startswith("ready: "):
+                raise BossDidNotStart((state / "boss.log").read_text(errors="replace")[-2000:])
+            access = json.loads((state / "api.json").read_text())
+            with Client(access["url"], access["token"]) as client:
+                yield PrivateBoss(boss.pid, state, client)
+        finally:
+            boss.terminate()
+            try:
+                boss.wait(_STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                boss.kill()
+                boss.wait()
+
+
+def _stats() -> dict[int, list[str]]:
+    """The fields of /proc/<pid>/stat after the command's name, for each process that can be read."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                text = (entry / "stat").read_text(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # ended while we looked
+            found[int(entry.name)] = text[text.rindex(")") + 2 :].split()
+    return found

@@ -1,0 +1,180 @@
+"""The boss's composition root: settings -> config -> adapters -> loop. ``python -m boss`` runs it, ``python -m boss doctor`` looks only.
+
+Rules:
+- Stays in the foreground, logs to stderr, prints one line ``ready: <API address>`` on stdout once jobs can be pushed.
+- SIGTERM and SIGINT end it cleanly: workers drained, children stopped; a second one does not wait for running attempts.
+- One boss per state folder; who else opens its database is noticed by the store (epoch).
+- What is started is stopped in the opposite order, whatever happens.
+- Exit codes: 0 ended as asked, 1 could not start or lost its database to another boss, 2 wrong settings.
+"""
+
+import fcntl
+import getpass
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from boss import config, datastores, doctor
+from boss.adapters.broker import MqttBroker
+from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
+from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
+from boss.adapters.daemons import DaemonError, mosquitto, sshd
+from boss.adapters.intake import Intake
+from boss.adapters.keys import write_private
+from boss.adapters.local import LocalCloud, WorkerTerms
+from boss.adapters.reader import Reader
+from boss.adapters.results import DatastoreGate
+from boss.adapters.store import Store
+from boss.api.app import create_app
+from boss.api.house import ApiFacts
+from boss.api.loghub import LogHub
+from boss.api.serving import Served, address_of, tokens_of
+from boss.config import BossConfig, SettingsError
+from boss.core.events import StopWanted
+from boss.deploy import DeployError
+from boss.loop import Loop, Outside
+from boss.ports import StoreError
+from datastore.channel import Endpoint
+
+VERSION = "0.1.0"
+
+log = logging.getLogger("boss")
+
+
+class CannotStart(Exception):
+    """What is in the way of a start, in one sentence."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a sub-command, or the boss until it is asked to end; the exit code."""
+    if words:
+        return doctor.run(words)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("paramiko").setLevel(logging.WARNING)
+    try:
+        settings = config.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        with ExitStack() as stack:
+            return _run(settings, stack)
+    except (CannotStart, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
+        print(f"the boss cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(settings: BossConfig, stack: ExitStack) -> int:
+    """Build the house from the ground up, live in it, and leave it in the opposite order."""
+    settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stack.enter_context(_alone(settings.state / "lock"))
+    store = Store(settings.database_url, secrets.token_hex(4))
+    stack.callback(store.close)
+    epoch = store.open()
+    reader = Reader(settings.database_url)
+    stack.callback(reader.close)
+    cluster = reader.context()["cluster"]
+    authority = Authority(settings.pki)
+
+    host, port, tls = _broker(settings, authority, cluster, stack)
+    gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack)
+    login = authority.boss_login(gate)
+    endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
+    results = DatastoreGate(endpoint, cluster, _gate_secret(settings.pki / "gate_secret"))
+    hub = LogHub()
+    broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
+    terms = WorkerTerms(
+        cluster, host, port, tls.ca, settings.policy.heartbeat, settings.policy.worker_lease, settings.cache_bytes
+    )
+    bundle = worker_bundle(settings.bundles)
+    cloud = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
+    loop = Loop(Outside(store, broker, results, {cloud.provider: cloud}), settings.policy, epoch)
+
+    intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file)
+    stack.callback(intake.close)
+    url, listener = address_of(settings.api_host, settings.api_port, settings.api_port_file)
+    facts = ApiFacts(
+        version=VERSION,
+        api_url=url,
+        tokens=tokens_of(settings.api_file, url, getpass.getuser()),
+        received=settings.inbox,
+        boss_address=socket.gethostname(),
+        datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
+        check_datastore=lambda address: datastores.check(settings, authority, address),
+        max_task_file=settings.max_task_file,
+    )
+    app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
+    for part in (results, broker, cloud):
+        part.start(loop.put)
+        stack.callback(part.stop)
+    stack.enter_context(Served(app, listener))
+    _end_on_signals(loop)
+    loop.run(lambda: print(f"ready: {url}", flush=True))
+    log.info("ending")
+    return 0 if loop.ended_as_asked else 1
+
+
+def _broker(settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack) -> tuple[str, int, TlsFiles]:
+    """The broker's host and port, and the boss's way in; a private one is started."""
+    own = authority.boss()
+    outside = settings.broker
+    if outside is not None:
+        tls = TlsFiles(outside.ca or own.ca, outside.certificate or own.certificate, outside.key or own.key)
+        return outside.host, outside.port, tls
+    daemon = mosquitto(settings.mosquitto, authority, cluster)
+    daemon.start()
+    stack.callback(daemon.stop)
+    return daemon.host, daemon.port, own
+
+
+def _datastore(settings: BossConfig, authority: Authority, named: str, stack: ExitStack) -> Gate:
+    """Where the datastore's gate is; without any a private sshd serves it, as this very user."""
+    if named:
+        return datastores.gate_at(settings, named)
+    outside = settings.datastore
+    if outside is not None:
+        return Gate(outside.host, outside.port, outside.user, outside.host_key, outside.program, outside.root)
+    settings.datastore_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    program = gate_bundle(settings.bundles)
+    daemon = sshd(settings.sshd, authority)
+    daemon.start()
+    stack.callback(daemon.stop)
+    user, root = getpass.getuser(), str(settings.datastore_root)
+    return Gate(daemon.host, daemon.port, user, authority.host_key_public, str(program), root, sys.executable)
+
+
+def _gate_secret(path: Path) -> bytes:
+    """What boss and gate share, to make and check grants; made at the first start."""
+    if not path.exists():
+        write_private(path, secrets.token_hex(32).encode())
+    return bytes.fromhex(path.read_text().strip())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the state folder's lock. Raises CannotStart with the pid of the boss that has it."""
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise CannotStart(f"a boss (process {file.read().strip() or 'unknown'}) runs on {path.parent} already") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _end_on_signals(loop: Loop) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: loop.put(StopWanted()) and None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

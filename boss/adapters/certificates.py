@@ -1,0 +1,319 @@
+"""The private certificate authority: TLS certificates for the broker, SSH certificates for the datastore's gate.
+
+Rules:
+- Everything lies in one folder of mode 0700, keys in files of mode 0600; it is made at the first start and kept.
+- A TLS certificate's common name is the account at the broker: ``boss``, ``listener``, or the worker's id.
+- An SSH certificate opens one thing: the gate, as one caller. The caller is in its forced command, which sshd enforces;
+  it carries no extension, so there is no terminal and no forwarding.
+- Certificates are backdated by an hour, for clocks that are off.
+- The certificates of the broker and of the boss are made anew at a start that finds less than a third of their life left.
+"""
+
+import ipaddress
+import os
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from boss.adapters.keys import openssh, pem, public_line, read_public_key, ssh_key, write_private
+from boss.ports import Access
+
+#: The broker account of the boss.
+BOSS = "boss"
+#: The broker account that may read events and nothing else.
+LISTENER = "listener"
+#: The SSH principal that every certificate for a gate carries; what login it opens is the host's to say.
+PRINCIPAL = "ecloud"
+
+_HOUR = 3600.0
+_YEAR = 365 * 24 * _HOUR
+_BACKDATED = _HOUR
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What a program needs to speak mutual TLS with the broker: paths of PEM files."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SshFiles:
+    """What a program needs to log in at the gate: paths of an OpenSSH key, its certificate and a known_hosts file."""
+
+    key: Path
+    certificate: Path
+    known_hosts: Path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFiles:
+    """All credentials of one worker."""
+
+    tls: TlsFiles
+    ssh: SshFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where the datastore's gate is and what runs it there.
+
+    ``host_key`` is the host's public key as ``<type> <base64>``; ``program`` the gate's bundle and ``root`` the
+    datastore's folder, both as paths on that host; ``python`` what starts the bundle.
+    """
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+    program: str
+    root: str
+    python: str = "python3"
+
+    def command(self, caller: str) -> str:
+        """The forced command for a caller: ``boss``, ``worker:<id>`` or ``user:<name>``."""
+        return shlex.join([self.python, self.program, "--root", self.root, "--caller", caller])
+
+    def known_hosts(self) -> str:
+        """The text of a known_hosts file that pins the host's key."""
+        name = self.host if self.port == 22 else f"[{self.host}]:{self.port}"
+        return f"{name} {self.host_key}\n"
+
+
+class Authority:
+    """The private CA in ``folder``; made there when it does not exist. ``clock`` tells Unix seconds."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.ca = folder / "ca.pem"
+        self.host_key = folder / "ssh_host_key"
+        self._clock = clock
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        self._ca_key = self._tls_authority()
+        self._ca_certificate = x509.load_pem_x509_certificate(self.ca.read_bytes())
+        self._ssh_ca = ssh_key(folder / "ssh_ca")
+        ssh_key(self.host_key)
+
+    @property
+    def ssh_ca_public(self) -> str:
+        """The public key of the SSH user CA, as ``ssh-ed25519 <base64>``."""
+        return public_line(self._ssh_ca)
+
+    @property
+    def ssh_ca_file(self) -> Path:
+        """The file with that key, for sshd's TrustedUserCAKeys."""
+        return self.folder / "ssh_ca.pub"
+
+    @property
+    def host_key_public(self) -> str:
+        """The public host key of the private sshd, as ``ssh-ed25519 <base64>``."""
+        return public_line(ssh_key(self.host_key))
+
+    def server(self, names: Sequence[str]) -> TlsFiles:
+        """The broker's own certificate for these host names and addresses; kept while it fits and is not too old."""
+        files = TlsFiles(self.ca, self.folder / "server.pem", self.folder / "server.key")
+        if not self._still_good(files.certificate, names):
+            self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, _YEAR, names)
+        return files
+
+    def issue_server(self, names: Sequence[str], folder: Path, hours: float) -> TlsFiles:
+        """A new key and certificate for a broker on another host, with the CA's certificate, in ``folder``."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = TlsFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
+        write_private(files.ca, self.ca.read_bytes())
+        self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, hours * _HOUR, names)
+        return files
+
+    def boss(self) -> TlsFiles:
+        """The boss's certificate for the broker; kept while it is not too old."""
+        files = TlsFiles(self.ca, self.folder / "boss.pem", self.folder / "boss.key")
+        if not self._still_good(files.certificate):
+            self._issue_tls(files, BOSS, ExtendedKeyUsageOID.CLIENT_AUTH, _YEAR)
+        return files
+
+    def boss_login(self, gate: Gate) -> SshFiles:
+        """The boss's own login at the gate, made anew for each call (one per start)."""
+        return self.issue_login(self.folder / "boss-login", gate, BOSS, _YEAR)
+
+    def issue_tls(self, account: str, folder: Path, hours: float) -> TlsFiles:
+        """A new key and certificate for a broker account, written to ``folder`` together with the CA's certificate.
+
+        Raises ValueError for a name that no account may have.
+        """
+        if not _ACCOUNT.fullmatch(account):
+            raise ValueError(f"{account!r} is no name for a broker account: letters, digits, '.', '_' and '-', at most 64")
+        files = TlsFiles(folder / "ca.pem", folder / "tls.pem", folder / "tls.key")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(files.ca, self.ca.read_bytes())
+        self._issue_tls(files, account, ExtendedKeyUsageOID.CLIENT_AUTH, hours * _HOUR)
+        return files
+
+    def issue_worker(self, worker: str, folder: Path, hours: float, gate: Gate) -> WorkerFiles:
+        """All credentials of a worker, written to ``folder``.
+
+        The files: ``ca.pem``, ``tls.pem``, ``tls.key``; ``key``, ``key-cert.pub``, ``known_hosts``.
+
+        Raises ValueError for a name that is not a worker's to have.
+        """
+        if worker in (BOSS, LISTENER):
+            raise ValueError(f"a worker cannot be called {worker!r}: the name is taken")
+        tls = self.issue_tls(worker, folder, hours)
+        return WorkerFiles(tls, self.issue_login(folder, gate, f"worker:{worker}", hours * _HOUR))
+
+    def ssh_certificate(self, public_key: str, caller: str, command: str, seconds: float) -> str:
+        """Sign an OpenSSH public key for one caller of the gate; the text of a ``-cert.pub`` file.
+
+        ``command`` is forced by sshd, whatever the client asks for. Raises ValueError for what is no public key.
+        """
+        now = self._clock()
+        builder = (
+            serialization.SSHCertificateBuilder()
+            .public_key(read_public_key(public_key))
+            .serial(int.from_bytes(os.urandom(8)))
+            .type(serialization.SSHCertificateType.USER)
+            .key_id(caller.encode())
+            .valid_principals([PRINCIPAL.encode()])
+            .valid_after(int(now - _BACKDATED))
+            .valid_before(int(now + seconds))
+            .add_critical_option(b"force-command", command.encode())
+        )
+        return builder.sign(self._ssh_ca).public_bytes().decode() + "\n"
+
+    def issue_login(self, folder: Path, gate: Gate, caller: str, seconds: float) -> SshFiles:
+        """A new SSH key with its certificate for one caller of the gate (``key``, ``key-cert.pub``, ``known_hosts``) in ``folder``."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = SshFiles(folder / "key", folder / "key-cert.pub", folder / "known_hosts")
+        key = ed25519.Ed25519PrivateKey.generate()
+        write_private(files.key, openssh(key))
+        write_private(files.certificate, self.ssh_certificate(public_line(key), caller, gate.command(caller), seconds).encode())
+        write_private(files.known_hosts, gate.known_hosts().encode())
+        return files
+
+    def _tls_authority(self) -> ec.EllipticCurvePrivateKey:
+        path = self.folder / "ca.key"
+        if path.exists() and self.ca.exists():
+            key = serialization.load_pem_private_key(path.read_bytes(), None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise ValueError(f"{path} is not an elliptic curve key; this folder was not made by ecloud")
+            return key
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name(f"ecloud CA {os.urandom(4).hex()}")
+        certificate = (
+            self._certificate(name, name, key.public_key(), 20 * _YEAR)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        write_private(path, pem(key))
+        write_private(self.ca, certificate.public_bytes(serialization.Encoding.PEM))
+        return key
+
+    def _issue_tls(
+        self, files: TlsFiles, account: str, usage: x509.ObjectIdentifier, seconds: float, names: Iterable[str] = ()
+    ) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            self._certificate(_name(account), self._ca_certificate.subject, key.public_key(), seconds)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca_key.public_key()), critical=False)
+        )
+        alternatives = [_alternative(name) for name in names]
+        if alternatives:
+            builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        certificate = builder.sign(self._ca_key, hashes.SHA256())
+        write_private(files.key, pem(key))
+        write_private(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _certificate(
+        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, seconds: float
+    ) -> x509.CertificateBuilder:
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(seconds=_BACKDATED))
+            .not_valid_after(now + timedelta(seconds=seconds))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        )
+
+    def _still_good(self, path: Path, names: Sequence[str] = ()) -> bool:
+        """Whether a certificate exists, is of this CA, has a third of its life left and speaks for all these names."""
+        if not path.exists() or not path.with_suffix(".key").exists():
+            return False
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+        if certificate.issuer != self._ca_certificate.subject or end - self._clock() < (end - start) / 3:
+            return False
+        if not names:
+            return True
+        known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return all(_alternative(name) in known for name in names)
+
+
+class GateIssuer:
+    """Port ``Issuer``: hour-long SSH certificates for people's own keys, each as ``user:<owner>``."""
+
+    def __init__(self, authority: Authority, gate: Gate, seconds: float = _HOUR, clock: Callable[[], float] = time.time) -> None:
+        self._authority = authority
+        self._gate = gate
+        self._seconds = seconds
+        self._clock = clock
+
+    def access(self, public_key: str, owner: str) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
+        if not _OWNER.fullmatch(owner):
+            raise ValueError(f"{owner!r} is no name of an owner: letters, digits, '.', '_', '-' and '@', at most 64")
+        caller = f"user:{owner}"
+        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), self._seconds)
+        return Access(
+            host=self._gate.host,
+            port=self._gate.port,
+            user=self._gate.user,
+            certificate=certificate,
+            known_hosts=self._gate.known_hosts(),
+            expires=self._clock() + self._seconds,
+        )
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key_usage(authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=not authority,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )

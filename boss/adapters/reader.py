@@ -1,0 +1,168 @@
+"""The database for listings: read-only, from any thread, never in the writer's way.
+
+Rules:
+- Each thread has a connection of its own; a lost one is replaced and the question asked again.
+- Staging jobs are not listed, and neither are their tasks; they are found by name, because they occupy it.
+- In a task pattern ``*`` and ``?`` match ``/`` too, as in ``fnmatch``; a name is also matched by itself (``a[1]``).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from boss.adapters import loading
+from boss.adapters.database import Database, Row
+from boss.core.model import Attempt, Job, TaskState
+from boss.core.outcomes import job_state
+from boss.ports import JobRow, TaskRow
+
+#: The fields of TaskRow after the job, as the table calls them.
+_COLUMNS: Final = (
+    "name",
+    "task_index",
+    "state",
+    "number",
+    "exit_code",
+    "phase",
+    "reason",
+    "worker",
+    "started",
+    "finished",
+    "template",
+    "grid_row",
+    "failures",
+    "losses",
+)
+
+
+class Reader:
+    """``boss.ports.Reader`` on SQLite or MySQL/MariaDB."""
+
+    def __init__(self, url: str) -> None:
+        """``url`` as for ``boss.adapters.store.Store``, which must have opened the database before the first question."""
+        self._db = Database(url, readonly=True)
+
+    def jobs(self) -> list[JobRow]:
+        """All jobs that are not staging, oldest first."""
+        return self._job_rows(loading.read_counts(self._db), "WHERE state <> 'staging'")
+
+    def job(self, name: str) -> JobRow | None:
+        """One job by its name, staging ones too."""
+        return self._one_job("name = ?", name)
+
+    def job_of_submission(self, submission: str) -> JobRow | None:
+        """The job that a push with this idempotency key made."""
+        return self._one_job("submission = ?", submission) if submission else None
+
+    def full_job(self, name: str) -> Job | None:
+        """One job with files, templates, tasks and counts; fresh objects, without attempts."""
+        for number, job in loading.read_jobs(self._db, "WHERE name = ?", (name,)):
+            job.counts = loading.count_states(loading.fill_job(self._db, number, job))
+            job.loaded = True
+            return job
+        return None
+
+    def tasks(
+        self,
+        job: str | None = None,
+        states: Iterable[TaskState] = (),
+        pattern: str = "*",
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[TaskRow]:
+        """One page of a listing; see ``boss.ports.Reader``."""
+        names = self._names(job)
+        conditions, values = _conditions(tuple(states), pattern)
+        if job is not None:
+            conditions.append("job = ?")
+            values.append(next(iter(names), -1))
+        where, seen = " AND ".join((*conditions, self._beyond())), self._position(after)
+        sql = f"SELECT job, {', '.join(_COLUMNS)} FROM tasks WHERE {where} ORDER BY job, task_index LIMIT {int(limit)}"
+        found: list[TaskRow] = []
+        while len(found) < limit:
+            page = self._db.select(sql, (*values, *(seen if self._db.sqlite else (seen[0], *seen))))
+            found += (TaskRow(names[row[0]], *row[1:]) for row in page if row[0] in names and _fits(row[1], pattern))
+            if len(page) < limit:
+                break
+            seen = (page[-1][0], page[-1][2])
+        return found[:limit]
+
+    def jobs_with_task(self, task: str) -> list[str]:
+        """Names of the jobs that have a task of this name, newest first."""
+        sql = (
+            "SELECT j.name FROM tasks t JOIN jobs j ON j.number = t.job"
+            " WHERE t.name = ? AND j.state <> 'staging' ORDER BY j.number DESC"
+        )
+        return [name for (name,) in self._db.select(sql, (task,))]
+
+    def attempts(self, job: str, index: int) -> list[Attempt]:
+        """All attempts of one task of the job of this name, by number."""
+        for number, uid in self._db.select("SELECT number, uid FROM jobs WHERE name = ?", (job,)):
+            return loading.read_attempts(self._db, number, uid, index)
+        return []
+
+    def context(self) -> dict[str, str]:
+        """The facts that survive restarts."""
+        return dict(self._db.select("SELECT name, value FROM context"))
+
+    def close(self) -> None:
+        """Close this thread's connection; those of other threads end with their threads."""
+        self._db.close()
+
+    def _one_job(self, condition: str, value: str) -> JobRow | None:
+        for number, _ in loading.read_jobs(self._db, f"WHERE {condition}", (value,)):
+            return self._job_rows(loading.read_counts(self._db, number), "WHERE number = ?", (number,))[0]
+        return None
+
+    def _job_rows(self, counts: dict[int, dict[TaskState, int]], where: str, values: Sequence[object] = ()) -> list[JobRow]:
+        found = []
+        for number, job in loading.read_jobs(self._db, where, values):
+            job.counts = counts.get(number, {})
+            found.append(_job_row(job))
+        return found
+
+    def _names(self, job: str | None) -> dict[int, str]:
+        """Numbers and names of the job (or of all jobs) whose tasks may be listed."""
+        where, values = ("", ()) if job is None else (" AND name = ?", (job,))
+        return dict(self._db.select(f"SELECT number, name FROM jobs WHERE state <> 'staging'{where}", values))
+
+    def _beyond(self) -> str:
+        """The rows after a key, in the form that the database looks up instead of scanning for."""
+        return "(job, task_index) > (?, ?)" if self._db.sqlite else "(job > ? OR (job = ? AND task_index > ?))"
+
+    def _position(self, after: tuple[str, int] | None) -> tuple[int, int]:
+        """The key of the last row that was seen. A job that is not there any more is behind everything."""
+        if after is None:
+            return (-1, -1)
+        numbers: list[Row] = self._db.select("SELECT number FROM jobs WHERE name = ?", (after[0],))
+        return (numbers[0][0], after[1]) if numbers else (2**62, -1)
+
+
+def _job_row(job: Job) -> JobRow:
+    counts = {state.value: count for state, count in job.counts.items()}
+    return JobRow(job.uid, job.name, job.owner, job_state(job), job.wanted.value, job.reason, job.created, job.finished, counts)
+
+
+def _conditions(states: Sequence[TaskState], pattern: str) -> tuple[list[str], list[str | int]]:
+    conditions, values = list[str](), list[str | int]()
+    if states:
+        conditions.append(f"state IN ({', '.join('?' * len(states))})")
+        values += (state.value for state in states)
+    if not re.search(r"[*?\[]", pattern):
+        conditions.append("name = ?")
+        values.append(pattern)
+    elif pattern != "*":
+        conditions.append("(name = ? OR name LIKE ? ESCAPE '!')")
+        values += (pattern, _like(pattern))
+    return conditions, values
+
+
+def _like(pattern: str) -> str:
+    """A LIKE that fits at least what the glob fits: a set becomes any one character. ``_fits`` looks again."""
+    escaped = re.sub(r"[!%_]", r"!\g<0>", pattern)
+    return re.sub(r"\[[^\]]+\]", "%", escaped).replace("[", "%").replace("?", "_").replace("*", "%")
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return pattern in ("*", name) or fnmatchcase(name, pattern)

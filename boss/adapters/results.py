@@ -1,0 +1,257 @@
+"""The boss's lasting channel to the datastore's gate: accepts uploads in batches, reads records; and a second one for the API.
+
+Rules:
+- What the loop wishes for waits in one ordered table until the gate has answered it: a broken connection, a full disk or a restarted
+  sshd delay a wish and never lose it. Each may be performed twice without harm, so nothing is remembered beyond that.
+- Everything that waits goes in one request, up to a bound: the cost per task falls as load rises.
+- The API's calls use a connection of their own, so that a listing does not wait behind a large acceptance.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from random import uniform
+from typing import Any
+
+from boss.adapters.gate_link import GateLink, LinkDown
+from boss.core.events import DatastoreEvent, DatastoreSeen, RecordRead, ResultAccepted, ResultRefused
+from boss.ports import DatastoreDown, Put
+from datastore import layout
+from datastore.acceptance import ACCEPTED, REFUSED
+from datastore.channel import Endpoint
+from datastore.frames import GateError, Items, Line
+from worker.protocol import ProtocolError, Result, Results, decode
+
+#: The most uploads, and about the most files, that one request has accepted.
+BATCH_UPLOADS = 500
+BATCH_FILES = 20_000
+#: The first and the longest wait before the datastore is tried again, in seconds.
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 15.0
+#: How often an idle connection is looked at, and how long the loop's wishes and the API's calls wait for an answer, in seconds.
+LOOK = 10.0
+PATIENCE = 300.0
+API_PATIENCE = 15.0
+Files = Sequence[tuple[str, int, str]]
+Wish = tuple[str, str]  # ("accept" | "reject" | "record", attempt)
+
+log = logging.getLogger(__name__)
+
+
+class DatastoreGate:
+    """The ports ``Results`` (for the loop) and ``Datastore`` (for the API) over SSH."""
+
+    def __init__(self, endpoint: Endpoint, cluster: str, secret: bytes) -> None:
+        self._cluster = cluster
+        self._secret = secret
+        self._changed = threading.Condition()
+        self._wishes: dict[Wish, tuple[str, Files]] = {}
+        self._stopping = False
+        self._up: bool | None = None
+        self._put: Put = lambda event: False
+        self._link = GateLink(endpoint, PATIENCE)
+        self._thread = threading.Thread(target=self._run, name="datastore", daemon=True)
+        self._api_link = GateLink(endpoint, API_PATIENCE)
+        self._api_turn = threading.Lock()
+
+    # ---- Results: for the loop ---------------------------------------------------------------------------------
+
+    def start(self, put: Put) -> None:
+        """Connect, and keep connecting; puts DatastoreSeen when that changes."""
+        self._put = put
+        self._thread.start()
+
+    def accept(self, attempt: str, job: str, files: Files) -> None:
+        """Ends as ResultAccepted or ResultRefused."""
+        self._wish(("accept", attempt), job, files)
+
+    def reject(self, attempt: str) -> None:
+        """Move an upload to the trash, if it is there."""
+        self._wish(("reject", attempt))
+
+    def read_record(self, attempt: str) -> None:
+        """Ends as RecordRead."""
+        self._wish(("record", attempt))
+
+    def grant(self, worker: str, attempt: str, job: str, task: str, inputs: Sequence[Sequence[object]]) -> str:
+        """The proof that goes with an assignment."""
+        return layout.grant(self._secret, worker, attempt, job, task, inputs)
+
+    def stop(self) -> None:
+        """Close both channels and end the thread; what still waits is derived again by the next boss."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._link.close()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._link.close()  # the thread may just have opened it
+        with self._api_turn:
+            self._api_link.close()
+
+    # ---- Datastore: for the API --------------------------------------------------------------------------------
+
+    def listing(self, job: str) -> list[tuple[str, int, str]]:
+        """``(path, size in bytes, sha256)`` of every accepted result of a job. Raises DatastoreDown."""
+        found: list[tuple[str, int, str]] = []
+
+        def take(items: Items) -> None:
+            found.extend((item["item"], item["size"], item["sha256"]) for item in items)
+
+        self._ask({"op": "list", "job": job}, take)
+        return sorted(found)
+
+    def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
+        """A part of an attempt's stored log; empty when nothing is stored there. Raises DatastoreDown."""
+        found: list[bytes] = []
+
+        def take(items: Items) -> None:
+            for _item in items:
+                found.extend(items.chunks())
+
+        request = {
+            "op": "read_log",
+            "job": job,
+            "task": task,
+            "number": number,
+            "stream": stream,
+            "offset": offset,
+            "limit": limit,
+        }
+        self._ask(request, take)
+        return b"".join(found)
+
+    def check(self) -> str:
+        """Log in, write, read back and remove a small file; returns one sentence. Raises DatastoreDown."""
+        answer = self._ask({"op": "check"}, None)
+        if answer["cluster"] not in ("", self._cluster):
+            raise DatastoreDown(
+                "{}: {} belongs to another cluster, {}".format(self._api_link.name, answer["root"], answer["cluster"])
+            )
+        return "{}: a file was written, read back and removed in {}; {:.1f} GB are free".format(
+            self._api_link.name,
+            answer["root"],
+            answer["free"] / 1e9,
+        )
+
+    def _ask(self, request: Line, take: Callable[[Items], None] | None) -> Line:
+        """One request of the API, on a fresh connection if the old one is gone."""
+        with self._api_turn:
+            for again in (True, False):
+                fresh = not self._api_link.connected
+                try:
+                    if fresh:
+                        self._api_link.connect()
+                    return self._api_link.ask(request, take)
+                except GateError as error:
+                    raise DatastoreDown(f"{self._api_link.name}: {error}") from error
+                except LinkDown as error:
+                    self._api_link.close()
+                    if fresh or not again:
+                        raise DatastoreDown(f"{self._api_link.name}: {error}") from error
+        raise AssertionError("unreachable")
+
+    # ---- the thread --------------------------------------------------------------------------------------------
+
+    def _wish(self, wish: Wish, job: str = "", files: Files = ()) -> None:
+        with self._changed:
+            self._wishes[wish] = (job, files)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        wait = 0.0
+        while not self._pause(wait):
+            try:
+                if not self._link.connected:
+                    self._link.connect()
+                    self._link.ask({"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex()})
+                    self._seen(True)
+                delayed = self._work()
+            except (LinkDown, GateError) as error:
+                self._link.close()
+                self._seen(False, f"{self._link.name}: {error}")
+                delayed = True
+            wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
+
+    def _pause(self, wait: float) -> bool:
+        """Wait until there is something to do (or for ``wait`` seconds after trouble); True when it is time to end."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(lambda: self._stopping, wait)
+            elif self._link.connected:
+                self._changed.wait_for(lambda: self._stopping or bool(self._wishes), LOOK)
+            return self._stopping
+
+    def _work(self) -> bool:
+        """Perform what waits, once around; True when some of it ran into trouble and should wait a little."""
+        with self._changed:
+            wishes = dict(self._wishes)
+        trouble = self._accept_all({attempt: wish for (kind, attempt), wish in wishes.items() if kind == "accept"})
+        rejected = [attempt for kind, attempt in wishes if kind == "reject"]
+        if rejected:
+            self._link.ask({"op": "reject", "attempts": rejected})
+            self._granted(("reject", attempt) for attempt in rejected)
+        for kind, attempt in wishes:
+            if kind == "record":
+                answer = self._link.ask({"op": "record", "attempt": attempt})
+                self._granted([("record", attempt)])
+                self._put(RecordRead(attempt, result_of(attempt, answer["record"])))
+        return trouble
+
+    def _accept_all(self, uploads: dict[str, tuple[str, Files]]) -> bool:
+        trouble = False
+        for batch in _batches(uploads):
+            rows = [[attempt, job, [list(row) for row in files]] for attempt, (job, files) in batch.items()]
+            for attempt, verdict, reason in self._link.ask({"op": "accept", "uploads": rows})["answers"]:
+                event: DatastoreEvent
+                if verdict == ACCEPTED:
+                    event = ResultAccepted(attempt)
+                elif verdict == REFUSED:
+                    event = ResultRefused(attempt, reason)
+                else:
+                    log.warning("the datastore cannot accept attempt %s yet: %s", attempt, reason)
+                    trouble = True
+                    continue
+                self._granted([("accept", attempt)])
+                self._put(event)
+        return trouble
+
+    def _granted(self, wishes: Iterable[Wish]) -> None:
+        """Forget wishes that came true."""
+        with self._changed:
+            for wish in wishes:
+                self._wishes.pop(wish, None)
+
+    def _seen(self, up: bool, reason: str = "") -> None:
+        if up != self._up:
+            self._up = up
+            self._put(DatastoreSeen(up, reason))
+
+
+def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:
+    """The result in a datastore's record, with its files; None if there is no record, or none that can be an attempt's success."""
+    if record is None:
+        return None
+    try:
+        message = decode(str(record["result"]).encode("utf-8"))
+    except ProtocolError as error:
+        log.warning("the record of attempt %s cannot be read: %s", attempt, error)
+        return None
+    if not isinstance(message, Results) or len(message.results) != 1 or message.results[0].attempt != attempt:
+        log.warning("the record of attempt %s is another's", attempt)
+        return None
+    return message.results[0]._replace(files=tuple((path, size, digest) for path, size, digest in record["files"]))
+
+
+def _batches(uploads: dict[str, tuple[str, Files]]) -> Iterator[dict[str, tuple[str, Files]]]:
+    """Parts that one request can carry."""
+    batch: dict[str, tuple[str, Files]] = {}
+    files = 0
+    for attempt, upload in uploads.items():
+        if batch and (len(batch) >= BATCH_UPLOADS or files + len(upload[1]) > BATCH_FILES):
+            yield batch
+            batch, files = {}, 0
+        batch[attempt] = upload
+        files += len(upload[1])
+    if batch:
+        yield batch

@@ -1,0 +1,48 @@
+"""The boss's HTTP API as one FastAPI app, put together from its ports. Paths begin with /api/v1; OpenAPI at /docs."""
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from boss.api import answers, commands, listening, pushing, reading
+from boss.api.door import Door
+from boss.api.house import ApiFacts, House
+from boss.api.loghub import LogHub
+from boss.api.pushes import Pushes
+from boss.api.shapes import REFUSALS
+from boss.ports import Datastore, Desk, Intake, Issuer, Reader
+
+PREFIX = "/api/v1"
+ABOUT = """Everything that `admin.py` and `push_tasks.py` can do, for programs.
+Each request carries the header `Authorization: Bearer <token>`; on the boss's machine the token is in `api.json` of the state folder."""
+
+
+def create_app(
+    desk: Desk,
+    reader: Reader,
+    datastore: Datastore,
+    issuer: Issuer,
+    intake: Intake,
+    facts: ApiFacts,
+    hub: LogHub | None = None,
+) -> FastAPI:
+    """The app that serves these ports. Give the broker ``hub.publish`` so that logs can be followed."""
+    house = House(desk, reader, datastore, issuer, intake, facts, hub or LogHub())
+    app = FastAPI(title="ecloud", version=facts.version, description=ABOUT, responses=REFUSALS)
+    app.state.house = house
+    app.state.pushes = Pushes(house)
+    answers.install(app)
+    for part in (reading, commands, pushing, listening):
+        app.include_router(part.router, prefix=PREFIX)
+    app.add_middleware(Door, tokens=facts.tokens, max_task_file=facts.max_task_file)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, object]:
+    """The OpenAPI document, with the bearer token that the door asks for."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,141 @@
+"""What can be changed: tasks, jobs, workers, context. Each command becomes one event per target and waits for its commit."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from boss.api.answers import Refusal
+from boss.api.house import House, TheHouse, blocking
+from boss.api.shapes import (
+    Address,
+    Checked,
+    Dropped,
+    Effect,
+    Effects,
+    Targeted,
+    WorkersAsked,
+    WorkersNamed,
+    WorkersTouched,
+)
+from boss.api.targets import Target
+from boss.core.events import (
+    ContextSet,
+    FailedRetried,
+    JobPaused,
+    JobResumed,
+    Request,
+    TasksCancelled,
+    TasksRedone,
+    WorkersDrained,
+    WorkersWanted,
+)
+from boss.core.model import VmState
+
+router = APIRouter(tags=["change"])
+
+#: Facts that ``drop_context`` keeps: who the cluster is, which life this is, and the names of VMs, which are never given twice.
+KEPT = frozenset({"cluster", "epoch", "vm_number"})
+
+
+async def _each(house: House, body: Targeted, make: Callable[[Target, int], Request], *, jobs_only: bool = False) -> Effects:
+    """Ask once per target; all targets are read first, so that a misspelt one changes nothing."""
+    targets = [await blocking(_resolve, house, text, jobs_only) for text in body.targets]
+    done = []
+    for target in targets:
+        detail = await house.ask(lambda reply, target=target: make(target, reply))  # type: ignore[misc]
+        done.append(Effect.model_validate({"job": target.job.name, **detail}))
+    return Effects(done=done)
+
+
+def _resolve(house: House, text: str, jobs_only: bool) -> Target:
+    target = house.targets.resolve(text, changing=True)
+    if jobs_only and not target.whole:
+        raise Refusal(422, f"{text} is a task; this works on whole jobs ({target.job.name})", [target.job.name])
+    return target
+
+
+@router.post("/cancel")
+async def cancel(house: TheHouse, body: Targeted) -> Effects:
+    """End tasks that have not finished; what is being accepted already succeeds."""
+    return await _each(house, body, lambda target, reply: TasksCancelled(target.job.name, target.pattern, reply))
+
+
+@router.post("/pause")
+async def pause(house: TheHouse, body: Targeted) -> Effects:
+    """Deal out nothing new of these jobs; what runs finishes."""
+    return await _each(house, body, lambda target, reply: JobPaused(target.job.name, reply), jobs_only=True)
+
+
+@router.post("/resume")
+async def resume(house: TheHouse, body: Targeted) -> Effects:
+    """Deal out these jobs' tasks again."""
+    return await _each(house, body, lambda target, reply: JobResumed(target.job.name, reply), jobs_only=True)
+
+
+@router.post("/redo")
+async def redo(house: TheHouse, body: Targeted) -> Effects:
+    """Run finished tasks again; the old results stay until the new ones are accepted."""
+    return await _each(house, body, lambda target, reply: TasksRedone(target.job.name, target.pattern, reply))
+
+
+@router.post("/retry")
+async def retry(house: TheHouse, body: Targeted) -> Effects:
+    """Run failed tasks again, and what was skipped because of them."""
+    return await _each(house, body, lambda target, reply: FailedRetried(target.job.name, target.pattern, reply))
+
+
+@router.post("/workers")
+async def instantiate(house: TheHouse, body: WorkersAsked) -> WorkersTouched:
+    """Create workers now, whatever waits."""
+    return _touched(await house.ask(lambda reply: WorkersWanted(body.count, body.pool, body.keep, reply)))
+
+
+@router.post("/workers/drain")
+async def drain(house: TheHouse, body: WorkersNamed) -> WorkersTouched:
+    """Let workers finish what they have, then end them."""
+    return await _drained(house, body, now=False)
+
+
+@router.post("/workers/terminate")
+async def terminate(house: TheHouse, body: WorkersNamed) -> WorkersTouched:
+    """End workers: drained first, unless ``now``; then what they run is run elsewhere."""
+    return await _drained(house, body, now=body.now)
+
+
+async def _drained(house: House, body: WorkersNamed, *, now: bool) -> WorkersTouched:
+    if body.all == bool(body.workers):
+        raise Refusal(422, "name the workers, or say `all`; one of the two")
+    return _touched(await house.ask(lambda reply: WorkersDrained(tuple(body.workers), now, reply)))
+
+
+def _touched(detail: object) -> WorkersTouched:
+    return WorkersTouched.model_validate(detail)
+
+
+@router.delete("/context")
+async def drop_context(house: TheHouse) -> Dropped:
+    """Forget the small facts, but not who the cluster is; refused while servers are claimed."""
+    claims = [vm.id for vm in house.view().vms if vm.state not in (VmState.GONE, VmState.FAILED)]
+    if claims:
+        sentence = f"{len(claims)} VM(s) are claimed ({', '.join(claims[:5])}); `admin.py terminate_workers --all` first"
+        raise Refusal(409, sentence)
+    names = sorted(set(await blocking(house.reader.context)) - KEPT)
+    if names:
+        await house.ask(lambda reply: ContextSet(dict.fromkeys(names), reply))
+    return Dropped(dropped=names)
+
+
+@router.put("/context/datastore")
+async def set_datastore(house: TheHouse, body: Address) -> Checked:
+    """Use another datastore, after a log-in and a write there; refused while unfinished jobs use the one there is."""
+    known = (await blocking(house.reader.context)).get("datastore_address", house.facts.datastore_address)
+    unfinished = [job.name for job in house.view().jobs if job.finished is None]
+    if body.address != known and unfinished:
+        some = ", ".join(unfinished[:5])
+        raise Refusal(409, f"{len(unfinished)} unfinished job(s) use {known} ({some}); wait for them, or cancel them")
+    try:
+        seen = await blocking(house.facts.check_datastore, body.address)
+    except ValueError as error:
+        raise Refusal(422, str(error)) from None
+    await house.ask(lambda reply: ContextSet({"datastore_address": body.address}, reply))
+    return Checked(datastore_address=body.address, seen=seen)

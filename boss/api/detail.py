@@ -1,0 +1,47 @@
+"""One task in full: its template's texts with the task's own parameters in place, and everything that was tried."""
+
+from collections.abc import Mapping, Sequence
+
+from boss.api.shapes import AttemptOut, InputOut, OutputOut, TaskDetail, TaskOut
+from boss.core.model import Attempt, Job, Template, Text
+from boss.core.templates import Value, params_of, render
+from boss.ports import TaskRow
+
+
+def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> TaskDetail:
+    """The task of a row. ``job`` has the templates and tasks (None: it vanished meanwhile, then the definition is empty)."""
+    template = job.templates[row.template] if job is not None else Template(0, row.id, ())
+    after = [job.tasks[index].name for index in job.tasks[row.index].dependencies] if job is not None else []
+    params = params_of(template, row.row)
+    needs = dict(template.needs)
+    return TaskDetail(
+        **TaskOut.of(row).model_dump(),
+        params=params,
+        commands=[render(command, params) for command in template.commands],
+        inputs=[_input(render(item.source, params), _rendered(item.to, params)) for item in template.inputs],
+        outputs=[_output(render(item.path, params), _rendered(item.to, params), item.optional) for item in template.outputs],
+        env={name: render(text, params) for name, text in template.env},
+        cpus=needs.get("cpus", 1.0),
+        memory=needs.get("memory"),
+        needs=needs,
+        timeout=template.timeout,
+        retries=template.retries,
+        priority=template.priority,
+        init=template.init,
+        after=after,
+        failures=row.failures,
+        losses=row.losses,
+        attempts=[AttemptOut.of(attempt) for attempt in attempts],
+    )
+
+
+def _rendered(text: Text | None, params: Mapping[str, Value]) -> str | None:
+    return None if text is None else render(text, params)
+
+
+def _input(source: str, to: str | None) -> InputOut:
+    return InputOut(source=source, to=to or source)
+
+
+def _output(path: str, to: str | None, optional: bool) -> OutputOut:
+    return OutputOut(path=path, to=to or path, optional=optional)

@@ -1,0 +1,98 @@
+"""What the API is built from: the ports that it asks, and the facts that the composition root gives it.
+
+Rules:
+- Handlers get the ``House`` by dependency; nothing is global, so that two apps can live in one process.
+- The API changes nothing itself: it turns requests into events for the desk and waits for their answers.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+
+from boss.api.answers import Refusal
+from boss.api.loghub import LogHub
+from boss.api.targets import Targets
+from boss.core.events import Answer
+from boss.core.events import Request as Asked
+from boss.core.view import View
+from boss.ports import Datastore, Desk, Intake, Issuer, Reader
+
+#: Seconds that a caller waits for the loop's answer.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFacts:
+    """What only the composition root knows. ``tokens`` are the bearer tokens and their owners; sizes in bytes, times in seconds.
+
+    ``check_datastore`` logs in at an address (``user@host[:port]``), writes, reads back and removes a small file; it returns one
+    sentence and raises DatastoreDown (what was tried) or ValueError (what is wrong with the address).
+    """
+
+    version: str
+    api_url: str
+    tokens: Mapping[str, str]
+    received: Path
+    boss_address: str
+    datastore_address: str
+    check_datastore: Callable[[str], str]
+    max_task_file: int = 64 * 1024 * 1024
+    push_lifetime: float = 3600.0
+    patience: float = PATIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything a handler may use."""
+
+    desk: Desk
+    reader: Reader
+    datastore: Datastore
+    issuer: Issuer
+    intake: Intake
+    facts: ApiFacts
+    hub: LogHub
+
+    @property
+    def targets(self) -> Targets:
+        """The one place where targets are read."""
+        return Targets(self.reader)
+
+    def view(self) -> View:
+        """How things stand, as the loop published it last."""
+        return self.desk.view()
+
+    async def ask(self, request: Callable[[int], Asked]) -> Mapping[str, object]:
+        """Put a request to the loop and wait for its answer's detail. Raises Refusal with the loop's code and sentence."""
+        waiting = asyncio.wrap_future(self.desk.ask(request))
+        try:
+            # shielded: a caller who goes away must not cancel the future that the loop is about to end
+            answer: Answer = await asyncio.wait_for(asyncio.shield(waiting), self.facts.patience)
+        except TimeoutError:
+            sentence = f"the boss did not answer within {self.facts.patience:.0f} s; whether it happened is unknown: look, then ask again"
+            raise Refusal(503, sentence) from None
+        if answer.code != 200:
+            raise Refusal(answer.code, str(answer.detail.get("error", "the boss refused without a reason")))
+        return answer.detail
+
+
+def house_of(request: Request) -> House:
+    """The house of the app that serves this request."""
+    return cast(House, request.app.state.house)
+
+
+def owner_of(request: Request) -> str:
+    """Who asks: the owner of the token, as the door has found it."""
+    return cast(str, request.scope["state"]["owner"])
+
+
+TheHouse = Annotated[House, Depends(house_of)]
+Owner = Annotated[str, Depends(owner_of)]
+
+#: Blocking calls (store, datastore, intake) leave the event loop through this.
+blocking = run_in_threadpool

@@ -1,0 +1,47 @@
+"""Logs and events over HTTP."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from boss.api.answers import Refusal
+from boss.api.house import TheHouse, blocking
+from boss.api.shapes import LogText
+from boss.api.streams import Following, events, written
+
+router = APIRouter(tags=["listen"])
+
+NDJSON = "application/x-ndjson"
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {}}, "description": "One JSON object a line"}}
+
+
+@router.get("/logs")
+def logs(
+    house: TheHouse,
+    target: str,
+    attempt: Annotated[int | None, Query(ge=1, description="which attempt; the newest when not given")] = None,
+    stream: Annotated[Literal["stdout", "stderr"] | None, Query(description="only this one")] = None,
+) -> LogText:
+    """What one attempt of a task has written, as far as it is stored. A running attempt's output comes by /logs/follow."""
+    row = house.targets.task(target)
+    attempts = house.reader.attempts(row.job, row.index)
+    chosen = next((one for one in reversed(attempts) if attempt in (None, one.number)), None)
+    if chosen is None:
+        known = ", ".join(str(one.number) for one in attempts) or "none: it has not run yet"
+        raise Refusal(404, f"{row.job}:{row.id} has no attempt {attempt or 1} (attempts: {known})")
+    texts = {name: written(house, row.job, row.id, chosen, name) for name in ("stdout", "stderr") if stream in (None, name)}
+    return LogText(job=row.job, id=row.id, attempt=chosen.number, stdout=texts.get("stdout", ""), stderr=texts.get("stderr", ""))
+
+
+@router.get("/logs/follow", response_class=StreamingResponse, responses=_STREAM)
+async def follow(house: TheHouse, target: str) -> StreamingResponse:
+    """A task's output as it is written, until the task ends: ``{"attempt", "stream", "data"}`` lines, then ``{"end": state}``."""
+    row = await blocking(house.targets.task, target)
+    return StreamingResponse(Following(house, row).lines(), media_type=NDJSON)
+
+
+@router.get("/events", response_class=StreamingResponse, responses=_STREAM)
+async def listen(house: TheHouse, topic: str = "") -> StreamingResponse:
+    """Events as they happen. Topics: ``task/JOB:ID``, ``job/JOB``, ``worker/ID``, ``vm/ID``; a prefix or a glob chooses."""
+    return StreamingResponse(events(house, topic), media_type=NDJSON)

@@ -1,0 +1,246 @@
+"""Pushes between their two calls: planned (validated, rows kept by the intake), then opened as a job once the files are uploaded.
+
+Rules:
+- A planned push has changed nothing; it expires after an hour, or with this process.
+- Opening stages the rows slice by slice, each awaited, and opens the job with one small commit; a push that fails on the way is dropped.
+- Opening happens once, in a task of its own: a caller who loses the connection and asks again waits for the same task. A
+  submission key finds the job that an earlier try has made, also after a restart.
+- A new job takes the first free of ``base``, ``base-2``, ``base-3``...; a name that was asked for with ``name`` is taken or refused.
+"""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from boss.api.answers import Refusal
+from boss.api.house import House, blocking
+from boss.api.shapes import PushOptions, PushSummary
+from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
+from boss.core.model import FileRef, Job, TaskSpec, Template
+from boss.ports import JobRow, Plan, PushRequest
+
+Slice = tuple[tuple[Template, ...], tuple[TaskSpec, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class Push:
+    """A push that was found good. ``existing`` is the job to extend, ``name`` the name that was asked for."""
+
+    id: str
+    owner: str
+    submission: str
+    plan: Plan
+    name: str | None
+    existing: tuple[str, int] | None  # uid and number of tasks of the job that it extends
+    summary: PushSummary
+    opening: asyncio.Task[str] | None = None
+
+
+class Pushes:
+    """The pushes that are planned and not opened yet. Lives on the event loop."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._planned: dict[str, Push] = {}
+
+    # ---- planning ----------------------------------------------------------------------------------------------------
+
+    async def plan(self, options: PushOptions, text: Path, owner: str) -> PushSummary:
+        """Validate a received file; raises Refused with its problems, or Refusal. The file may be removed afterwards."""
+        submission = options.submission and f"{owner}:{options.submission}"
+        again = await self._seen_before(submission)
+        if again is not None and not options.dry_run:
+            return again
+        request = await self._request(options, text)
+        plan = await blocking(self._house.intake.plan, request)
+        if options.dry_run:
+            await blocking(self._house.intake.discard, plan)
+            return self._summary("", plan, await self._tentative_name(plan, options.name))
+        push_id = secrets.token_hex(16)
+        summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name))
+        existing = None if request.existing is None else (request.existing.uid, len(request.existing.tasks))
+        self._planned[push_id] = Push(push_id, owner, submission, plan, options.name, existing, summary)
+        asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
+        return summary
+
+    async def _seen_before(self, submission: str) -> PushSummary | None:
+        """The summary of an earlier try of the same submission: still planned, or a job by now."""
+        if not submission:
+            return None
+        for push in self._planned.values():
+            if push.submission == submission:
+                return push.summary
+        row = await blocking(self._house.reader.job_of_submission, submission)
+        return None if row is None else _opened_before(row)
+
+    async def _request(self, options: PushOptions, text: Path) -> PushRequest:
+        if options.name and options.job:
+            raise Refusal(422, "a push has either a new `name` or a `job` to add to, not both")
+        existing = await blocking(self._existing, options)
+        results: frozenset[str] = frozenset()
+        if existing is not None:
+            results = frozenset(path for path, _, _ in await blocking(self._house.datastore.listing, existing.name))
+        return PushRequest(
+            text=text,
+            file_name=options.file_name,
+            name=options.name,
+            job=existing.name if existing is not None else None,
+            merge=options.merge if existing is not None or not options.document_job else None,
+            skip_existing=options.skip_existing,
+            files={to: FileRef(file.digest, file.size, file.mode) for to, file in options.files.items()},
+            existing=existing,
+            existing_results=results,
+        )
+
+    def _existing(self, options: PushOptions) -> Job | None:
+        """The job that a push adds to. ``merge`` alone adds to the file's own job; where there is none yet, a new one is made."""
+        house = self._house
+        if options.job:
+            return house.reader.full_job(house.targets.job(options.job).name)
+        if options.merge and options.document_job and not options.name:
+            return house.reader.full_job(options.document_job)
+        if options.name and house.reader.job(options.name) is not None:
+            raise name_taken(options.name)
+        return None
+
+    async def _tentative_name(self, plan: Plan, name: str | None) -> str:
+        if plan.extends or name:
+            return plan.job_name
+        return next(free_names(plan.job_name, await self._names()))
+
+    async def _names(self) -> set[str]:
+        return {row.name for row in await blocking(self._house.reader.jobs)}
+
+    def _summary(self, push_id: str, plan: Plan, job: str) -> PushSummary:
+        return PushSummary(
+            push=push_id,
+            job=job,
+            opened=False,
+            extends=plan.extends,
+            tasks=plan.tasks,
+            new_tasks=plan.new_tasks,
+            replaced=plan.replaced,
+            kept=plan.kept,
+            files=len(plan.files),
+            bytes=plan.bytes,
+            unread_files=list(plan.unread_files),
+            warnings=list(plan.warnings),
+        )
+
+    # ---- opening -----------------------------------------------------------------------------------------------------
+
+    async def open(self, push_id: str, owner: str) -> str:
+        """Make the job, or extend it; returns its name. The files must have been uploaded."""
+        push = self._planned.get(push_id)
+        if push is None or push.owner != owner:
+            raise Refusal(404, "this push is not known (any more): pushes expire after an hour, or with the boss; push again")
+        if push.opening is None or _failed(push.opening):
+            push.opening = asyncio.get_running_loop().create_task(self._open(push))
+        return await asyncio.shield(push.opening)
+
+    async def drop(self, push_id: str, owner: str) -> None:
+        """Give a planned push up."""
+        push = self._planned.get(push_id)
+        if push is not None and push.owner == owner and push.opening is None:
+            del self._planned[push_id]
+            await blocking(self._house.intake.discard, push.plan)
+
+    def _expire(self, push_id: str) -> None:
+        push = self._planned.get(push_id)
+        if push is None:
+            return
+        if push.opening is not None and not push.opening.done():
+            asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
+            return
+        del self._planned[push_id]
+        if push.opening is None or _failed(push.opening):
+            self._house.intake.discard(push.plan)
+
+    async def _open(self, push: Push) -> str:
+        row = await blocking(self._house.reader.job_of_submission, push.submission) if push.submission else None
+        if row is not None:
+            name = row.name
+        elif push.existing is not None:
+            name = await self._extend(push, *push.existing)
+        else:
+            name = await self._make(push)
+        await blocking(self._house.intake.discard, push.plan)
+        return name
+
+    async def _make(self, push: Push) -> str:
+        uid = secrets.token_hex(6)
+        detail = await self._take_name(push, uid)
+        if detail.get("repeated"):
+            return str(detail["job"])
+        try:
+            rows = self._house.intake.slices(push.plan)
+            while (piece := await blocking(_next, rows)) is not None:
+                templates, tasks = piece
+                await self._house.ask(lambda reply, t=templates, s=tasks: TasksStaged(uid, t, s, reply))  # type: ignore[misc]
+            await self._house.ask(lambda reply: JobOpened(uid, push.plan.files, reply))
+        except BaseException:
+            self._house.desk.put(StagingDropped(uid))
+            raise
+        return str(detail["job"])
+
+    async def _take_name(self, push: Push, uid: str) -> Mapping[str, object]:
+        """Stage the job under its name; without a name of the user's, under the first that is free."""
+        names = iter([push.name]) if push.name else free_names(push.plan.job_name, await self._names())
+        for name in names:
+            try:
+                return await self._house.ask(
+                    lambda reply, name=name: JobStaged(uid, name, push.owner, push.submission, reply=reply)  # type: ignore[misc]
+                )
+            except Refusal as refusal:
+                if refusal.status != 409:
+                    raise
+        raise name_taken(str(push.name))
+
+    async def _extend(self, push: Push, uid: str, expected: int) -> str:
+        pieces: list[Slice] = await blocking(lambda: list(self._house.intake.slices(push.plan)))
+        templates = tuple(itertools.chain.from_iterable(piece[0] for piece in pieces))
+        tasks = tuple(itertools.chain.from_iterable(piece[1] for piece in pieces))
+        files = push.plan.files
+        detail = await self._house.ask(
+            lambda reply: JobExtended(uid, expected, templates, tasks, files, push.submission, reply=reply)
+        )
+        return str(detail["job"])
+
+
+def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
+    """``base``, ``base-2``, ``base-3``... without those that are taken."""
+    return (name for name in itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2))) if name not in taken)
+
+
+def name_taken(name: str) -> Refusal:
+    """The refusal for a name that a job has already."""
+    return Refusal(409, f"there is a job named {name!r} already; choose another --name, or add to it with --job {name}")
+
+
+def _failed(task: asyncio.Task[str]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _next(rows: Iterator[Slice]) -> Slice | None:
+    return next(rows, None)
+
+
+def _opened_before(row: JobRow) -> PushSummary:
+    total = sum(row.counts.values())
+    return PushSummary(
+        push="",
+        job=row.name,
+        opened=True,
+        extends=False,
+        tasks=total,
+        new_tasks=0,
+        replaced=0,
+        kept=total,
+        files=0,
+        bytes=0,
+        unread_files=[],
+        warnings=[],
+    )

@@ -1,0 +1,109 @@
+"""The push over HTTP: the task file comes in, is validated, and is opened as a job after its files were uploaded."""
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from boss.api.answers import Refusal
+from boss.api.door import MARGIN, too_long
+from boss.api.house import Owner, TheHouse, blocking
+from boss.api.pushes import Pushes
+from boss.api.shapes import AccessOut, Key, Opened, PushOptions, PushSummary
+from boss.taskfile.problems import Problem, Refused
+
+router = APIRouter(tags=["push"])
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["tasks"],
+                    "properties": {
+                        "options": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "description": "PushOptions as JSON",
+                        },
+                        "tasks": {"type": "string", "format": "binary", "description": "the task file"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def pushes_of(request: Request) -> Pushes:
+    """The planned pushes of this app."""
+    pushes: Pushes = request.app.state.pushes
+    return pushes
+
+
+ThePushes = Annotated[Pushes, Depends(pushes_of)]
+
+
+@router.post("/pushes", openapi_extra=_BODY)
+async def plan(request: Request, house: TheHouse, pushes: ThePushes, owner: Owner) -> PushSummary:
+    """Validate a task file (part ``tasks``) with what the sender wants of it (part ``options``). Changes nothing yet."""
+    async with request.form(max_files=2, max_fields=2, max_part_size=MARGIN) as form:
+        tasks = form.get("tasks")
+        if not isinstance(tasks, UploadFile):
+            raise Refusal(422, "send the task file as the part `tasks` of multipart/form-data, with a file name")
+        options = _options(await _text(form.get("options")))
+        if (tasks.size or 0) > house.facts.max_task_file:
+            raise HTTPException(413, too_long(house.facts.max_task_file))
+        received = house.facts.received / f"{secrets.token_hex(16)}.json"
+        try:
+            await blocking(_store, tasks.file, received)
+            return await pushes.plan(options, received, owner)
+        finally:
+            received.unlink(missing_ok=True)
+
+
+async def _text(part: UploadFile | str | None) -> str | bytes:
+    return await part.read() if isinstance(part, UploadFile) else part or "{}"
+
+
+def _options(text: str | bytes) -> PushOptions:
+    try:
+        return PushOptions.model_validate_json(text)
+    except ValidationError as error:
+        places = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
+        raise Refused([Problem("", f"options.{place}" if place else "options", message) for place, message in places]) from None
+
+
+def _store(source: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+
+
+@router.post("/pushes/{push}/open")
+async def open_push(push: str, pushes: ThePushes, owner: Owner) -> Opened:
+    """Make the job (or extend it) now that its files are uploaded; asked again, it answers the same job."""
+    return Opened(job=await pushes.open(push, owner))
+
+
+@router.delete("/pushes/{push}", status_code=204)
+async def drop(push: str, pushes: ThePushes, owner: Owner) -> Response:
+    """Give a planned push up."""
+    await pushes.drop(push, owner)
+    return Response(status_code=204)
+
+
+@router.post("/certificates")
+def certificate(house: TheHouse, owner: Owner, body: Key) -> AccessOut:
+    """An hour's access to the datastore for a key of the caller's own."""
+    try:
+        return AccessOut.of(house.issuer.access(body.public_key, owner))
+    except ValueError as error:
+        raise Refusal(422, f"no certificate: {error}") from None

@@ -1,0 +1,186 @@
+"""What can be looked at: health, status, jobs, tasks, workers, VMs, context. Counts come from the loop's view, lists from the store."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from boss.api.answers import Refusal
+from boss.api.detail import detail_of
+from boss.api.house import House, TheHouse, blocking
+from boss.api.loghub import Feed
+from boss.api.shapes import (
+    BossOut,
+    Context,
+    Health,
+    JobOut,
+    ResultFile,
+    Results,
+    Status,
+    TaskDetail,
+    TaskOut,
+    TaskPage,
+    VmOut,
+    Why,
+    WorkerOut,
+)
+from boss.api.targets import Target
+from boss.core.events import WhyAsked
+from boss.core.model import FINAL_STATES, TaskState
+from boss.core.view import JobView
+from boss.ports import JobRow, TaskRow
+
+router = APIRouter()
+
+#: Tasks that one page holds at most.
+PAGE = 10_000
+#: The longest that a caller may wait for a job's end in one request, in seconds.
+LONGEST_WAIT = 60.0
+
+TargetText = Annotated[str, Query(alias="target", description="JOB:ID, JOB:GLOB or a bare ID that names exactly one task")]
+
+
+@router.get("/health", tags=["look"])
+async def health(house: TheHouse) -> Health:
+    """Whether the boss answers; needs no token."""
+    return Health(version=house.facts.version, max_task_file=house.facts.max_task_file)
+
+
+@router.get("/status", tags=["look"])
+async def status(house: TheHouse, job: str = "") -> Status:
+    """How things stand, of everything or of one job."""
+    view = house.view()
+    jobs: Sequence[JobView | JobRow] = view.jobs
+    if job:  # a job that was opened this moment may not be in the view yet
+        jobs = [one for one in view.jobs if one.name == job] or [await blocking(house.targets.job, job)]
+    shown = [JobOut.of(one) for one in jobs]
+    return Status(
+        jobs=shown,
+        tasks=shown[0].tasks if job else dict(view.tasks),
+        workers=[WorkerOut.of(worker) for worker in view.workers],
+        vms=[VmOut.of(vm) for vm in view.vms],
+        boss=BossOut(version=house.facts.version, epoch=view.epoch, uptime=max(0.0, view.taken - view.started)),
+        rate=view.rate,
+        notes=list(view.notes),
+    )
+
+
+@router.get("/jobs", tags=["look"])
+def jobs(house: TheHouse) -> list[JobOut]:
+    """All jobs, oldest first."""
+    return [JobOut.of(row) for row in house.reader.jobs()]
+
+
+@router.get("/jobs/{job}", tags=["look"])
+async def job(house: TheHouse, job: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0) -> JobOut:
+    """One job; with ``wait``, answered when it has finished, or after so many seconds."""
+    if wait:
+        await _finished(house, job, wait)
+    return JobOut.of(await blocking(house.targets.job, job))
+
+
+async def _finished(house: House, name: str, wait: float) -> None:
+    feed: Feed[str] = Feed()
+    stop = house.desk.listen(lambda kind, facts: feed.put(name) if kind == "job" and facts.get("job") == name else None)
+    try:
+        row = await blocking(house.targets.job, name)
+        if row.finished is None:
+            await feed.get(wait)
+    finally:
+        stop()
+
+
+@router.get("/jobs/{job}/results", tags=["look"])
+def results(house: TheHouse, job: str) -> Results:
+    """The accepted results that lie in a job's folder, and how many of its tasks have finished."""
+    row = house.targets.job(job)
+    files = [ResultFile(path=path, size=size, sha256=sha256) for path, size, sha256 in house.datastore.listing(row.name)]
+    return Results(job=row.name, finished=_finished_tasks(row), total=sum(row.counts.values()), files=files)
+
+
+def _finished_tasks(row: JobRow) -> int:
+    return sum(count for state, count in row.counts.items() if state in FINAL_STATES)
+
+
+@router.get("/tasks", tags=["look"])
+def tasks(
+    house: TheHouse,
+    target: Annotated[
+        list[str], Query(default_factory=list, description="JOB, JOB:ID, JOB:GLOB or a bare ID; several allowed; none: all")
+    ],
+    state: Annotated[list[TaskState], Query(default_factory=list, description="only tasks in these states")],
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = 1000,
+    after: Annotated[str, Query(description="`next` of the page before")] = "",
+) -> TaskPage:
+    """Tasks, page by page; several targets are listed one after the other."""
+    chosen: list[Target | None] = [house.targets.resolve(text, changing=False) for text in target] or [None]
+    place, job, index = _place(after, len(chosen))
+    rows: list[TaskRow] = []
+    while place < len(chosen) and len(rows) < limit:
+        one = chosen[place]
+        found = house.reader.tasks(
+            job=one.job.name if one else None,
+            states=state,
+            pattern=one.pattern if one else "*",
+            limit=limit - len(rows),
+            after=(job, index) if job else None,
+        )
+        rows += found
+        if len(rows) >= limit:
+            last = rows[-1]
+            return TaskPage(tasks=[TaskOut.of(row) for row in rows], next=f"{place}:{last.job}:{last.index}")
+        place, job, index = place + 1, "", 0
+    return TaskPage(tasks=[TaskOut.of(row) for row in rows], next=None)
+
+
+def _place(after: str, targets: int) -> tuple[int, str, int]:
+    """Where a page begins: which target, and after which task of which job."""
+    if not after:
+        return 0, "", 0
+    place, _, rest = after.partition(":")
+    job, _, index = rest.rpartition(":")
+    if not (place.isdecimal() and index.isdecimal() and job and int(place) < targets):
+        raise Refusal(422, f"after={after!r} is not the `next` of a page of these targets")
+    return int(place), job, int(index)
+
+
+@router.get("/task", tags=["look"])
+def task(house: TheHouse, target: TargetText) -> TaskDetail:
+    """One task: its definition as it runs, and all its attempts with the tails of their logs."""
+    row = house.targets.task(target)
+    return detail_of(row, house.reader.full_job(row.job), house.reader.attempts(row.job, row.index))
+
+
+@router.get("/why", tags=["look"])
+async def why(house: TheHouse, target: TargetText) -> Why:
+    """Why a task waits, or how it ended, with the cheapest remedy."""
+    row = await blocking(house.targets.task, target)
+    detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
+    said = detail.get("why", [])
+    sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
+    return Why(job=row.job, id=row.id, state=str(detail.get("state", row.state)), why=sentences)
+
+
+@router.get("/workers", tags=["look"])
+async def workers(house: TheHouse) -> list[WorkerOut]:
+    """The workers that are not gone."""
+    return [WorkerOut.of(worker) for worker in house.view().workers]
+
+
+@router.get("/vms", tags=["look"])
+async def vms(house: TheHouse) -> list[VmOut]:
+    """The claims on servers that are not gone."""
+    return [VmOut.of(vm) for vm in house.view().vms]
+
+
+@router.get("/context", tags=["look"])
+def context(house: TheHouse) -> Context:
+    """Where the boss and the datastore are, and which cluster this is."""
+    facts = house.reader.context()
+    return Context(
+        boss_address=facts.get("boss_address", house.facts.boss_address),
+        datastore_address=facts.get("datastore_address", house.facts.datastore_address),
+        cluster=facts.get("cluster", ""),
+        api_url=house.facts.api_url,
+        epoch=house.view().epoch,
+    )

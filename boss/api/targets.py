@@ -1,0 +1,106 @@
+"""What people call tasks and jobs: ``JOB``, ``JOB:ID``, ``JOB:GLOB``, or a bare ID. Read here and nowhere else.
+
+Rules:
+- A word that is a job's name is the job. Any other bare word is a task's id: of the newest job that has it when something is
+  only read; a command that changes something refuses it when two jobs have it.
+- ``*`` in a glob over ids matches everything. An id that looks like a glob is taken as an id first.
+- Unknown names are answered with the nearest known ones.
+"""
+
+import difflib
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from boss.api.answers import Refusal
+from boss.ports import JobRow, Reader, TaskRow
+
+#: How many tasks of a job are looked at in search of a name like the one that was asked for.
+SEARCHED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Tasks of one job: a glob over their ids (``*``: all). ``whole`` when the job itself was named."""
+
+    job: JobRow
+    pattern: str
+    whole: bool
+
+
+class Targets:
+    """Reads targets by what the store knows. All methods block, and raise Refusal."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def job(self, name: str) -> JobRow:
+        """A job by its name; 404 with the nearest names."""
+        row = self._reader.job(name)
+        if row is None:
+            near = nearest(name, (job.name for job in self._reader.jobs()))
+            raise Refusal(404, f"there is no job named {name!r}{perhaps(near)}", near)
+        return row
+
+    def resolve(self, text: str, *, changing: bool) -> Target:
+        """What one target names; 404 when it names nothing, 422 when a change does not know which job is meant."""
+        name, colon, pattern = text.partition(":")
+        if not colon:
+            return self._bare(text, changing)
+        job = self.job(name)
+        return Target(job, self._known(job, pattern or "*"), whole=pattern in ("", "*"))
+
+    def task(self, text: str) -> TaskRow:
+        """The one task that a target names; 422 when it names several."""
+        target = self.resolve(text, changing=False)
+        rows = self._reader.tasks(job=target.job.name, pattern=target.pattern, limit=4)
+        if len(rows) == 1:
+            return rows[0]
+        if not rows:
+            raise Refusal(404, f"job {target.job.name} has no tasks")
+        some = ", ".join(f"{row.job}:{row.id}" for row in rows[:3])
+        raise Refusal(
+            422, f"{text} names several tasks; name one of them, such as {some}", [f"{row.job}:{row.id}" for row in rows]
+        )
+
+    def _bare(self, word: str, changing: bool) -> Target:
+        job = self._reader.job(word)
+        if job is not None:
+            return Target(job, "*", whole=True)
+        holders = self._reader.jobs_with_task(word)
+        if not holders:
+            raise self._unknown(word)
+        if changing and len(holders) > 1:
+            meant = [f"{holder}:{word}" for holder in holders[:5]]
+            raise Refusal(422, f"{len(holders)} jobs have a task {word!r}; write {' or '.join(meant)}", meant)
+        return Target(self.job(holders[0]), glob.escape(word), whole=False)
+
+    def _known(self, job: JobRow, pattern: str) -> str:
+        """The pattern, if some task fits it; an id that looks like a glob is escaped."""
+        exact = glob.escape(pattern)
+        if self._reader.tasks(job=job.name, pattern=exact, limit=1):
+            return exact
+        if pattern != "*" and not self._reader.tasks(job=job.name, pattern=pattern, limit=1):
+            near = nearest(pattern, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
+            raise Refusal(404, f"job {job.name} has no task {pattern!r}{perhaps(near)}", [f"{job.name}:{name}" for name in near])
+        return pattern
+
+    def _unknown(self, word: str) -> Refusal:
+        jobs = self._reader.jobs()
+        if any(letter in word for letter in "*?["):
+            return Refusal(404, f"{word!r} is no job; a glob over tasks is written JOB:{word}")
+        near = nearest(word, (job.name for job in jobs))
+        for job in reversed(jobs[-5:]):
+            near += nearest(word, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
+        return Refusal(404, f"there is no job and no task named {word!r}{perhaps(near[:3])}", near[:3])
+
+
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """At most three known names that are most like this one."""
+    lowered = {name.lower(): name for name in known}
+    return [lowered[name] for name in difflib.get_close_matches(word.lower(), lowered, 3, 0.6)]
+
+
+def perhaps(near: Sequence[str]) -> str:
+    """`` (did you mean 'a' or 'b'?)``, or nothing."""
+    return f" (did you mean {' or '.join(repr(name) for name in near)}?)" if near else ""

@@ -1,0 +1,229 @@
+"""What the boss needs of its surroundings, looked at one by one: each check ends as one finding with a remedy.
+
+Rules:
+- A check changes nothing, needs no running boss, and answers within seconds.
+- ``failed`` is what the boss cannot work with, ``note`` what one should know. Each of both names what to do.
+"""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from boss.adapters import sockets
+from boss.adapters.certificates import BOSS, Authority, Gate
+from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
+from boss.adapters.store import Store
+from boss.config import BossConfig, OutsideDatastore
+from boss.ports import StoreError
+from datastore.channel import Channel, Endpoint, Unreachable
+from datastore.frames import GateError
+
+_PYTHON = (3, 11)
+_MOSQUITTO = (2, 0)
+_GIB = 2**30
+#: Open files that some hundred workers need on the boss's machine.
+_OPEN_FILES = 4096
+#: No machine whose clock is right is older than this software: 2026-01-01.
+_EARLIEST = 1767225600.0
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"  #: as it should be
+    NOTE = "note"  #: works; one should know
+    FAILED = "failed"  #: the boss cannot work so
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of ``doctor``: what was looked at, how it is, and what to do about it."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+def examine(config: BossConfig) -> Iterator[Finding]:
+    """All checks, in the order in which one would repair things."""
+    for check in _CHECKS:
+        yield check(config)
+
+
+def python() -> Finding:
+    """The interpreter that runs this."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < _PYTHON:
+        return Finding("Python", Verdict.FAILED, version, "install Python 3.11 or newer and run scripts/setup")
+    return Finding("Python", Verdict.OK, f"{version} ({sys.executable})")
+
+
+def _settings(config: BossConfig) -> Finding:
+    variables = sorted(name for name in os.environ if name.startswith("ECLOUD_"))
+    detail = str(config.file) if config.file else "no file: everything at its default"
+    return Finding("settings", Verdict.OK, detail + (f"; and {', '.join(variables)}" if variables else ""))
+
+
+def _state(config: BossConfig) -> Finding:
+    folder = config.state
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        return Finding("state folder", Verdict.FAILED, f"{folder} cannot be written", "set ECLOUD_STATE to a folder of your own")
+    if there != folder:
+        return Finding("state folder", Verdict.OK, f"{folder}: none yet, the boss makes it at its first start")
+    if folder.stat().st_mode & 0o022:
+        return Finding("state folder", Verdict.FAILED, f"{folder} can be written by others", f"chmod 700 {folder}")
+    return Finding("state folder", Verdict.OK, str(folder))
+
+
+def _account(config: BossConfig) -> Finding:
+    if os.geteuid() == 0:
+        advice = "start the boss as a user without rights of its own"
+        return Finding("account", Verdict.NOTE, "root: local workers run their tasks as root, too", advice)
+    detail = "local workers run tasks as this user: a task could read the boss's keys"
+    return Finding("account", Verdict.NOTE, detail, "let only people push jobs who may act as this user")
+
+
+def _mosquitto(config: BossConfig) -> Finding:
+    if config.broker:
+        where = f"{config.broker.host}:{config.broker.port}"
+        if sockets.answers(config.broker.port, config.broker.host, timeout=5.0):
+            return Finding("broker", Verdict.OK, f"{where} answers")
+        return Finding("broker", Verdict.FAILED, f"{where} does not answer", "start it, or correct [broker] in the settings")
+    try:
+        program = find_program("mosquitto", "mosquitto")
+    except DaemonError as error:
+        return Finding("mosquitto", Verdict.FAILED, "not installed", str(error))
+    said = _said([program, "-h"]).split()
+    version = said[2] if len(said) > 2 else "?"
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < _MOSQUITTO:
+        return Finding("mosquitto", Verdict.FAILED, f"version {version}", "version 2.0 or newer is needed")
+    return Finding("mosquitto", Verdict.OK, f"{version} ({program})")
+
+
+def _ssh(config: BossConfig) -> Finding:
+    if not shutil.which("ssh"):
+        return Finding("ssh", Verdict.FAILED, "not installed", "on Debian and Ubuntu: apt install openssh-client")
+    return Finding("ssh", Verdict.OK, _said(["ssh", "-V"]).strip())
+
+
+def _sshd(config: BossConfig) -> Finding:
+    if config.datastore:
+        return _gate(config, config.datastore)
+    try:
+        program = find_program("sshd", "openssh-server")
+    except DaemonError as error:
+        return Finding("sshd", Verdict.FAILED, "not installed", str(error))
+    detail = f"{program}, private: MaxSessions {SSH_MAX_SESSIONS}, MaxStartups {SSH_MAX_STARTUPS}"
+    return Finding("sshd", Verdict.OK, detail)
+
+
+def _gate(config: BossConfig, there: OutsideDatastore) -> Finding:
+    """Log in at the outside datastore as the boss does, and write through its gate."""
+    where = f"{there.user}@{there.host}:{there.port}"
+    again = f"python -m boss deploy datastore {there.user}@{there.host}:{there.port} --root {there.root}"
+    if not config.pki.exists():
+        return Finding("datastore", Verdict.FAILED, f"{where} cannot know this boss: it has no keys yet", again)
+    gate = Gate(there.host, there.port, there.user, there.host_key, there.program, there.root)
+    try:
+        root, free = try_gate(Authority(config.pki), gate)
+    except (Unreachable, GateError) as error:
+        return Finding("datastore", Verdict.FAILED, f"{where}: {error}", again)
+    if free < _GIB:
+        return Finding("datastore", Verdict.NOTE, f"{where}: {_amount(free)} free in {root}", "make room there")
+    return Finding("datastore", Verdict.OK, f"{where}: written and read back in {root}, {_amount(free)} free")
+
+
+def try_gate(authority: Authority, gate: Gate) -> tuple[str, int]:
+    """Log in as the boss, write a small file, read it back and remove it; the folder and its free bytes.
+
+    Raises Unreachable when there is no log-in, GateError when the gate cannot write.
+    """
+    with tempfile.TemporaryDirectory(prefix="ecloud-") as folder:
+        files = authority.issue_login(Path(folder), gate, BOSS, 600.0)
+        key, certificate, known_hosts = str(files.key), str(files.certificate), str(files.known_hosts)
+        channel = Channel(Endpoint(gate.host, gate.port, gate.user, key, certificate, known_hosts).command())
+        try:
+            answer = channel.ask({"op": "check"})
+        finally:
+            channel.close()
+    return str(answer["root"]), int(answer["free"])
+
+
+def _open_files(config: BossConfig) -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < _OPEN_FILES:
+        remedy = "raise 'nofile' in /etc/security/limits.conf, or LimitNOFILE in the service"
+        return Finding("open files", Verdict.NOTE, f"at most {hard}: enough for about {hard // 4} workers", remedy)
+    return Finding("open files", Verdict.OK, f"{soft}, may be raised to {hard}")
+
+
+def _database(config: BossConfig) -> Finding:
+    if not config.state.exists() and str(config.state) in config.database_url:
+        return Finding("database", Verdict.OK, "SQLite in the state folder: none yet, the boss makes it at its first start")
+    try:
+        store = Store(config.database_url)
+        try:
+            return Finding("database", Verdict.OK, store.integrity())
+        finally:
+            store.close()
+    except (StoreError, ValueError) as error:
+        return Finding("database", Verdict.FAILED, str(error), "correct ECLOUD_DATABASE_URL, or start the database")
+
+
+def _ports(config: BossConfig) -> Finding:
+    kept = config.api_port_file
+    port = config.api_port or (int(kept.read_text()) if kept.exists() else 0)
+    if not port:
+        return Finding("ports", Verdict.OK, "chosen at the first start")
+    if sockets.is_free(port, config.api_host):
+        return Finding("ports", Verdict.OK, f"{port} is free for the API; no boss runs")
+    if sockets.answers(port, config.api_host) and config.api_file.exists():
+        return Finding("ports", Verdict.OK, f"the API answers at {config.api_host}:{port}: a boss runs")
+    remedy = "end that program, or set another [api] port" if config.api_port else "none needed: another port will be chosen"
+    verdict = Verdict.FAILED if config.api_port else Verdict.NOTE
+    return Finding("ports", verdict, f"another program has {config.api_host}:{port}", remedy)
+
+
+def _disk(config: BossConfig) -> Finding:
+    there = next(path for path in (config.state, *config.state.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < _GIB:
+        return Finding("disk", Verdict.FAILED, f"{_amount(free)} free at {there}", "make room, or set ECLOUD_STATE elsewhere")
+    return Finding("disk", Verdict.OK, f"{_amount(free)} free at {there}")
+
+
+def _clock(config: BossConfig) -> Finding:
+    if time.time() < _EARLIEST:
+        return Finding("clock", Verdict.FAILED, time.strftime("%F"), "set the clock: certificates would not be valid")
+    if shutil.which("timedatectl") and _said(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]).strip() == "no":
+        return Finding("clock", Verdict.NOTE, "not synchronized", "timedatectl set-ntp true")
+    return Finding("clock", Verdict.OK, time.strftime("%F %T %Z"))
+
+
+def _said(command: list[str]) -> str:
+    """What a program prints within five seconds, on either stream."""
+    try:
+        ran = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5.0)
+    except subprocess.TimeoutExpired:
+        return ""
+    return ran.stdout + ran.stderr
+
+
+def _amount(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB"
+
+
+_CHECKS: tuple[Callable[[BossConfig], Finding], ...] = (
+    lambda _config: python(),
+    *(_settings, _state, _account, _mosquitto, _ssh, _sshd, _open_files, _database, _ports, _disk, _clock),
+)

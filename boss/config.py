@@ -1,0 +1,215 @@
+"""What the boss runs with: made once from the settings and this machine, frozen, passed along.
+
+Rules:
+- The only module of the boss that imports ``settings``; what it makes are the core's own words (``Policy``, ``Pool``).
+- Without pools in the settings there is one, ``local``: processes of this machine, in sizes of 1, 2, 4 ... slots, each with its
+  share of the machine's memory and disk, together never more than the slots.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import settings
+from boss.core.model import Flavor, Policy, Pool
+from settings import PoolSettings, Settings, SettingsError
+
+__all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "gate_program", "load", "make"]
+
+#: The part of memory and disk that local workers may have; the rest is for the boss, its servers and the system.
+_SHARE = 0.9
+_MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this machine has: cores that we may use, bytes of memory, bytes of disk that are free at the state folder."""
+
+    cpus: int
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideBroker:
+    """A broker that somebody else runs. ``ca``, ``certificate`` and ``key`` are None where the boss's own are used."""
+
+    host: str
+    port: int
+    ca: Path | None
+    certificate: Path | None
+    key: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideDatastore:
+    """A datastore on another host; ``host_key`` is its public key as ``<type> <base64>``."""
+
+    user: str
+    host: str
+    port: int
+    root: str
+    host_key: str
+
+    @property
+    def program(self) -> str:
+        """Where ``deploy datastore`` has put the gate."""
+        return gate_program(self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class BossConfig:
+    """All that the boss is told. ``broker`` and ``datastore`` are None for private ones on loopback.
+
+    ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
+    each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore.
+    """
+
+    file: Path | None
+    state: Path
+    database_url: str = field(repr=False)  # it may hold a password
+    local_slots: int
+    api_host: str
+    api_port: int
+    broker: OutsideBroker | None
+    datastore: OutsideDatastore | None
+    datastore_root: Path
+    max_tasks: int
+    max_task_file: int
+    cache_bytes: int
+    policy: Policy
+
+    @property
+    def pki(self) -> Path:
+        """The certificate authority's folder."""
+        return self.state / "pki"
+
+    @property
+    def workers(self) -> Path:
+        """The local workers' folders."""
+        return self.state / "workers"
+
+    @property
+    def bundles(self) -> Path:
+        """The worker's and the gate's bundles."""
+        return self.state / "bundles"
+
+    @property
+    def inbox(self) -> Path:
+        """Pushed files that are being looked at."""
+        return self.state / "pushes"
+
+    @property
+    def mosquitto(self) -> Path:
+        """The private broker's folder."""
+        return self.state / "mosquitto"
+
+    @property
+    def sshd(self) -> Path:
+        """The private SSH server's folder."""
+        return self.state / "sshd"
+
+    @property
+    def api_port_file(self) -> Path:
+        """Where the API's port is kept from life to life."""
+        return self.state / "api.port"
+
+    @property
+    def api_file(self) -> Path:
+        """Where programs of this user find the API's address and token."""
+        return self.state / "api.json"
+
+
+def gate_program(root: str) -> str:
+    """The gate's place on an outside datastore: in ecloud's folder, so that the settings need not name it."""
+    return f"{root.rstrip('/')}/gate.pyz"
+
+
+def load() -> BossConfig:
+    """Read the settings and look at this machine. Raises SettingsError."""
+    values, file = settings.load()
+    state = values.state.expanduser()
+    return make(values, file, look_at_machine(state))
+
+
+def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
+    """The boss's configuration from settings and a machine; touches nothing."""
+    state = values.state.expanduser().absolute()
+    slots = values.local_slots or machine.cpus
+    outside = values.datastore.address
+    return BossConfig(
+        file=file,
+        state=state,
+        database_url=values.database_url or f"sqlite:///{state / 'ecloud.db'}",
+        local_slots=slots,
+        api_host=values.api.host,
+        api_port=values.api.port,
+        broker=_broker(values, file) if values.broker.host else None,
+        datastore=_datastore(values) if outside else None,
+        datastore_root=Path(values.datastore.root) if values.datastore.root and not outside else state / "datastore",
+        max_tasks=values.limits.max_tasks,
+        max_task_file=values.limits.max_task_file,
+        cache_bytes=values.workers.cache,
+        policy=_policy(values, slots, machine),
+    )
+
+
+def look_at_machine(state: Path) -> Machine:
+    """Count what this process may use; ``state`` need not exist yet."""
+    there = next(folder for folder in (state.absolute(), *state.absolute().parents) if folder.exists())
+    return Machine(len(os.sched_getaffinity(0)), _memory(), shutil.disk_usage(there).free)
+
+
+def local_pool(slots: int, machine: Machine) -> Pool:
+    """The pool of this machine's cores."""
+    sizes = sorted({slots, *(2**power for power in range(slots.bit_length()))})
+    flavors = tuple(Flavor(f"cpus-{cpus}", _share(cpus, slots, machine)) for cpus in sizes)
+    return Pool("local", "local", flavors, maximum=slots, limits={"cpus": slots}, cooldown=10.0, boot_timeout=60.0)
+
+
+def _share(cpus: int, slots: int, machine: Machine) -> dict[str, float]:
+    part = _SHARE * cpus / slots
+    return {"cpus": cpus, "memory": machine.memory * part // _MIB * _MIB, "disk": machine.disk * part // _MIB * _MIB}
+
+
+def _memory() -> int:
+    """Bytes of memory: the machine's, or our control group's limit where that is less."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        if limit.is_file() and limit.read_text().strip().isdecimal():
+            total = min(total, int(limit.read_text()))
+    return total
+
+
+def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
+    pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
+    return Policy(pools=pools or (local_pool(slots, machine),), **values.policy.model_dump())
+
+
+def _pool(name: str, values: PoolSettings) -> Pool:
+    return Pool(
+        name=name,
+        provider=values.provider,
+        flavors=tuple(Flavor(flavor.name, flavor.resources, flavor.price) for flavor in values.flavors),
+        minimum=values.minimum,
+        maximum=values.maximum,
+        limits=values.limits,
+        cooldown=values.cooldown,
+        boot_timeout=values.boot_timeout,
+    )
+
+
+def _broker(values: Settings, file: Path | None) -> OutsideBroker:
+    broker = values.broker
+    base = file.parent if file else Path()
+    paths = (broker.ca, broker.certificate, broker.key)  # relative ones lie beside the settings file
+    ca, certificate, key = (base.absolute() / path.expanduser() if path else None for path in paths)
+    return OutsideBroker(broker.host, broker.port, ca, certificate, key)
+
+
+def _datastore(values: Settings) -> OutsideDatastore:
+    user, _, place = values.datastore.address.rpartition("@")
+    host, _, port = place.partition(":")
+    return OutsideDatastore(user, host, int(port or 22), values.datastore.root, values.datastore.host_key)

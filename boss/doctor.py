@@ -1,0 +1,75 @@
+"""``python -m boss doctor|deploy``: what runs without a boss. ``run`` is the one entry.
+
+Rules:
+- ``doctor`` prints one line for each check, with the remedy; ``--json`` one document and nothing else.
+- Exit codes: 0 all is well (notes included), 1 something failed, 2 wrong usage or settings.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from boss import config, deploy
+from boss.checks import Finding, Verdict, examine, python
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH`` or ``deploy broker HOST --to DIR``; the exit code."""
+    options = _parser().parse_args(argv)
+    return _doctor(options.json) if options.command == "doctor" else _deploy(options)
+
+
+def diagnose() -> list[Finding]:
+    """Every check; only the first two when the settings cannot be read."""
+    try:
+        return list(examine(config.load()))
+    except config.SettingsError as error:
+        wrong = [Finding("settings", Verdict.FAILED, line, "see docs/settings.md") for line in str(error).splitlines()]
+        return [python(), *wrong]
+
+
+def _doctor(as_json: bool) -> int:
+    findings = diagnose()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            print(f"{finding.verdict.value:<6}  {finding.check:<12}  {finding.detail}{remedy}")
+    return 1 if any(finding.verdict is Verdict.FAILED for finding in findings) else 0
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    try:
+        if options.what == "datastore":
+            lines = deploy.datastore(config.load(), options.address, options.root)
+        else:
+            lines = deploy.broker(config.load(), options.host, options.port, options.to, options.at)
+    except config.SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except deploy.DeployError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m boss")
+    commands = parser.add_subparsers(dest="command", required=True)
+    doctor = commands.add_parser("doctor", help="look at everything that the boss needs, and say what to do")
+    doctor.add_argument("--json", action="store_true", help="one JSON document")
+    deployment = commands.add_parser("deploy", help="prepare another host").add_subparsers(dest="what", required=True)
+    datastore = deployment.add_parser("datastore", help="make a host the datastore, by the log-in that you have there")
+    datastore.add_argument("address", metavar="USER@HOST[:PORT]")
+    datastore.add_argument("--root", required=True, metavar="PATH", help="ecloud's folder on that host")
+    broker = deployment.add_parser("broker", help="write what a Mosquitto on another host needs")
+    broker.add_argument("host", metavar="HOST", help="its name or address, as boss and workers will call it")
+    broker.add_argument("--port", type=int, default=8883, help="its TLS port (8883)")
+    broker.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to write the files")
+    broker.add_argument("--at", type=Path, default=Path("/etc/mosquitto/ecloud"), metavar="DIR", help="where they will lie there")
+    return parser

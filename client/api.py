@@ -1,0 +1,283 @@
+"""The boss for Python programs::
+
+    from client import Client
+
+    job = Client().submit([{"id": "a", "command": "echo 42 > answer.txt", "outputs": ["answer.txt"]}])
+    job.wait()
+    job.fetch("results")
+
+Rules:
+- Answers are the API's plain data (docs/api.md); errors are ``client.errors``.
+- Waiting and watching change nothing: a program that ends leaves its jobs running.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from client.access import datastore
+from client.connection import Connection, Params, find_boss
+from client.pushing import Pushed, Sent, TaskFile, Wishes, push, read_task_file, submitted
+from datastore.transfer import Fetched, fetch_results
+
+#: Seconds that one request waits for a job's end, and between two looks for a caller who wants to see progress.
+ONE_WAIT = 30.0
+LOOK = 0.5
+#: Job states in which nothing happens any more.
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+#: Tasks that are asked for at once.
+PAGE = 5000
+
+Plain = dict[str, Any]
+
+
+class Client:
+    """One boss. ``url`` and ``token`` as in ``client.connection``: arguments, environment, or the boss's own note on this machine."""
+
+    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+        self.connection = Connection(*find_boss(url, token))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.connection.close()
+
+    # ---- pushing -----------------------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        job: str | None = None,
+        merge: str | None = None,
+        skip_existing: bool = False,
+        sent: Sent | None = None,
+    ) -> "Job":
+        """Push a task file as a new job (called ``name``) or into ``job``. Raises Refused with every problem of the file."""
+        wishes = Wishes(name, job, merge, skip_existing)
+        return Job(self, self.push_file(Path(path), wishes, sent).job)
+
+    def push_file(self, path: Path, wishes: Wishes, sent: Sent | None = None) -> Pushed:
+        """Push a task file; returns the boss's summary too."""
+        return push(self.connection, read_task_file(self.connection, path), wishes, sent)
+
+    def submit(
+        self,
+        tasks: list[Plain] | Plain,
+        files: Sequence[object] = (),
+        name: str | None = None,
+        *,
+        folder: str | Path = ".",
+        job: str | None = None,
+        merge: str | None = None,
+    ) -> "Job":
+        """Push tasks made by a program: a list of native tasks or a whole document (docs/task-file.md).
+
+        ``files`` are entries as in a task file, looked for below ``folder``. Raises Refused with every problem.
+        """
+        file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
+        return Job(self, push(self.connection, file, Wishes(name, job, merge)).job)
+
+    # ---- looking -----------------------------------------------------------------------------------------------------
+
+    def job(self, name: str) -> "Job":
+        """A job by its name. Raises NotFound with the nearest names."""
+        return Job(self, str(self.connection.get(f"/jobs/{quote(name, safe='')}")["name"]))
+
+    def jobs(self) -> list[Plain]:
+        """All jobs, oldest first."""
+        found: list[Plain] = self.connection.get("/jobs")
+        return found
+
+    def status(self, job: str | None = None) -> Plain:
+        """How things stand: jobs, counts of tasks by state, workers, vms, boss, rate, notes."""
+        found: Plain = self.connection.get("/status", {"job": job} if job else None)
+        return found
+
+    def tasks(self, *targets: str, states: Sequence[str] = ()) -> list[Plain]:
+        """Tasks of these targets (``JOB``, ``JOB:ID``, ``JOB:GLOB``; none: of all jobs), in these states (none: in all)."""
+        return [task for page in self.task_pages(*targets, states=states) for task in page]
+
+    def task_pages(self, *targets: str, states: Sequence[str] = ()) -> Iterator[list[Plain]]:
+        """The same, page by page."""
+        after = ""
+        while after is not None:
+            question: Params = {"target": list(targets), "state": list(states), "limit": PAGE, "after": after}
+            page = self.connection.get("/tasks", question)
+            yield page["tasks"]
+            after = page["next"]
+
+    def task(self, target: str) -> Plain:
+        """One task: its definition with defaults filled in, all attempts, tails of their logs."""
+        found: Plain = self.connection.get("/task", {"target": target})
+        return found
+
+    def why(self, target: str) -> Plain:
+        """Why a task waits, or how it ended: ``why`` is a list of sentences, the remedy last."""
+        found: Plain = self.connection.get("/why", {"target": target})
+        return found
+
+    def workers(self) -> list[Plain]:
+        """The workers that are not gone."""
+        found: list[Plain] = self.connection.get("/workers")
+        return found
+
+    def vms(self) -> list[Plain]:
+        """The claims on servers that are not gone."""
+        found: list[Plain] = self.connection.get("/vms")
+        return found
+
+    def context(self) -> Plain:
+        """Addresses of boss and datastore, and the cluster's id."""
+        found: Plain = self.connection.get("/context")
+        return found
+
+    def logs(self, target: str, attempt: int | None = None, stream: str | None = None) -> Plain:
+        """``stdout`` and ``stderr`` of one attempt of a task (the newest), as far as they are stored."""
+        question: dict[str, str | int] = {"target": target}
+        question |= {"attempt": attempt} if attempt else {}
+        question |= {"stream": stream} if stream else {}
+        found: Plain = self.connection.get("/logs", question)
+        return found
+
+    @contextmanager
+    def follow(self, target: str) -> Iterator[Iterator[Plain | None]]:
+        """``{"attempt", "stream", "data"}`` as a task writes it, at last ``{"end": state}``; None is a sign of life."""
+        with self.connection.lines("/logs/follow", {"target": target}) as lines:
+            yield lines
+
+    @contextmanager
+    def listen(self, topic: str = "") -> Iterator[Iterator[Plain | None]]:
+        """Events as they happen; the first None says that nothing is missed from now on."""
+        with self.connection.lines("/events", {"topic": topic}) as lines:
+            yield lines
+
+    # ---- changing ----------------------------------------------------------------------------------------------------
+
+    def cancel(self, *targets: str) -> list[Plain]:
+        """End tasks that have not finished."""
+        return self._change("/cancel", targets)
+
+    def pause(self, *jobs: str) -> list[Plain]:
+        """Deal out nothing new of these jobs."""
+        return self._change("/pause", jobs)
+
+    def resume(self, *jobs: str) -> list[Plain]:
+        """Deal out these jobs' tasks again."""
+        return self._change("/resume", jobs)
+
+    def redo(self, *targets: str) -> list[Plain]:
+        """Run finished tasks again; the old results stay until the new ones are accepted."""
+        return self._change("/redo", targets)
+
+    def retry_failed(self, *targets: str) -> list[Plain]:
+        """Run failed tasks again, and what was skipped because of them."""
+        return self._change("/retry", targets)
+
+    def _change(self, path: str, targets: Sequence[str]) -> list[Plain]:
+        done: list[Plain] = self.connection.post(path, {"targets": list(targets)})["done"]
+        return done
+
+    def instantiate_workers(self, count: int = 1, pool: str = "", keep: float = 0.0) -> list[str]:
+        """Create workers now; ``keep`` seconds without scale-down. Returns their ids."""
+        return list(self.connection.post("/workers", {"count": count, "pool": pool, "keep": keep})["workers"])
+
+    def drain_workers(self, *workers: str) -> list[str]:
+        """Let these workers finish what they have, then end them."""
+        return list(self.connection.post("/workers/drain", {"workers": list(workers)})["workers"])
+
+    def terminate_workers(self, *workers: str, now: bool = False) -> list[str]:
+        """End these workers (none named: all); ``now`` does not wait for what they run."""
+        body = {"workers": list(workers), "all": not workers, "now": now}
+        return list(self.connection.post("/workers/terminate", body)["workers"])
+
+    def drop_context(self) -> list[str]:
+        """Forget the small facts, but not who the cluster is; returns what was dropped."""
+        return list(self.connection.delete("/context")["dropped"])
+
+    def set_datastore(self, address: str) -> Plain:
+        """Use another datastore, after a log-in and a write there."""
+        found: Plain = self.connection.put("/context/datastore", {"address": address})
+        return found
+
+
+class Job:
+    """One job of a boss, by its name."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client = client
+        self.name = name
+        self._path = f"/jobs/{quote(name, safe='')}"
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r})"
+
+    def status(self) -> Plain:
+        """The job: state, counts of tasks, times."""
+        found: Plain = self.client.connection.get(self._path)
+        return found
+
+    def wait(self, timeout: float | None = None, progress: Callable[[Plain], None] | None = None) -> str:
+        """Wait until the job has ended; returns ``succeeded``, ``failed`` or ``cancelled``.
+
+        ``progress`` is called about twice a second with the job as ``status()`` has it. Raises TimeoutError after ``timeout`` seconds.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = ONE_WAIT if end is None else max(0.0, end - time.monotonic())
+            now = self.client.connection.get(self._path, {"wait": min(left, LOOK if progress else ONE_WAIT)})
+            if progress is not None:
+                progress(now)
+            if now["state"] in ENDED:
+                return str(now["state"])
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"job {self.name} is {now['state']} after {timeout:g} s")
+
+    def tasks(self, pattern: str = "*", states: Sequence[str] = ()) -> list[Plain]:
+        """The job's tasks whose ids fit a glob."""
+        return self.client.tasks(f"{self.name}:{pattern}", states=states)
+
+    def task(self, task: str) -> Plain:
+        """One of the job's tasks, in full."""
+        return self.client.task(f"{self.name}:{task}")
+
+    def why(self, task: str) -> list[str]:
+        """Why one of the job's tasks waits, or how it ended."""
+        return list(self.client.why(f"{self.name}:{task}")["why"])
+
+    def cancel(self, pattern: str = "*") -> list[Plain]:
+        """End those of the job's tasks that have not finished and whose ids fit a glob."""
+        return self.client.cancel(f"{self.name}:{pattern}")
+
+    def results(self) -> list[Plain]:
+        """The files that lie in the job's folder: path, size in bytes, sha256."""
+        files: list[Plain] = self.results_so_far()["files"]
+        return files
+
+    def results_so_far(self) -> Plain:
+        """The same with ``finished`` and ``total``, the counts of the job's tasks."""
+        found: Plain = self.client.connection.get(f"{self._path}/results")
+        return found
+
+    def fetch(
+        self,
+        to: str | Path | None = None,
+        patterns: Sequence[str] = (),
+        force: bool = False,
+        progress: Sent | None = None,
+    ) -> Fetched:
+        """Bring results (those that fit a pattern; none: all) into a folder (``./<job>``); resumes, and verifies every file.
+
+        Raises DatastoreTrouble when a different file is in the way and ``force`` is not given, before anything is written.
+        """
+        with datastore(self.client.connection) as endpoint:
+            return fetch_results(endpoint, self.name, tuple(patterns), str(to or self.name), force, progress)

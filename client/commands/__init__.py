@@ -1,0 +1,1 @@
+"""The command line's commands: each asks the boss through ``client`` and prints what it says."""

@@ -1,0 +1,100 @@
+"""Commands that change jobs, tasks and the context. What destroys says what it touches and asks, on a terminal."""
+
+from typing import Annotated, Any
+
+import typer
+
+from client import Client
+from client.commands.frame import Json, Yes, agree, counted, name_job, on_terminal, print_json
+from client.commands.tables import tally
+
+Some = Annotated[list[str], typer.Argument(metavar="TARGET...", help="JOB, JOB:ID, JOB:GLOB, or an id that only one job has.")]
+Jobs = Annotated[list[str], typer.Argument(metavar="JOB...")]
+UNFINISHED = ("waiting", "ready", "delayed", "assigned", "running", "promoting")
+
+
+def cancel(targets: Some, yes: Yes = False, as_json: Json = False) -> None:
+    """End tasks that have not finished."""
+    with Client() as client:
+        if on_terminal() and not yes:
+            agree(f"This cancels {_touched(client, targets, UNFINISHED)}", yes)
+        _tell(targets, client.cancel(*targets), as_json, "cancelled", "cancelled")
+
+
+def pause(jobs: Jobs, as_json: Json = False) -> None:
+    """Deal out nothing new of these jobs; what runs finishes."""
+    with Client() as client:
+        _tell(jobs, client.pause(*jobs), as_json, "", "paused")
+
+
+def resume(jobs: Jobs, as_json: Json = False) -> None:
+    """Deal out these jobs' tasks again."""
+    with Client() as client:
+        _tell(jobs, client.resume(*jobs), as_json, "", "resumed")
+
+
+def redo_task(targets: Some, yes: Yes = False, as_json: Json = False) -> None:
+    """Run finished tasks again; the old results stay until the new ones are accepted."""
+    with Client() as client:
+        if on_terminal() and not yes:
+            states = ("succeeded", "failed", "skipped", "cancelled")
+            agree(f"This runs {_touched(client, targets, states)} again and replaces their results", yes)
+        _tell(targets, client.redo(*targets), as_json, "redone", "to be run again")
+
+
+def retry_failed(
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[TARGET]...", help="Nothing: every job with failed tasks.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run failed tasks again, and what was skipped because of them."""
+    with Client() as client:
+        chosen = targets or [job["name"] for job in client.jobs() if job["tasks"].get("failed")]
+        if not chosen:
+            typer.echo("no failed tasks", err=True)
+        _tell(chosen, client.retry_failed(*chosen) if chosen else [], as_json, "retried", "to be tried again")
+
+
+def _touched(client: Client, targets: list[str], states: tuple[str, ...]) -> str:
+    """What a command would touch, in words."""
+    counts: dict[str, int] = {}
+    for task in client.tasks(*targets, states=states):
+        counts[task["state"]] = counts.get(task["state"], 0) + 1
+    return f"{counted(sum(counts.values()), 'task')} ({tally(counts)})"
+
+
+def _tell(targets: list[str], done: list[dict[str, Any]], as_json: bool, count: str, words: str) -> None:
+    for target, effect in zip(targets, done, strict=True):
+        name_job(target, effect["job"])
+    if as_json:
+        print_json(done)
+        return
+    for effect in done:
+        touched = f"{counted(effect[count], 'task')} of {effect['job']}" if count in effect else effect["job"]
+        rest = effect.get("accepting", 0)
+        typer.echo(f"{touched} {words}" + (f"; {counted(rest, 'result')} being accepted already" if rest else ""))
+
+
+def drop_context(yes: Yes = False, as_json: Json = False) -> None:
+    """Forget the small facts that survive restarts, but not who the cluster is; refused while VMs are claimed."""
+    with Client() as client:
+        agree("This drops the addresses that the boss remembers (not the cluster's id and epoch)", yes)
+        dropped = client.drop_context()
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        typer.echo(f"dropped: {', '.join(dropped) or 'there was nothing to drop'}")
+
+
+def set_datastore(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="user@host[:port]")],
+    as_json: Json = False,
+) -> None:
+    """Use another datastore, after a log-in and a write there; refused while unfinished jobs use the one there is."""
+    with Client() as client:
+        found = client.set_datastore(address)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"datastore {found['datastore_address']}: {found['seen']}")

@@ -1,0 +1,91 @@
+"""Commands about files: logs, fetch, and the doctor, who needs no boss."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client import Client
+from client.commands.frame import Json, counted, name_job, print_json, say
+from client.commands.looking import OneTask
+from client.commands.watching import transferring
+from datastore.layout import matches
+
+#: The project's folder, where `python -m boss` is found.
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def logs(
+    task: OneTask,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", metavar="N", min=1, help="Which attempt; the newest when not given.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task ends.")] = False,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Only what was written to stdout.")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", help="Only what was written to stderr.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a task has written: stdout, then stderr."""
+    if stdout and stderr:
+        raise typer.BadParameter("--stdout and --stderr together are the same as neither")
+    stream = "stdout" if stdout else "stderr" if stderr else None
+    with Client() as client:
+        if follow:
+            if attempt is not None or as_json:
+                raise typer.BadParameter("--follow goes with neither --attempt nor --json")
+            _follow(client, task, stream)
+            return
+        found = client.logs(task, attempt, stream)
+        name_job(task, found["job"])
+        if as_json:
+            print_json(found)
+            return
+        for name in ("stdout", "stderr"):
+            sys.stdout.write(found[name])
+        if not (found["stdout"] or found["stderr"]) and client.task(f"{found['job']}:{found['id']}")["state"] == "running":
+            say(f"attempt {found['attempt']} is running; --follow shows what it writes")
+
+
+def _follow(client: Client, task: str, stream: str | None) -> None:
+    with client.follow(task) as lines:
+        for line in lines:
+            if line is not None and stream in (None, line.get("stream")):
+                sys.stdout.write(line.get("data", ""))
+                sys.stdout.flush()
+
+
+def fetch(
+    target: Annotated[str, typer.Argument(metavar="JOB[:GLOB]", help="A job, and which paths of its results.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where to; ./JOB/ when not given.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files here that differ.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a job's results here: resumed, verified, identical files skipped."""
+    name, _, pattern = target.partition(":")
+    with Client() as client:
+        job = client.job(name)
+        there = job.results_so_far()
+        progress = f"{there['finished']} of {there['total']} tasks finished"
+        if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
+            say(
+                f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
+            )
+            raise typer.Exit(1)
+        folder = to or Path(name)
+        with transferring(f"fetching {name}") as bar:
+            done = job.fetch(folder, [pattern] if pattern else [], force, bar)
+    if as_json:
+        facts = {"job": name, "folder": str(folder), "fetched": done.fetched, "identical": done.identical}
+        print_json({**facts, "finished": there["finished"], "total": there["total"]})
+        return
+    here = f", {len(done.identical)} were here already" if done.identical else ""
+    typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
+    typer.echo(f"{folder}/")
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check this machine and the settings: one line each, with the remedy. Needs no boss."""
+    command = [sys.executable, "-m", "boss", "doctor", *(["--json"] if as_json else [])]
+    raise typer.Exit(subprocess.run(command, cwd=PROJECT, check=False).returncode)

@@ -1,0 +1,93 @@
+"""Commands about workers: create, drain, terminate."""
+
+import re
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from client import Client
+from client.commands.frame import Json, Yes, agree, counted, print_json
+
+SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+KEEP_ALIVE = "8h"
+
+Workers = Annotated[list[str], typer.Argument(metavar="WORKER...")]
+
+
+class KeepAliveCommand(TyperCommand):
+    """A command whose ``--keep-alive`` may stand alone, for eight hours."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a lone ``--keep-alive`` its value."""
+        following = [*args[1:], ""] if args else []
+        given = [
+            f"--keep-alive={KEEP_ALIVE}" if arg == "--keep-alive" and not is_duration(after) else arg
+            for arg, after in zip(args, following, strict=True)
+        ]
+        return super().parse_args(ctx, given)
+
+
+def is_duration(text: str) -> bool:
+    """Whether a text is a number of seconds, or one with a unit."""
+    return re.fullmatch(r"\d+(\.\d+)?(s|m|min|h|d)?", text) is not None
+
+
+def seconds_of(text: str) -> float:
+    """``90``, ``90s``, ``6h``, ``2d`` as seconds."""
+    if not is_duration(text):
+        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30min, 8h or 2d")
+    number = re.match(r"[\d.]+", text)
+    assert number is not None
+    return float(number.group()) * SECONDS.get(text[number.end() :], 1.0)
+
+
+def instantiate_worker(
+    count: Annotated[int, typer.Argument(metavar="[N]", min=1, help="How many.")] = 1,
+    pool: Annotated[str, typer.Option("--pool", metavar="P", help="Which pool; the first one when not given.")] = "",
+    keep_alive: Annotated[
+        str, typer.Option("--keep-alive", metavar="[8h]", help="Keep them this long without work; 8h when no time is given.")
+    ] = "0",
+    as_json: Json = False,
+) -> None:
+    """Create workers now, whatever waits."""
+    keep = seconds_of(keep_alive)
+    with Client() as client:
+        made = client.instantiate_workers(count, pool, keep)
+    _tell(made, as_json, "coming up")
+
+
+def drain_worker(workers: Workers, as_json: Json = False) -> None:
+    """Let workers finish what they have, then end them."""
+    with Client() as client:
+        drained = client.drain_workers(*workers)
+    _tell(drained, as_json, "draining")
+
+
+def terminate_workers(
+    workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for what they run; it is run again elsewhere.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """End workers: drained first, unless --now."""
+    if bool(workers) == everyone:
+        raise typer.BadParameter("name the workers, or say --all; one of the two")
+    with Client() as client:
+        there = [worker for worker in client.workers() if everyone or worker["id"] in (workers or [])]
+        running = sum(len(worker["running"]) for worker in there)
+        what = f"This ends {counted(len(there), 'worker')}, on which {counted(running, 'task')} run"
+        agree(what + (" and are lost" if now else "; they finish first"), yes)
+        ended = client.terminate_workers(*(workers or []), now=now)
+    _tell(ended, as_json, "ending" if now else "draining")
+
+
+def _tell(workers: list[str], as_json: bool, words: str) -> None:
+    if as_json:
+        print_json({"workers": workers})
+        return
+    for worker in workers:
+        typer.echo(f"{worker} {words}")
+    if not workers:
+        typer.echo("no workers", err=True)

@@ -1,0 +1,271 @@
+"""Commands that only look: status, show_*, why."""
+
+import json
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from client import Client
+from client.commands.frame import Json, counted, name_job, print_json, say
+from client.commands.tables import ago, amount, clean, clock, lasted, show, took
+from client.commands.tables import tally as counts_in_words
+from client.commands.watching import watch_all, watch_job
+
+Targets = Annotated[
+    list[str] | None, typer.Argument(metavar="[TARGET]...", help="JOB, JOB:ID, JOB:GLOB or an id; none: all jobs.")
+]
+OneTask = Annotated[str, typer.Argument(metavar="TASK", help="JOB:ID, or an id: then of the newest job that has it.")]
+OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only this job.")]
+
+TASK_COLUMNS = ("task", "state", "attempt", "exit", "phase", "worker", "took", "reason")
+
+
+class State(StrEnum):
+    """Where a task stands."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    PROMOTING = "promoting"
+    DELAYED = "delayed"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+def status(
+    job: OfJob = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep watching; with --job until that has ended.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How things stand: jobs, tasks by state, workers, VMs, the boss."""
+    with Client() as client:
+        if watch and job:
+            raise typer.Exit(watch_job(client, job))
+        if watch:
+            watch_all(client)
+        found = client.status(job)
+    if as_json:
+        print_json(found)
+        return
+    boss = found["boss"]
+    typer.echo(f"boss {boss['version']}, epoch {boss['epoch']}, up {lasted(boss['uptime'])}")
+    busy = sum(bool(worker["running"]) for worker in found["workers"])
+    typer.echo(f"tasks: {counts_in_words(found['tasks'])}; {found['rate']:.1f}/s")
+    typer.echo(f"{counted(len(found['workers']), 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
+    for note in found["notes"]:
+        typer.echo(f"note: {clean(note)}")
+    _show_jobs(found["jobs"])
+
+
+def show_jobs(as_json: Json = False) -> None:
+    """All jobs, oldest first."""
+    with Client() as client:
+        found = client.jobs()
+    if as_json:
+        print_json(found)
+    else:
+        _show_jobs(found)
+
+
+def _show_jobs(jobs: list[dict[str, Any]]) -> None:
+    rows = [(job["name"], job["state"], job["owner"], ago(job["created"]), counts_in_words(job["tasks"])) for job in jobs]
+    show(("job", "state", "owner", "pushed", "tasks"), rows, "no jobs yet: ./push_tasks.py FILE")
+
+
+def show_tasks(
+    targets: Targets = None,
+    job: OfJob = None,
+    state: Annotated[list[State] | None, typer.Option("--state", help="Only in this state; several allowed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tasks, all or by target, job and state."""
+    _list_tasks(targets, job, state or [], as_json)
+
+
+def show_queued(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
+    """Tasks that wait: for dependencies, for room, or for their next try."""
+    _list_tasks(targets, job, [State.WAITING, State.READY, State.DELAYED], as_json)
+
+
+def show_in_progress(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
+    """Tasks that a worker has, or whose results are being accepted."""
+    _list_tasks(targets, job, [State.ASSIGNED, State.RUNNING, State.PROMOTING], as_json)
+
+
+def show_failed(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
+    """Tasks that failed for good, with phase, exit code and reason."""
+    _list_tasks(targets, job, [State.FAILED], as_json)
+
+
+def show_succeeded(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
+    """Tasks whose results were accepted."""
+    _list_tasks(targets, job, [State.SUCCEEDED], as_json)
+
+
+def _list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool) -> None:
+    named = [*(targets or []), *([job + ":*"] if job else [])]
+    with Client() as client:
+        tasks = client.tasks(*named, states=states)
+    for target in targets or []:
+        for task in tasks[:1]:
+            name_job(target, task["job"])
+    if as_json:
+        print_json(tasks)
+        return
+    rows = [
+        (f"{task['job']}:{task['id']}", task["state"], task["attempt"] or "", task["exit_code"], task["phase"], task["worker"], took(task),
+         task["reason"])
+        for task in tasks
+    ]  # fmt: skip
+    show(TASK_COLUMNS, rows, "no such tasks")
+
+
+def show_task(task: OneTask, as_json: Json = False) -> None:
+    """One task in full: definition with defaults, attempts, the end of its stderr."""
+    with Client() as client:
+        found = client.task(task)
+    name_job(task, found["job"])
+    if as_json:
+        print_json(found)
+        return
+    for name, value in _described(found):
+        typer.echo(f"{name + ':':14}{clean(value)}")
+    attempts = found["attempts"]
+    if attempts:
+        columns = ("attempt", "state", "exit", "phase", "worker", "started", "took", "reason")
+        rows = [
+            (
+                one["number"],
+                one["state"],
+                one["exit_code"],
+                one["phase"],
+                one["worker"],
+                clock(one["started"]),
+                took(one),
+                one["reason"],
+            )
+            for one in attempts
+        ]
+        show(columns, rows, "")
+        _show_tail("stderr", attempts[-1])
+
+
+def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
+    needs = {name: count for name, count in task["needs"].items() if name not in ("cpus", "memory", "disk")}
+    facts: list[tuple[str, object]] = [
+        ("task", f"{task['job']}:{task['id']}"),
+        ("state", task["state"] + (f" ({task['reason']})" if task["reason"] else "")),
+        *(("command", command) for command in task["commands"]),
+        *(("parameter", f"{name} = {value}") for name, value in task["params"].items()),
+        *(("input", one["source"] + (f" as {one['to']}" if one["to"] != one["source"] else "")) for one in task["inputs"]),
+        *(("output", one["path"] + (" (optional)" if one["optional"] else "")) for one in task["outputs"]),
+        *(("after", name) for name in task["after"]),
+        *(("env", f"{name}={value}") for name, value in task["env"].items()),
+        ("cpus", f"{task['cpus']:g}"),
+        ("memory", amount(task["memory"]) if task["memory"] else "the worker's memory x cpus / slots"),
+        *(("disk", amount(task["needs"]["disk"])) for _ in range("disk" in task["needs"])),
+        *((name, f"{count:g}") for name, count in needs.items()),
+        ("timeout", lasted(task["timeout"])),
+        ("retries", f"{task['retries']} (failed {task['failures']} times, lost {task['losses']} times with its worker)"),
+        ("priority", task["priority"]),
+    ]
+    return facts
+
+
+def _show_tail(stream: str, attempt: dict[str, Any]) -> None:
+    tail = attempt[stream]
+    if tail:
+        cut = len(tail.encode("utf-8", "replace")) < attempt[f"{stream}_size"]
+        typer.echo(f"{stream} of attempt {attempt['number']}{', its end' if cut else ''}:")
+        typer.echo("\n".join("  " + clean(text) if text else "" for text in tail.rstrip("\n").split("\n")))
+
+
+def why(task: OneTask, as_json: Json = False) -> None:
+    """Why a task waits, or how it ended, and what would help."""
+    with Client() as client:
+        found = client.why(task)
+    name_job(task, found["job"])
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['job']}:{found['id']} is {found['state']}.")
+    for sentence in found["why"]:
+        typer.echo(clean(sentence))
+
+
+def show_workers(as_json: Json = False) -> None:
+    """The workers that are not gone."""
+    with Client() as client:
+        found = client.workers()
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            worker["id"],
+            worker["state"] + (", draining" if worker["draining"] else ""),
+            worker["pool"],
+            worker["address"],
+            f"{worker['slots']:g}",
+            ago(worker["last_seen"]),
+            ", ".join(worker["running"][:4]) + (f" and {len(worker['running']) - 4} more" if len(worker["running"]) > 4 else ""),
+        )
+        for worker in found
+    ]
+    show(("worker", "state", "pool", "address", "slots", "seen", "runs"), rows, "no workers: they come when tasks wait")
+
+
+def show_vms(as_json: Json = False) -> None:
+    """The claims on servers that are not gone."""
+    with Client() as client:
+        found = client.vms()
+    if as_json:
+        print_json(found)
+        return
+    now = time.time()
+    rows = [
+        (vm["id"], vm["state"], vm["pool"], vm["flavor"], vm["address"], f"in {lasted(vm['deadline'] - now)}" if vm["deadline"] else "",
+         vm["reason"])
+        for vm in found
+    ]  # fmt: skip
+    show(("vm", "state", "pool", "flavor", "address", "deadline", "reason"), rows, "no VMs: they come when tasks wait")
+
+
+def show_context(as_json: Json = False) -> None:
+    """Where boss and datastore are, and which cluster this is."""
+    with Client() as client:
+        found = client.context()
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        typer.echo(f"{name + ':':19}{clean(value)}")
+
+
+def listen(
+    topic: Annotated[str, typer.Argument(help="task, task/JOB:ID, job/JOB, worker/ID, vm/ID; globs; nothing: everything.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print events as they happen, until Ctrl-C."""
+    with Client() as client, client.listen(topic) as events:
+        say("listening; Ctrl-C ends it")
+        for event in events:
+            if event is None:
+                continue
+            if as_json:
+                typer.echo(json.dumps(event, ensure_ascii=False))
+            else:
+                facts = " ".join(
+                    f"{name}={clean(value)}" for name, value in event.items() if name not in _SHOWN and value not in ("", None)
+                )
+                typer.echo(
+                    f"{time.strftime('%H:%M:%S')} {event['topic'] or event['kind']} {event.get('state', '')} {facts}".rstrip()
+                )
+
+
+_SHOWN = frozenset({"topic", "kind", "state", "job", "id"})

@@ -1,0 +1,68 @@
+"""The one command of push_tasks.py."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client import Client, Refused
+from client.commands.frame import counted, say
+from client.commands.tables import amount
+from client.commands.watching import transferring, watch_job
+from client.pushing import Wishes
+
+
+class Merge(StrEnum):
+    """What happens to tasks that the job has already."""
+
+    IGNORE = "ignore"
+    KEEP_SUCCEEDED = "keep-succeeded"
+    REPLACE = "replace"
+
+
+def push_tasks(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The task file (docs/task-file.md).")],
+    name: Annotated[str | None, typer.Option("--name", metavar="N", help="The new job's name; refused if it is taken.")] = None,
+    job: Annotated[str | None, typer.Option("--job", metavar="J", help="Add to this job.")] = None,
+    merge: Annotated[Merge | None, typer.Option("--merge", help="What happens to tasks that the job has already.")] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Tasks whose results all exist count as succeeded.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be pushed.")] = False,
+) -> None:
+    """Push a task file: its local files are uploaded, its tasks run as soon as they can. Prints the job's name last."""
+    if name is not None and job is not None:
+        raise typer.BadParameter("--name makes a new job, --job adds to one; one of the two")
+    wishes = Wishes(name, job, merge, skip_existing, dry_run)
+    with Client() as client:
+        try:
+            with transferring("uploading") as bar:
+                pushed = client.push_file(file, wishes, bar)
+        except Refused as refused:
+            for problem in refused.problems:
+                say(f"{file.name}: {problem}")
+            raise typer.Exit(refused.exit_code) from None
+        for warning in pushed.summary["warnings"]:
+            say(f"{file.name}: {warning}")
+        if dry_run:
+            _describe(pushed.job, pushed.summary)
+            return
+        say(f"{pushed.job}: {_in_words(pushed.summary)}")
+        code = watch_job(client, pushed.job) if watch else 0
+    typer.echo(pushed.job)
+    raise typer.Exit(code)
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    changed = [f"{summary['new_tasks']} new", f"{summary['replaced']} replaced", f"{summary['kept']} left alone"]
+    tasks = counted(summary["tasks"], "task") + (f" ({', '.join(changed)})" if summary["extends"] else "")
+    return f"{tasks}, {counted(summary['files'], 'file')} ({amount(summary['bytes'])})"
+
+
+def _describe(job: str, summary: dict[str, Any]) -> None:
+    typer.echo(f"{'adds to' if summary['extends'] else 'would be'} job {job}: {_in_words(summary)}")
+    for path in summary["unread_files"]:
+        typer.echo(f"no task reads {path}")
+    typer.echo("nothing was pushed")

@@ -1,0 +1,168 @@
+"""HTTP to the boss: where it is, the token, and its refusals as exceptions.
+
+Rules:
+- The address comes from the caller, else ``ECLOUD_API_URL``, else ``api.json`` in the state folder (``ECLOUD_STATE``, by default
+  ``~/.local/state/ecloud``), which the boss writes at its start for its own user. The token likewise (``ECLOUD_TOKEN``);
+  the file's token is only ever sent to the file's address.
+- Every failure becomes one of ``client.errors``; nothing of httpx leaves this module.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from client.errors import (
+    BossTrouble,
+    BossUnreachable,
+    ClientError,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    NotPermitted,
+    Problem,
+    Refused,
+)
+
+PREFIX = "/api/v1"
+#: Seconds to wait for a connection, and for an answer.
+CONNECT = 5.0
+ANSWER = 60.0
+
+Params = Mapping[str, str | int | float | Sequence[str]]
+
+
+def state_folder() -> Path:
+    """The boss's state folder on this machine."""
+    return Path(os.environ.get("ECLOUD_STATE") or Path.home() / ".local" / "state" / "ecloud").expanduser()
+
+
+def find_boss(url: str | None = None, token: str | None = None) -> tuple[str, str]:
+    """The boss's address and token. Raises BossUnreachable when no address is known."""
+    known = _written_down()
+    found = url or os.environ.get("ECLOUD_API_URL") or known.get("url", "")
+    if not found:
+        place = state_folder() / "api.json"
+        raise BossUnreachable(f"no boss is known here (no {place}): start one with `python -m boss`, or set ECLOUD_API_URL")
+    own = known.get("token", "") if found.rstrip("/") == known.get("url", "").rstrip("/") else ""
+    return found.rstrip("/"), token or os.environ.get("ECLOUD_TOKEN") or own
+
+
+def _written_down() -> dict[str, str]:
+    try:
+        said = json.loads((state_folder() / "api.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except PermissionError as error:
+        raise NotPermitted(f"{error.filename} may only be read by the boss's user; set ECLOUD_API_URL and ECLOUD_TOKEN") from None
+    except (OSError, ValueError) as error:
+        raise BossUnreachable(f"{state_folder() / 'api.json'} cannot be read: {error}") from None
+    return {name: value for name, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
+
+
+class Connection:
+    """Requests to one boss, over connections that are kept. Safe to use from several threads."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        host = urlsplit(url).hostname or ""
+        loopback = host in ("localhost", "::1") or host.startswith("127.")
+        try:
+            self._http = httpx.Client(
+                base_url=url + PREFIX,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=httpx.Timeout(ANSWER, connect=CONNECT),
+                trust_env=not loopback,  # a proxy is for other machines
+            )
+        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+            raise InvalidRequest(f"{url!r} is no address of a boss: {error}") from None
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
+    def get(self, path: str, params: Params | None = None, timeout: float = ANSWER) -> Any:
+        """What the boss answers to a GET, as plain data."""
+        return self._ask("GET", path, params=dict(params or {}), timeout=timeout)
+
+    def post(self, path: str, body: object = None, timeout: float = ANSWER) -> Any:
+        """What the boss answers to a POST of plain data."""
+        return self._ask("POST", path, json=body, timeout=timeout)
+
+    def put(self, path: str, body: object) -> Any:
+        """What the boss answers to a PUT of plain data."""
+        return self._ask("PUT", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        """What the boss answers to a DELETE."""
+        return self._ask("DELETE", path)
+
+    def upload(self, path: str, parts: Mapping[str, tuple[str, bytes, str]], timeout: float = ANSWER) -> Any:
+        """POST named parts ``(file name, content, media type)`` as multipart/form-data."""
+        return self._ask("POST", path, files=dict(parts), timeout=timeout)
+
+    @contextmanager
+    def lines(self, path: str, params: Params) -> Iterator[Iterator[Any]]:
+        """The objects of a newline-delimited JSON stream, as they come; None stands for a sign of life."""
+        with self._failures():
+            quiet = httpx.Timeout(ANSWER, connect=CONNECT)
+            with self._http.stream("GET", path, params=dict(params), timeout=quiet) as response:
+                if response.status_code != 200:
+                    response.read()
+                    _answer_of(response)
+                yield (json.loads(text) if text else None for text in response.iter_lines())
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        with self._failures():
+            return _answer_of(self._http.request(method, path, **more))
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            raise InvalidRequest(f"{self.url!r} is no address of a boss: {error}") from None
+        except httpx.ConnectError as error:
+            raise BossUnreachable(f"no boss answers at {self.url} ({error}); start it with `python -m boss`") from None
+        except httpx.TimeoutException:
+            raise BossUnreachable(
+                f"the boss at {self.url} does not answer in time; `admin.py doctor` says what is wrong"
+            ) from None
+        except httpx.TransportError as error:
+            raise BossUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from None
+
+
+def _answer_of(response: httpx.Response) -> Any:
+    if response.status_code == 204:
+        return None
+    try:
+        said = response.json()
+    except ValueError:
+        raise BossUnreachable(f"{response.url} answers ({response.status_code}), but not as a boss does") from None
+    if response.is_success:
+        return said
+    raise _refusal(response.status_code, said if isinstance(said, dict) else {})
+
+
+def _refusal(status: int, said: Mapping[str, Any]) -> ClientError:
+    sentence = str(said.get("error") or f"the boss answered with status {status}")
+    match status:
+        case 401 | 403:
+            return NotPermitted(sentence)
+        case 404:
+            return NotFound(sentence, said.get("nearest", ()))
+        case 409:
+            return Conflict(sentence)
+        case 413:
+            return Refused([Problem("", "", sentence)])
+        case 422 if "problems" in said:
+            return Refused([Problem(item["task"], item["field"], item["message"]) for item in said["problems"]])
+        case 400 | 405 | 422:
+            return InvalidRequest(sentence)
+        case _:
+            return BossTrouble(sentence)

@@ -1,0 +1,164 @@
+"""A push, seen from the researcher's side: read, look for the files, ask, upload, open.
+
+Rules:
+- The boss validates; here only what it cannot see is checked: the files beside the task file. All problems are told together.
+- A key made up once per push (the submission) makes repeating harmless: a push whose answer was lost makes no second job.
+- Nothing is uploaded before the boss has found the push good, and nothing is a job before its files are there.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from client.access import datastore
+from client.connection import Connection
+from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Problem, Refused
+from client.inventory import Entry, Inventory, entries_of, take_inventory
+from datastore.transfer import push_files
+
+#: Seconds to wait for a plan or for the opening of a very large push.
+PATIENCE = 900.0
+#: Seconds between the tries to open a push whose answer was lost.
+PAUSES = (0.5, 2.0, 5.0)
+
+#: ``(bytes sent, bytes in all)``.
+Sent = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded`` or ``replace``."""
+
+    name: str | None = None
+    job: str | None = None
+    merge: str | None = None
+    skip_existing: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """A task file's bytes and name; ``folder`` is where relative ``files`` are looked for, ``more`` are entries beside the text's."""
+
+    text: bytes
+    name: str
+    folder: Path
+    more: tuple[Entry, ...] = ()
+
+    @property
+    def document(self) -> Any:
+        """The text as plain data; None when it is no JSON (the boss says where)."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a push: the job's name, and the boss's summary (tasks, files, bytes, unread_files, warnings, ...)."""
+
+    job: str
+    summary: dict[str, Any]
+
+
+def read_task_file(connection: Connection, path: Path) -> TaskFile:
+    """A task file from disk. Raises Refused for one that cannot be read or is larger than the boss takes."""
+    limit = int(connection.get("/health")["max_task_file"])
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            sentence = (
+                f"is larger ({size / 2**20:.0f} MiB) than the boss takes ({limit / 2**20:g} MiB, setting max_task_file): "
+                "use `foreach` instead of a list of like tasks, or split it with --job"
+            )
+            raise Refused([Problem("", "", sentence)])
+        return TaskFile(path.read_bytes(), path.name, path.resolve().parent)
+    except IsADirectoryError:
+        raise Refused([Problem("", "", "is a folder; push the task file in it")]) from None
+    except OSError as error:
+        raise Refused([Problem("", "", f"cannot be read: {error.strerror}")]) from None
+
+
+def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | None = None) -> Pushed:
+    """Push a task file. Raises Refused with everything that is wrong with it, and what ``Connection`` raises."""
+    document = file.document
+    inventory = take_inventory(file.folder, [*entries_of(document), *file.more])
+    options = {
+        "file_name": file.name,
+        "name": wishes.name,
+        "job": wishes.job,
+        "merge": wishes.merge,
+        "skip_existing": wishes.skip_existing,
+        "dry_run": wishes.dry_run,
+        "document_job": _own_job(document),
+        "files": inventory.described(),
+        "submission": secrets.token_hex(16),
+    }
+    if inventory.problems:
+        raise Refused([*inventory.problems, *_other_problems(connection, file, options, inventory)])
+    summary = _plan(connection, file, options)
+    if wishes.dry_run or summary["opened"]:
+        return Pushed(summary["job"], summary)
+    if inventory.files:
+        with datastore(connection) as endpoint:
+            push_files(endpoint, inventory.paths(), sent)
+    return Pushed(_open(connection, file, options, summary["push"]), summary)
+
+
+def submitted(tasks: object, files: tuple[object, ...], name: str, folder: Path) -> TaskFile:
+    """A task file made by a program: a list of native tasks, or a whole document; more ``files`` are looked for below ``folder``."""
+    document = {"tasks": tasks} if isinstance(tasks, list) else tasks
+    more = entries_of({"files": list(files)})
+    placed = tuple(entry._replace(place=f"files argument [{number}]") for number, entry in enumerate(more))
+    return TaskFile(json.dumps(document).encode(), f"{name}.json", folder, placed)
+
+
+def _own_job(document: Any) -> str | None:
+    job = document.get("job") if isinstance(document, dict) else None
+    return job if isinstance(job, str) else None
+
+
+def _plan(connection: Connection, file: TaskFile, options: dict[str, Any]) -> dict[str, Any]:
+    parts = {
+        "options": ("options.json", json.dumps(options).encode(), "application/json"),
+        "tasks": (file.name, file.text, "application/json"),
+    }
+    try:
+        summary: dict[str, Any] = connection.upload("/pushes", parts, PATIENCE)
+    except Conflict as error:
+        raise Refused([Problem("", "", str(error))]) from None
+    return summary
+
+
+def _other_problems(connection: Connection, file: TaskFile, options: dict[str, Any], inventory: Inventory) -> list[Problem]:
+    """What else the boss finds wrong, without what it says about files that were not found here."""
+    told = {problem.field for problem in inventory.problems}
+    try:
+        _plan(connection, file, {**options, "dry_run": True})
+    except Refused as refused:
+        return [problem for problem in refused.problems if problem.field not in told]
+    return []
+
+
+def _open(connection: Connection, file: TaskFile, options: dict[str, Any], push_id: str) -> str:
+    """Open a push whose files are uploaded; asked again when the answer was lost, also of a boss that was started again since."""
+    for wait in (*PAUSES, None):
+        try:
+            return str(connection.post(f"/pushes/{push_id}/open", timeout=PATIENCE)["job"])
+        except (BossUnreachable, BossTrouble):
+            if wait is None:
+                raise
+        except NotFound:  # another life of the boss: it may have made the job before it ended
+            summary = _plan(connection, file, options)
+            if summary["opened"]:
+                return str(summary["job"])
+            if wait is None:
+                raise
+            push_id = summary["push"]
+        time.sleep(wait)
+    raise AssertionError("the last try either returns or raises")

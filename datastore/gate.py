@@ -1,0 +1,202 @@
+"""The datastore's one door: runs on the datastore's host as SSH's forced command and does what its caller has the right to.
+
+    python3 gate.pyz --root /srv/ecloud --caller worker:w17 | user:ada | boss
+
+Rules:
+- Who calls is said by the SSH certificate's forced command (``--caller``), never by the request. What each may do is ``RIGHTS``; a worker
+  must besides show the grant of the attempt it speaks of.
+- One session is a lasting stream of requests on stdin, answered in order on stdout (``datastore.frames``); it ends with its stdin.
+- A request that fails is answered with one sentence; the session goes on. Only a broken stream ends it.
+- Nothing is deleted here but what was never accepted.
+
+Python 3.9 syntax, standard library only: this package alone, as a zipapp, is all that a datastore's host needs.
+"""
+
+import argparse
+import os
+import sys
+from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
+
+from datastore import downloads, frames, grants, layout, uploads
+from datastore.acceptance import Acceptance, Upload
+from datastore.frames import BLOCK, VERSION, GateError, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.tree import Tree
+
+#: What each kind of caller may ask for.
+RIGHTS: Dict[str, FrozenSet[str]] = {
+    "worker": frozenset({"receive", "find", "send"}),
+    "user": frozenset({"have", "put", "list", "get"}),
+    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "read_log", "check"}),
+}
+#: The operations whose request is followed by items.
+TAKES_ITEMS = frozenset({"receive", "put"})
+
+
+class Caller(NamedTuple):
+    """Who is at the door: a role of ``RIGHTS`` and, but for the boss, a name."""
+
+    role: str
+    name: str
+
+    def __str__(self) -> str:
+        return "%s:%s" % self if self.name else self.role
+
+
+def read_caller(text: str) -> Caller:
+    """``worker:ID``, ``user:NAME`` or ``boss``. Raises ValueError."""
+    role, _colon, name = text.partition(":")
+    if role not in RIGHTS or bool(name) == (role == "boss"):
+        raise ValueError("a caller is worker:ID, user:NAME or boss, not %r" % text)
+    return Caller(role, name)
+
+
+class Session:
+    """One caller's stream of requests."""
+
+    def __init__(self, tree: Tree, caller: Caller, wire: Wire) -> None:
+        self._tree = tree
+        self._caller = caller
+        self._wire = wire
+        self._acceptance = Acceptance(tree)
+        self._operations: Dict[str, Callable[[Line, Items], Line]] = {
+            "receive": lambda line, items: uploads.receive(tree, grants.granted(tree, caller.name, line), line, items),
+            "find": lambda line, items: downloads.find(tree, grants.granted(tree, caller.name, line), wire),
+            "send": lambda line, items: downloads.send(tree, grants.granted(tree, caller.name, line), line, wire),
+            "have": lambda line, items: self._have(line),
+            "put": lambda line, items: uploads.put(tree, items),
+            "list": lambda line, items: downloads.listing(tree, line, wire),
+            "get": lambda line, items: downloads.get(tree, line, wire),
+            "initialise": lambda line, items: self._initialise(line),
+            "accept": lambda line, items: self._accept(line),
+            "reject": lambda line, items: self._reject(line),
+            "record": lambda line, items: downloads.record(tree, line),
+            "read_log": lambda line, items: downloads.read_log(tree, line, wire),
+            "check": lambda line, items: self._check(),
+        }
+
+    def run(self) -> None:
+        """Greet, then answer until the caller closes. Raises WireBroken and OSError when the stream ends in the middle."""
+        cluster = read_cluster(self._tree)
+        if not cluster and self._caller.role != "boss":
+            self._say(frames.error_line(GateRefused("this datastore is not set up yet: its boss has not been here")))
+            return
+        self._say({"gate": VERSION, "caller": str(self._caller), "cluster": cluster})
+        while True:
+            line = self._wire.read_line()
+            if line is None:
+                return
+            self._say(self._answer(line))
+
+    def _say(self, line: Line) -> None:
+        self._wire.write_line(line)
+        self._wire.flush()
+
+    def _answer(self, line: Line) -> Line:
+        items = Items(self._wire)
+        try:
+            answer = self._perform(line, items)
+        except GateError as error:
+            answer = frames.error_line(error)
+        except layout.PathRefused as error:
+            answer = frames.error_line(GateRefused("a path or name %s" % error))
+        except OSError as error:
+            answer = frames.error_line(GateTrouble("the datastore's host: %s" % (error.strerror or error)))
+        else:
+            answer["ok"] = True
+        if line.get("op") in TAKES_ITEMS and items.closing is None:
+            items.drain()
+        return answer
+
+    def _perform(self, line: Line, items: Items) -> Line:
+        operation = frames.text(line, "op")
+        if operation not in RIGHTS[self._caller.role]:
+            raise GateRefused("%s may not %.40s" % (self._caller, operation))
+        return self._operations[operation](line, items)
+
+    def _have(self, line: Line) -> Line:
+        digests = frames.texts(line, "digests")
+        return {"missing": [digest for digest in digests if self._tree.look(layout.file_path(digest)) is None]}
+
+    def _accept(self, line: Line) -> Line:
+        batch = [
+            Upload(
+                attempt,
+                job,
+                tuple((path, size, digest) for path, size, digest in frames.rows({"files": files}, "files", str, int, str)),
+            )
+            for attempt, job, files in frames.rows(line, "uploads", str, str, list)
+        ]
+        return {"answers": self._acceptance.accept(batch)}
+
+    def _reject(self, line: Line) -> Line:
+        return {"rejected": [attempt for attempt in frames.texts(line, "attempts") if self._acceptance.reject(attempt)]}
+
+    def _initialise(self, line: Line) -> Line:
+        """Make this folder the datastore of a cluster, or find that it is; finish what earlier sessions left."""
+        cluster, owner = frames.text(line, "cluster"), read_cluster(self._tree)
+        if owner and owner != cluster:
+            raise GateRefused("the folder %s belongs to the cluster %s, not to %s" % (self._tree.path, owner, cluster))
+        try:
+            secret = bytes.fromhex(frames.text(line, "secret"))
+        except ValueError:
+            raise GateRefused("secret must be hexadecimal") from None
+        for folder in layout.FOLDERS:
+            self._tree.make_folder(folder)
+        grants.write_secret(self._tree, secret)
+        if not owner:
+            self._tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
+        swept = uploads.sweep(self._tree)
+        self._acceptance.finish()
+        return {"swept": swept}
+
+    def _check(self) -> Line:
+        """Write, move, read back and remove a small file."""
+        proof = os.urandom(16).hex()
+        folder = ".check." + proof
+        try:
+            self._tree.write(folder + "/written", proof.encode("ascii"))
+            self._tree.rename(folder + "/written", folder + "/moved")
+            if self._tree.read(folder + "/moved") != proof.encode("ascii"):
+                raise GateTrouble("a file that was written to %s read differently" % self._tree.path)
+        finally:
+            self._tree.remove(folder)
+        space = os.statvfs(self._tree.descriptor)
+        return {"root": self._tree.path, "free": space.f_bavail * space.f_frsize, "cluster": read_cluster(self._tree)}
+
+
+def read_cluster(tree: Tree) -> str:
+    """The id of the cluster that the folder belongs to; empty if it belongs to none yet."""
+    try:
+        return tree.read(layout.CLUSTER).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Serve one session on stdin and stdout. 0 when the caller closed, 1 when the stream broke, 2 for a folder that cannot be used."""
+    parser = argparse.ArgumentParser(prog="gate", description="The door of an ecloud datastore; started by sshd.")
+    parser.add_argument("--root", required=True, help="the datastore's folder")
+    parser.add_argument("--caller", required=True, type=read_caller, help="worker:ID, user:NAME or boss")
+    options = parser.parse_args(arguments)
+    try:
+        with open(0, "rb", buffering=BLOCK, closefd=False) as reader, open(1, "wb", buffering=BLOCK, closefd=False) as writer:
+            return _serve(options.root, options.caller, Wire(reader, writer))
+    except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
+        print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
+        return 1
+
+
+def _serve(root: str, caller: Caller, wire: Wire) -> int:
+    try:
+        if caller.role == "boss":
+            os.makedirs(root, exist_ok=True)
+        tree = Tree(root)
+    except OSError as error:
+        wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (root, error.strerror))))
+        return 2
+    Session(tree, caller, wire).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""The callers' side of the gate: what a worker and a person's program do with a channel.
+
+Rules:
+- Many files go as one stream of items, in blocks of a mebibyte; there is no round trip per file.
+- What people fetch is resumed where it was cut off, and nothing that differs is overwritten unless they say so.
+- ``stopped`` ends a worker's transfer between two blocks with ``Stopped``.
+
+Python 3.9 syntax, standard library only.
+"""
+
+import os
+import random
+import threading
+from typing import Callable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+
+from datastore import layout
+from datastore.channel import TRIES, Channel, Endpoint, Unreachable, connect
+from datastore.frames import GateError, GateMissing, GateRefused, GateTrouble, Items, Line, Wire
+from datastore.landing import Damaged, Listed, Stopped, Wanted, identical, land, landed, resume
+from datastore.tree import blocks
+
+__all__ = [
+    "Channel",
+    "Damaged",
+    "Endpoint",
+    "Fetched",
+    "GateError",
+    "GateMissing",
+    "GateRefused",
+    "GateTrouble",
+    "Given",
+    "Listed",
+    "Stopped",
+    "Unreachable",
+    "Wanted",
+    "WouldOverwrite",
+    "connect",
+    "deliver",
+    "fetch",
+    "fetch_results",
+    "find",
+    "list_results",
+    "push_files",
+]
+
+#: ``(bytes done, bytes in all)``, called after each block.
+Progress = Callable[[int, int], None]
+#: How many files one request of ``get`` and one of ``put`` carries.
+FILES_PER_REQUEST = 1000
+
+Answer = TypeVar("Answer")
+
+
+class WouldOverwrite(Exception):
+    """Files here differ from the results of the same name; ``paths`` are the results'."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        shown = ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
+        super().__init__("%d file%s would be overwritten: %s" % (len(paths), "s" * (len(paths) != 1), shown))
+        self.paths = tuple(paths)
+
+
+class Given(NamedTuple):
+    """A file to deliver: its path in the job's folder, how to open it for reading, whether it can be executed."""
+
+    path: str
+    open: Callable[[], int]
+    executable: bool
+
+
+class Fetched(NamedTuple):
+    """What ``fetch_results`` did: the results that were fetched and those that were here already."""
+
+    fetched: Tuple[str, ...]
+    identical: Tuple[str, ...]
+
+
+# ---- workers -----------------------------------------------------------------------------------------------------
+
+
+def find(channel: Channel, grant: Line) -> List[Listed]:
+    """The files that a granted attempt's inputs name; ``grant`` has attempt, job, task, inputs and grant. Raises GateMissing."""
+    found: List[Listed] = []
+    channel.ask(dict(grant, op="find"), take=lambda items: found.extend(map(_listed, items)))
+    return found
+
+
+def fetch(channel: Channel, grant: Line, files: Sequence[Wanted], stopped: threading.Event) -> None:
+    """Bring inputs of a granted attempt.
+
+    Raises GateMissing or Damaged for the first that did not come as it should (the others did), Stopped, Unreachable, and OSError of
+    this host.
+    """
+    wrong: List[Exception] = []
+
+    def take(items: Items) -> None:
+        for wanted, item in zip(files, items):
+            try:
+                _check_there(wanted, item)
+                land(items.chunks(), wanted, stopped)
+            except (GateMissing, Damaged) as error:
+                wrong.append(error)
+
+    rows = [[wanted.listed.input, wanted.listed.path] for wanted in files]
+    channel.ask(dict(grant, op="send", files=rows), take=take)
+    if wrong:
+        raise wrong[0]
+
+
+def deliver(
+    channel: Channel,
+    grant: Line,
+    files: Iterable[Given],
+    logs: Mapping[str, Iterable[bytes]],
+    result: str,
+    most: int,
+    stopped: threading.Event,
+) -> Optional[List[Tuple[str, int, str]]]:
+    """Send a granted attempt's outputs and logs, with its result; returns the manifest, or None when it has more than ``most`` rows.
+
+    When this returns, the upload is complete and durable. Raises Stopped (nothing is kept then), GateError, Unreachable, OSError.
+    """
+
+    def give(wire: Wire) -> Line:
+        for name, pieces in logs.items():
+            wire.write_line({"item": name, "log": True})
+            if not _write(wire, pieces, stopped):
+                return {"abort": True}
+        for given in files:
+            descriptor = given.open()
+            try:
+                wire.write_line({"item": given.path, "executable": given.executable})
+                if not _write(wire, blocks(descriptor), stopped):
+                    return {"abort": True}
+            finally:
+                os.close(descriptor)
+        return {"end": True, "result": result}
+
+    answer = channel.ask(dict(grant, op="receive", most=most), give=give)
+    if answer.get("aborted"):
+        raise Stopped
+    rows = answer["files"]
+    return None if rows is None else [(path, size, digest) for path, size, digest in rows]
+
+
+# ---- people ------------------------------------------------------------------------------------------------------
+
+
+def push_files(endpoint: Endpoint, files: Mapping[str, str], progress: Optional[Progress] = None) -> int:
+    """Have ``{sha256: local path}`` on the datastore; returns how many were missing there.
+
+    An interrupted push goes on with what is still missing. Raises GateRefused when a file does not have its digest (any more),
+    Unreachable, GateTrouble, OSError for a file that cannot be read.
+    """
+    done = [0]
+
+    def push(channel: Channel) -> int:
+        missing: List[str] = channel.ask({"op": "have", "digests": list(files)})["missing"]
+        total = done[0] + sum(os.path.getsize(files[digest]) for digest in missing)
+        for first in range(0, len(missing), FILES_PER_REQUEST):
+            paths = {digest: files[digest] for digest in missing[first : first + FILES_PER_REQUEST]}
+            _put(channel, paths, lambda size: _count(done, size, total, progress))
+        return len(missing)
+
+    return _persistently(endpoint, push)
+
+
+def list_results(endpoint: Endpoint, job: str) -> List[Listed]:
+    """All results of a job, sorted by path; none if the job has none. Raises Unreachable, GateError."""
+
+    return _persistently(endpoint, lambda channel: _list(channel, job))
+
+
+def fetch_results(
+    endpoint: Endpoint,
+    job: str,
+    patterns: Sequence[str] = (),
+    target: str = "",
+    force: bool = False,
+    progress: Optional[Progress] = None,
+) -> Fetched:
+    """Bring those results of a job that fit a pattern (all if there is none) into the folder ``target`` (``./<job>``).
+
+    Identical files are left alone; what was cut off is resumed. Raises WouldOverwrite before anything is written when a file differs
+    and ``force`` is not given; Damaged, Unreachable, GateError, OSError.
+    """
+    return _persistently(endpoint, _Fetch(job, patterns, target or job, force, progress).run)
+
+
+class _Fetch:
+    """One fetch of results; it may take several channels, when they break."""
+
+    def __init__(self, job: str, patterns: Sequence[str], folder: str, force: bool, progress: Optional[Progress]) -> None:
+        self._job = job
+        self._patterns = patterns
+        self._folder = folder
+        self._force = force
+        self._progress = progress
+        self._done = Fetched((), ())
+        self._left: Optional[List[Wanted]] = None
+
+    def run(self, channel: Channel) -> Fetched:
+        """Do what is left."""
+        if self._left is None:
+            self._left = self._plan(_list(channel, self._job))
+        done, total = [0], sum(wanted.listed.size for wanted in self._left)
+        while self._left:
+            _get(channel, self._job, self._left, lambda size: _count(done, size, total, self._progress))
+        return self._done
+
+    def _plan(self, results: Sequence[Listed]) -> List[Wanted]:
+        """What is to be fetched. Raises WouldOverwrite."""
+        chosen = [
+            Wanted(listed, os.path.join(self._folder, *layout.check_path(listed.path).split("/")))
+            for listed in results
+            if not self._patterns or any(layout.matches(pattern, listed.path) for pattern in self._patterns)
+        ]
+        present = [wanted for wanted in chosen if os.path.lexists(wanted.target)]
+        same = {wanted.listed.path for wanted in present if identical(wanted)}
+        different = [wanted.listed.path for wanted in present if wanted.listed.path not in same]
+        if different and not self._force:
+            raise WouldOverwrite(different)
+        left = [wanted for wanted in chosen if wanted.listed.path not in same]
+        self._done = Fetched(tuple(wanted.listed.path for wanted in left), tuple(sorted(same)))
+        return left
+
+
+def _list(channel: Channel, job: str) -> List[Listed]:
+    found: List[Listed] = []
+    channel.ask({"op": "list", "job": job}, take=lambda items: found.extend(map(_listed, items)))
+    return sorted(found)
+
+
+def _put(channel: Channel, paths: Mapping[str, str], count: Callable[[int], None]) -> None:
+    """Send files under their digests."""
+
+    def give(wire: Wire) -> Line:
+        for digest, path in paths.items():
+            wire.write_line({"item": digest})
+            with open(path, "rb", buffering=0) as file:
+                for data in blocks(file.fileno()):
+                    wire.write_chunk(data)
+                    count(len(data))
+            wire.end_item()
+        return {"end": True}
+
+    channel.ask({"op": "put"}, give=give)
+
+
+def _get(channel: Channel, job: str, left: List[Wanted], count: Callable[[int], None]) -> None:
+    """Bring the first of the files that are left, and take off the list what has come."""
+    part = left[:FILES_PER_REQUEST]
+    offsets = [landed(wanted) for wanted in part]
+    come = [0]
+
+    def take(items: Items) -> None:
+        for wanted, offset, item in zip(part, offsets, items):
+            _check_there(wanted, item)
+            count(offset)
+            resume(items.chunks(), wanted, offset, count)
+            come[0] += 1
+
+    rows = [[wanted.listed.path, offset] for wanted, offset in zip(part, offsets)]
+    try:
+        channel.ask({"op": "get", "job": job, "files": rows}, take=take)
+    finally:
+        del left[: come[0]]
+
+
+def _persistently(endpoint: Endpoint, work: Callable[[Channel], Answer]) -> Answer:
+    """Do the work on a fresh channel, and again on another when that one breaks."""
+    tried = 0
+    while True:
+        channel = connect(endpoint)
+        tried += 1
+        try:
+            return work(channel)
+        except Unreachable:
+            if tried == TRIES:
+                raise
+        finally:
+            channel.close()
+        threading.Event().wait(random.uniform(0.2, 1.0))  # noqa: S311 (jitter)
+
+
+def _listed(item: Line) -> Listed:
+    return Listed(item["item"], item["size"], item["sha256"], item["executable"], item.get("input", 0))
+
+
+def _check_there(wanted: Wanted, item: Line) -> None:
+    if item.get("missing"):
+        raise GateMissing("%s is not on the datastore any more" % wanted.listed.path)
+
+
+def _write(wire: Wire, pieces: Iterable[bytes], stopped: threading.Event) -> bool:
+    """Write one item's chunks and their end; False when it was stopped on the way."""
+    for data in pieces:
+        if stopped.is_set():
+            break
+        wire.write_chunk(data)
+    wire.end_item()
+    return not stopped.is_set()
+
+
+def _count(done: List[int], size: int, total: int, progress: Optional[Progress]) -> None:
+    done[0] += size
+    if progress is not None:
+        progress(done[0], total)

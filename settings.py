@@ -1,0 +1,363 @@
+"""Every setting of the boss, typed, documented and checked: ``ecloud.toml``, then ``ECLOUD_*`` variables, which win.
+
+Rules:
+- One file is read: the one that ``ECLOUD_CONFIG`` names, else ``ecloud.toml`` in the working folder, else in the state folder.
+- ``[broker] host`` in the file is ``ECLOUD_BROKER__HOST`` in the environment.
+- An unknown setting is an error that names the nearest known one; all errors are told at once; none shows a value of a secret.
+- Only entry points and ``boss/config.py`` import this. ``ECLOUD_API_URL`` and ``ECLOUD_TOKEN`` belong to ``client/``.
+
+``python settings.py`` prints the table of ``docs/settings.md``.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+_PREFIX = "ECLOUD_"
+#: Variables with our prefix that are not settings of the boss: of the clients, and of the tasks that workers run.
+_NOT_SETTINGS = frozenset(
+    f"{_PREFIX}{name}"
+    for name in (
+        *("CONFIG", "API_URL", "TOKEN", "JOB", "TASK", "ATTEMPT", "ATTEMPT_ID", "CPUS", "INIT", "WORKER", "WORKER_FOLDER"),
+    )
+)
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_BYTES = {"": 1, "B": 1} | {
+    unit: 2**power
+    for letter, power in (("K", 10), ("M", 20), ("G", 30), ("T", 40))
+    for unit in (letter, f"{letter}B", f"{letter}iB")
+}
+
+
+class SettingsError(Exception):
+    """Settings that the boss cannot start with; one line for each thing that is wrong, with where it was written."""
+
+
+def _measure(value: object, units: dict[str, int], example: str) -> object:
+    """A number with one of these units; what is no text is left to the type's own check."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    if not found or found.group(2) not in units:
+        raise ValueError(f"cannot be read; write it like {example}")
+    return float(found.group(1)) * units[found.group(2)]
+
+
+def _duration(value: object) -> object:
+    return _measure(value, _SECONDS, "90, 90s, 15m, 6h or 2d")
+
+
+def _size(value: object) -> object:
+    measured = _measure(value, _BYTES, "64M, 2G or 512MiB (powers of 1024)")
+    return int(measured) if isinstance(measured, float) else measured
+
+
+def _amounts(value: object) -> object:
+    """Resources by name; ``memory`` and ``disk`` may have a unit."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _size(amount) if name in ("memory", "disk") else amount for name, amount in value.items()}
+
+
+Duration = Annotated[float, BeforeValidator(_duration), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Amounts = Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_amounts)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiSettings(Section):
+    """The door for people and programs."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address that the API listens on. It speaks plain HTTP: beyond loopback put a TLS proxy before it.",
+    )
+    port: Port = Field(default=0, description="Its port; 0: a free one, chosen once and kept in the state folder.")
+
+
+class BrokerSettings(Section):
+    """The MQTT 5 broker."""
+
+    host: str = Field(
+        default="",
+        description="Host of an outside broker; empty: a private Mosquitto on loopback, started and watched by the boss.",
+    )
+    port: Port = Field(default=8883, description="Its TLS port.")
+    ca: Path | None = Field(
+        default=None, description="PEM file of the CA that signed the outside broker's certificate; default: the boss's own CA."
+    )
+    certificate: Path | None = Field(
+        default=None, description="PEM file of the boss's client certificate; default: one by the boss's own CA."
+    )
+    key: Path | None = Field(default=None, description="PEM file of its key.")
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+class DatastoreSettings(Section):
+    """The host with the files."""
+
+    address: str = Field(
+        default="",
+        description="user@host or user@host:port of an outside datastore; empty: a private sshd on loopback.",
+        pattern=r"^$|^[^@\s:]+@[^@\s:]+(:\d{1,5})?$",
+    )
+    root: str = Field(
+        default="",
+        description="Absolute path of ecloud's folder on that host; for a private datastore: default in the state folder.",
+    )
+    host_key: str = Field(
+        default="", description="The host's public key, '<type> <base64>', as `python -m boss deploy datastore` prints it."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.root and not self.root.startswith("/"):
+            raise ValueError("root is not an absolute path")
+        if self.address and not (self.root and re.fullmatch(r"\S+ [A-Za-z0-9+/=]+", self.host_key)):
+            raise ValueError(
+                "an outside datastore needs root and host_key; `python -m boss deploy datastore` prints all three lines"
+            )
+        return self
+
+
+class LimitSettings(Section):
+    """How much may be asked for at once."""
+
+    max_tasks: int = Field(default=5_000_000, gt=0, description="Tasks of one job.")
+    max_task_file: Size = Field(default=64 * 2**20, description="Bytes of one task file.")
+
+
+class PolicySettings(Section):
+    """The numbers that the boss decides by. The defaults are for workers on this machine."""
+
+    heartbeat: Duration = Field(default=2.0, description="Seconds between two heartbeats of a worker.")
+    offline_after: Duration = Field(default=6.0, description="Silence until a worker gets no new tasks: three heartbeats.")
+    lease: Duration = Field(
+        default=30.0,
+        description="Silence until a worker's tasks run elsewhere. A dead local process is noticed at once; "
+        "this is for one that hangs, and a busy machine may well hang for ten seconds.",
+    )
+    worker_lease: Duration = Field(default=1800.0, description="How long a worker lives without an answer from a boss.")
+    create_timeout: Duration = Field(default=30.0, description="Time for the answer to a create call.")
+    delete_timeout: Duration = Field(default=300.0, description="Time for a deletion to be confirmed.")
+    drain_timeout: Duration = Field(default=86400.0, description="Time for a drained worker to finish what it holds.")
+    stop_grace: Duration = Field(default=10.0, description="How long a stopping boss waits for its local workers' running tasks.")
+    stray_grace: Duration = Field(default=60.0, description="How long a server that no claim knows is left alone.")
+    list_interval: Duration = Field(default=30.0, description="Time between two comparisons of servers with claims.")
+    retry_base: Duration = Field(default=2.0, description="Delay before a task's first retry; doubled each time, with jitter.")
+    retry_limit: Duration = Field(default=300.0, description="The longest delay before a retry.")
+    infrastructure_budget: int = Field(
+        default=5, ge=0, description="Losses of one task to infrastructure that are repeated without asking."
+    )
+    prefetch_seconds: float = Field(
+        default=0.25, ge=0, description="Seconds of work that may wait on a worker beyond what it runs."
+    )
+    prefetch_limit: int = Field(default=64, ge=0, description="Tasks per slot that may wait on a worker.")
+    worker_failures: int = Field(default=3, gt=0, description="Infrastructure failures in a row that drain a worker.")
+    check: bool = Field(default=False, description="Check the state's invariants after every turn (slow; for tests).")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.heartbeat < self.offline_after < self.lease <= self.worker_lease:
+            raise ValueError("heartbeat < offline_after < lease <= worker_lease does not hold")
+        return self
+
+
+class FlavorSettings(Section):
+    """A size of VM."""
+
+    name: str = Field(description="Its name.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    resources: Amounts = Field(
+        description="What a worker of it offers: cpus, memory, disk, gpus, or any name that tasks ask for."
+    )
+    price: float = Field(default=0.0, ge=0, description="Cost per hour, in any unit; the cheapest that fits is taken.")
+
+
+class PoolSettings(Section):
+    """A kind of VM. Without any, there is one pool `local` of this machine's cores."""
+
+    provider: Literal["local"] = Field(
+        default="local", description="Where its VMs come from; `local`: processes of this machine."
+    )
+    flavors: list[FlavorSettings] = Field(min_length=1, description="Its sizes.")
+    minimum: int = Field(default=0, ge=0, description="VMs that are kept even when nothing waits.")
+    maximum: int = Field(default=4, ge=0, description="VMs at most.")
+    limits: Amounts = Field(default={}, description="Bounds for sums of resources over its VMs, such as {cpus = 8}.")
+    cooldown: Duration = Field(default=10.0, description="How long a worker may be idle before it is drained.")
+    boot_timeout: Duration = Field(default=60.0, description="Time for a new VM's worker to be heard.")
+
+
+class WorkersSettings(Section):
+    """What every worker is told."""
+
+    cache: Size = Field(default=4 * 2**30, description="Bytes of inputs that a worker keeps for the next tasks.")
+
+
+class Settings(BaseSettings):
+    """All of it. Made by ``load``, which also finds the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    state: Path = Field(
+        default=Path("~/.local/state/ecloud"), description="The state folder: keys, SQLite database, files of local mode."
+    )
+    database_url: str = Field(
+        default="",
+        repr=False,
+        description="mysql://user:password@host:port/database or sqlite:///path; default: SQLite in the state folder.",
+        pattern=r"^$|^sqlite:///.|^mysql://[^/]+/.",
+    )
+    local_slots: int | None = Field(
+        default=None, gt=0, description="Cpu slots of the local pool in all; default: the machine's cores."
+    )
+    api: ApiSettings = ApiSettings()
+    broker: BrokerSettings = BrokerSettings()
+    datastore: DatastoreSettings = DatastoreSettings()
+    limits: LimitSettings = LimitSettings()
+    policy: PolicySettings = PolicySettings()
+    workers: WorkersSettings = WorkersSettings()
+    pools: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")], PoolSettings] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables first, then the file."""
+        return env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Row(NamedTuple):
+    """One setting, for documents: its dotted name, its variable, default and meaning."""
+
+    name: str
+    variable: str
+    default: str
+    meaning: str
+
+
+def load() -> tuple[Settings, Path | None]:
+    """The settings, and the file that was read (None: there is none). Raises SettingsError."""
+    path = find_file()
+    if path and not path.is_file():
+        raise SettingsError(f"{path}: there is no such file")
+    problems = list(_unknown_variables())
+    located = type("Settings", (Settings,), {"model_config": SettingsConfigDict(toml_file=path)})
+    try:
+        settings: Settings = located()
+    except ValidationError as error:
+        problems += [_problem(dict(each), path) for each in error.errors(include_input=False, include_url=False)]
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{path}: not TOML: {error}")
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings, path
+
+
+def find_file() -> Path | None:
+    """The file that is (or would be) read: named by ECLOUD_CONFIG, else in the working folder, else in the state folder."""
+    named = os.environ.get(f"{_PREFIX}CONFIG")
+    if named:
+        return Path(named)
+    state = os.environ.get(f"{_PREFIX}STATE") or str(Settings.model_fields["state"].default)
+    places = (Path.cwd(), Path(state).expanduser())
+    return next((place / "ecloud.toml" for place in places if (place / "ecloud.toml").is_file()), None)
+
+
+def rows(model: type[BaseModel] = Settings, above: str = "") -> Iterator[Row]:
+    """Every setting, in order. A pool is shown as ``pools.<name>``, its flavors as ``flavors[]``."""
+    for name, field in model.model_fields.items():
+        dotted = f"{above}{name}"
+        inner, mark = _inner(field)
+        if field.description:
+            variable = f"{_PREFIX}{dotted.upper().replace('.', '__')}" if "<" not in dotted else ""
+            yield Row(dotted, variable, _shown(field), field.description)
+        if inner:
+            yield from rows(inner, f"{dotted}{mark}.")
+
+
+def table() -> str:
+    """``rows`` as a Markdown table."""
+    lines = ["| setting | variable | default | meaning |", "| --- | --- | --- | --- |"]
+    for row in rows():
+        default = f"`{row.default}`" if row.default else ""
+        lines.append(f"| `{row.name}` | {f'`{row.variable}`' if row.variable else ''} | {default} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _inner(field: FieldInfo) -> tuple[type[BaseModel] | None, str]:
+    """The section that a field holds, if any, and how its place is written: itself, by name, or in a list."""
+    kind = field.annotation
+    for candidate, mark in ((kind, ""), *((argument, ".<name>" if "dict" in str(kind) else "[]") for argument in get_args(kind))):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate, mark
+    return None, ""
+
+
+def _shown(field: FieldInfo) -> str:
+    if field.is_required() or field.default in (None, ""):
+        return ""
+    default = field.default
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _problem(error: dict[str, Any], path: Path | None) -> str:
+    place = [str(part) for part in error["loc"]]
+    variable = f"{_PREFIX}{'__'.join(place).upper()}"
+    where = variable if variable in os.environ else f"{path or 'the environment'}: {'.'.join(place)}"
+    if error["type"] == "extra_forbidden":
+        known = {re.sub(r"<name>|\[\]", "*", row.name) for row in rows()}
+        return f"{where}: unknown setting{_nearest('.'.join(place), known)}"
+    if error["type"] == "string_pattern_mismatch" and place == ["database_url"]:
+        return f"{where}: write it like mysql://user:password@host:port/database or sqlite:///path"
+    return f"{where}: {str(error['msg']).removeprefix('Value error, ')}"
+
+
+def _unknown_variables() -> Iterator[str]:
+    known = {row.variable for row in rows()} | {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name not in known and not name.startswith(f"{_PREFIX}POOLS__"):
+            yield f"{name}: unknown setting{_nearest(name, known)}"
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+if __name__ == "__main__":
+    print(table(), end="")

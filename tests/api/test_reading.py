@@ -1,0 +1,165 @@
+"""What can be looked at, and what it looks like."""
+
+from tests.api.rig import Rig
+
+TASK_FIELDS = {"job", "id", "state", "attempt", "exit_code", "phase", "reason", "worker", "started", "finished"}
+WORKER_FIELDS = {"id", "state", "address", "slots", "running", "last_seen"}
+VM_FIELDS = {"id", "state", "pool", "flavor", "address", "deadline"}
+
+
+def test_health_needs_no_token_and_names_the_limit(rig: Rig) -> None:
+    assert rig.client("").get("/health").json() == {"version": "9.9", "max_task_file": 1 << 20}
+
+
+def test_status_of_an_empty_boss_has_all_its_parts(rig: Rig) -> None:
+    found = rig.get("/status")
+    assert {"jobs", "tasks", "workers", "vms", "boss"} <= set(found)
+    assert found["boss"].keys() == {"version", "epoch", "uptime"}
+    assert found["boss"]["epoch"] == 1
+    assert found["boss"]["uptime"] >= 0
+
+
+def test_status_of_a_job_that_was_opened_this_moment_is_known(rig: Rig) -> None:
+    rig.push({"a": "true"})
+    found = rig.get("/status", job="job")
+    assert [job["name"] for job in found["jobs"]] == ["job"]
+    assert sum(found["tasks"].values()) == 1
+
+
+def test_status_of_an_unknown_job_names_the_nearest(rig: Rig) -> None:
+    rig.push({"a": "true"}, name="ising")
+    found = rig.get("/status", 404, job="isnig")
+    assert found["nearest"] == ["ising"]
+    assert "did you mean 'ising'" in found["error"]
+
+
+def test_objects_carry_the_fields_that_scripts_rely_on(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    rig.until(lambda rig: any(worker["running"] for worker in rig.get("/workers")))
+    assert set(rig.get("/tasks")["tasks"][0]) >= TASK_FIELDS
+    worker = rig.get("/workers")[0]
+    assert set(worker) >= WORKER_FIELDS
+    assert worker["running"] == ["job:a"]
+    assert worker["slots"] == 2
+    assert set(rig.get("/vms")[0]) >= VM_FIELDS
+    job = rig.get("/jobs/job")
+    assert (job["name"], job["owner"], job["total"], job["finished"]) == ("job", "ada", 1, None)
+
+
+def test_tasks_are_chosen_by_state_target_and_glob(rig: Rig) -> None:
+    rig.push({"sim-1": "true", "sim-2": "fail", "plot": "true"})
+    rig.push({"plot": "true"}, name="other")
+    rig.until(lambda rig: rig.get("/jobs/job")["finished"] and rig.get("/jobs/other")["finished"])
+    assert [task["id"] for task in rig.get("/tasks", target="job:sim-*")["tasks"]] == ["sim-1", "sim-2"]
+    assert [task["id"] for task in rig.get("/tasks", state="failed")["tasks"]] == ["sim-2"]
+    several = rig.get("/tasks", target=["other", "job:sim-2"])["tasks"]
+    assert [(task["job"], task["id"]) for task in several] == [("other", "plot"), ("job", "sim-2")]
+
+
+def test_a_bare_id_is_read_in_the_newest_job_that_has_it(rig: Rig) -> None:
+    rig.push({"a": "true"}, name="old")
+    rig.push({"a": "true"}, name="new")
+    assert rig.get("/task", target="a")["job"] == "new"
+
+
+def test_a_bare_word_that_is_a_job_is_the_job(rig: Rig) -> None:
+    rig.push({"x": "true", "y": "true"}, name="x")
+    assert [task["id"] for task in rig.get("/tasks", target="x")["tasks"]] == ["x", "y"]
+
+
+def test_an_id_that_looks_like_a_glob_is_an_id_first(rig: Rig) -> None:
+    rig.push({"a[1]": "true", "a1": "true"})
+    assert [task["id"] for task in rig.get("/tasks", target="job:a[1]")["tasks"]] == ["a[1]"]
+
+
+def test_unknown_tasks_are_answered_with_the_nearest(rig: Rig) -> None:
+    rig.push({"simulate": "true"})
+    assert rig.get("/task", 404, target="job:simulat")["nearest"] == ["job:simulate"]
+    assert "did you mean 'simulate'" in rig.get("/task", 404, target="simulat")["error"]
+    assert "JOB:sim*" in rig.get("/task", 404, target="sim*")["error"]
+
+
+def test_a_target_of_several_tasks_is_refused_where_one_is_needed(rig: Rig) -> None:
+    rig.push({"a": "true", "b": "true"})
+    assert "job:a" in rig.get("/task", 422, target="job")["error"]
+
+
+def test_pages_of_tasks_follow_each_other_without_gap_or_repeat(rig: Rig) -> None:
+    rig.push({f"t{number}": "true" for number in range(7)})
+    rig.push({f"u{number}": "true" for number in range(4)}, name="other")
+    seen, after = [], ""
+    while after is not None:
+        page = rig.get("/tasks", target=["other", "job"], limit=3, after=after)
+        seen += [task["id"] for task in page["tasks"]]
+        after = page["next"]
+    assert seen == [f"u{number}" for number in range(4)] + [f"t{number}" for number in range(7)]
+    assert len(rig.get("/tasks")["tasks"]) == 11
+    rig.get("/tasks", 422, after="nonsense")
+
+
+def test_detail_has_the_definition_with_defaults_and_parameters_in_place(rig: Rig) -> None:
+    task = {
+        "id": "sim-{T}",
+        "foreach": {"T": {"values": [1.5, 2.5]}},
+        "commands": ["cd work", "run {T}"],
+        "inputs": ["in.txt"],
+        "outputs": [{"path": "out-{T}.txt", "optional": True}],
+        "env": {"TEMPERATURE": "{T}"},
+        "timeout": "90s",
+        "cpus": 2,
+    }
+    planned = rig.plan({"job": "job", "files": ["in.txt"], "tasks": [task, {"id": "end", "command": "true", "after": ["sim-*"]}]},
+                       files={"in.txt": {"digest": "ab" * 32, "size": 3}})  # fmt: skip
+    rig.post(f"/pushes/{planned['push']}/open")
+    found = rig.get("/task", target="job:sim-2.5")
+    assert found["params"] == {"T": 2.5}
+    assert found["commands"] == ["cd work", "run 2.5"]
+    assert found["inputs"] == [{"source": "in.txt", "to": "in.txt"}]
+    assert found["outputs"] == [{"path": "out-2.5.txt", "to": "out-2.5.txt", "optional": True}]
+    assert found["env"]["TEMPERATURE"] == "2.5"
+    assert (found["cpus"], found["memory"], found["timeout"], found["retries"], found["priority"]) == (2, None, 90, 0, 0)
+    assert rig.get("/task", target="end")["after"] == ["sim-1.5", "sim-2.5"]
+
+
+def test_detail_has_every_attempt_with_the_tails_of_its_logs(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "fail"}])
+    rig.until(lambda rig: rig.states() == {"a": "failed"})
+    attempts = rig.get("/task", target="a")["attempts"]
+    assert [(one["number"], one["state"], one["exit_code"], one["phase"]) for one in attempts] == [(1, "failed", 3, "run")]
+    assert attempts[0]["stderr"] == "err of it\n"
+
+
+def test_why_says_the_cause_first_and_the_remedy_last(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}])
+    rig.until(lambda rig: rig.states() == {"a": "failed", "b": "skipped"})
+    found = rig.get("/why", target="b")
+    assert (found["job"], found["id"], found["state"]) == ("job", "b", "skipped")
+    assert "a failed" in found["why"][0]
+    assert "retry_failed" in found["why"][-1]
+
+
+def test_waiting_for_a_job_ends_with_the_job(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    assert rig.get("/jobs/job", wait=0.01)["state"] == "running"
+    rig.until(lambda rig: rig.workers.held)
+    rig.workers.end_all()
+    assert rig.get("/jobs/job", wait=30)["state"] == "succeeded"
+
+
+def test_results_are_listed_with_how_far_the_job_is(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "true", "outputs": ["a.txt"]}, {"id": "b", "command": "hold"}])
+    rig.until(lambda rig: rig.states()["a"] == "succeeded")
+    found = rig.get("/jobs/job/results")
+    assert found == {"job": "job", "finished": 1, "total": 2, "files": [{"path": "a.txt", "size": 5, "sha256": "ab" * 32}]}
+
+
+def test_a_datastore_that_is_down_is_said_in_one_sentence(rig: Rig) -> None:
+    rig.push({"a": "true"})
+    rig.shelf.down = "no route to store"
+    assert rig.get("/jobs/job/results", 503)["error"] == "the datastore does not answer: no route to store"
+
+
+def test_context_names_addresses_and_cluster(rig: Rig) -> None:
+    found = rig.get("/context")
+    assert (found["boss_address"], found["datastore_address"], found["cluster"]) == ("here", "ecloud@store", "cluster1")
+    assert found["api_url"] == rig.url

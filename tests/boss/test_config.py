@@ -1,0 +1,201 @@
+"""Settings: where they come from, what is refused and how it is said, and what the boss makes of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import settings
+from boss import config
+from boss.config import Machine, OutsideBroker, OutsideDatastore, SettingsError
+
+GIB = 2**30
+MACHINE = Machine(cpus=6, memory=60 * GIB, disk=600 * GIB)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file and no variable of the machine that the tests run on."""
+    for name in list(os.environ):
+        if name.startswith("ECLOUD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def made(machine: Machine = MACHINE) -> config.BossConfig:
+    return config.make(*settings.load(), machine)
+
+
+def refused() -> str:
+    with pytest.raises(SettingsError) as raised:
+        settings.load()
+    return str(raised.value)
+
+
+def test_without_any_setting_everything_is_local(tmp_path: Path) -> None:
+    boss = made()
+    state = tmp_path / "home" / ".local" / "state" / "ecloud"
+    assert (boss.file, boss.state, boss.broker, boss.datastore) == (None, state, None, None)
+    assert boss.database_url == f"sqlite:///{state}/ecloud.db"
+    assert (boss.api_host, boss.api_port, boss.local_slots) == ("127.0.0.1", 0, 6)
+    assert boss.datastore_root == state / "datastore"
+    assert (boss.max_tasks, boss.max_task_file) == (5_000_000, 64 * 2**20)
+
+
+def test_the_default_pool_has_sizes_of_powers_of_two_and_all_slots_with_shares_of_the_machine() -> None:
+    (pool,) = made().policy.pools
+    assert (pool.name, pool.provider, pool.maximum, dict(pool.limits)) == ("local", "local", 6, {"cpus": 6})
+    assert [flavor.resources["cpus"] for flavor in pool.flavors] == [1, 2, 4, 6]
+    assert [flavor.resources["memory"] for flavor in pool.flavors] == [9 * GIB, 18 * GIB, 36 * GIB, 54 * GIB]
+    assert [flavor.resources["disk"] for flavor in pool.flavors] == [90 * GIB, 180 * GIB, 360 * GIB, 540 * GIB]
+    assert pool.cooldown == 10.0
+
+
+@pytest.mark.parametrize(("slots", "sizes"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (8, [1, 2, 4, 8])])
+def test_sizes_follow_the_slots(slots: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_LOCAL_SLOTS", str(slots))
+    (pool,) = made().policy.pools
+    assert [flavor.resources["cpus"] for flavor in pool.flavors] == sizes
+
+
+def test_a_file_in_the_working_folder_comes_before_one_in_the_state_folder(tmp_path: Path) -> None:
+    in_state = write(tmp_path / "home/.local/state/ecloud/ecloud.toml", "local_slots = 3\n")
+    assert (made().local_slots, made().file) == (3, in_state)
+    here = write(tmp_path / "ecloud.toml", "local_slots = 4\n")
+    assert (made().local_slots, made().file) == (4, here)
+
+
+def test_a_named_file_comes_before_all_and_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "ecloud.toml", "local_slots = 4\n")
+    monkeypatch.setenv("ECLOUD_CONFIG", str(write(tmp_path / "mine.toml", "local_slots = 5\n")))
+    assert made().local_slots == 5
+    monkeypatch.setenv("ECLOUD_CONFIG", str(tmp_path / "nowhere.toml"))
+    assert refused() == f"{tmp_path}/nowhere.toml: there is no such file"
+
+
+def test_a_variable_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "ecloud.toml", '[broker]\nhost = "file"\nport = 1\n')
+    monkeypatch.setenv("ECLOUD_BROKER__HOST", "variable")
+    assert made().broker == OutsideBroker("variable", 1, None, None, None)
+
+
+def test_the_state_folder_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_STATE", str(tmp_path / "state"))
+    assert made().state == tmp_path / "state"
+    assert made().database_url == f"sqlite:///{tmp_path}/state/ecloud.db"
+
+
+def test_an_outside_broker_with_files_beside_the_settings(tmp_path: Path) -> None:
+    write(
+        tmp_path / "ecloud.toml",
+        '[broker]\nhost = "mqtt.example.org"\nca = "ca.pem"\ncertificate = "/a/b.pem"\nkey = "~/b.key"\n',
+    )
+    home = tmp_path / "home"
+    assert made().broker == OutsideBroker("mqtt.example.org", 8883, tmp_path / "ca.pem", Path("/a/b.pem"), home / "b.key")
+
+
+@pytest.mark.parametrize(("address", "port"), [("me@data.example.org", 22), ("me@data.example.org:2222", 2222)])
+def test_an_outside_datastore(tmp_path: Path, address: str, port: int) -> None:
+    write(tmp_path / "ecloud.toml", f'[datastore]\naddress = "{address}"\nroot = "/data/ecloud"\nhost_key = "ssh-ed25519 AAAA"\n')
+    assert made().datastore == OutsideDatastore("me", "data.example.org", port, "/data/ecloud", "ssh-ed25519 AAAA")
+
+
+def test_a_pool_of_ones_own_replaces_the_default(tmp_path: Path) -> None:
+    write(
+        tmp_path / "ecloud.toml",
+        "[pools.big]\nmaximum = 1\ncooldown = '2m'\nlimits = {cpus = 8}\n"
+        "[[pools.big.flavors]]\nname = 'whole'\nresources = {cpus = 8, memory = '32G', gpus = 1}\n",
+    )
+    (pool,) = made().policy.pools
+    assert (pool.name, pool.maximum, pool.cooldown) == ("big", 1, 120.0)
+    assert pool.flavors[0].resources == {"cpus": 8, "memory": 32 * GIB, "gpus": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90.0), ('"90s"', 90.0), ('"15m"', 900.0), ('"6h"', 21600.0), ('"2d"', 172800.0), ('"1.5h"', 5400.0)],
+)
+def test_durations(tmp_path: Path, text: str, seconds: float) -> None:
+    write(tmp_path / "ecloud.toml", f"[policy]\ndrain_timeout = {text}\n")
+    assert made().policy.drain_timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1024", 1024), ('"512M"', 512 * 2**20), ('"2G"', 2 * GIB), ('"2GiB"', 2 * GIB), ('"0.5 GB"', GIB // 2)]
+)
+def test_sizes(tmp_path: Path, text: str, size: int) -> None:
+    write(tmp_path / "ecloud.toml", f"[workers]\ncache = {text}\n")
+    assert made().cache_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("local_slot = 2\n", "local_slot: unknown setting; did you mean local_slots?"),
+        ("[broker]\nhots = 'x'\n", "broker.hots: unknown setting; did you mean broker.host?"),
+        ("[pools.a]\nmaximun = 2\nflavors = [{name = 'x', resources = {cpus = 1}}]\n", "did you mean pools.*.maximum?"),
+        ("[api]\nport = 70000\n", "api.port: Input should be less than or equal to 65535"),
+        ("local_slots = 0\n", "local_slots: Input should be greater than 0"),
+        ("[policy]\nlease = '5x'\n", "policy.lease: cannot be read; write it like 90, 90s, 15m, 6h or 2d"),
+        ("[policy]\nlease = 1\n", "policy: heartbeat < offline_after < lease <= worker_lease does not hold"),
+        ("[workers]\ncache = 'much'\n", "workers.cache: cannot be read; write it like 64M, 2G or 512MiB"),
+        ("[broker]\nkey = 'x'\n", "broker: certificate and key go together"),
+        ("[datastore]\naddress = 'me@there'\n", "datastore: an outside datastore needs root and host_key"),
+        ("[datastore]\naddress = 'there'\n", "datastore.address: "),
+        ("[datastore]\nroot = 'data'\n", "datastore: root is not an absolute path"),
+        ("[pools.a]\nmaximum = 2\n", "pools.a.flavors: Field required"),
+        ("[pools.a]\nprovider = 'moon'\nflavors = []\n", "pools.a.provider: Input should be 'local'"),
+        ("state = \n", "not TOML: Invalid value (at line 1, column 9)"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place_and_remedy(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "ecloud.toml", text)
+    assert f"{path}: " in refused()
+    assert said in refused()
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "ecloud.toml", "local_slots = 0\n[api]\nport = -1\n")
+    monkeypatch.setenv("ECLOUD_LOCAL_SLOT", "2")
+    assert len(refused().splitlines()) == 3
+
+
+def test_a_wrong_variable_is_named_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_BROKER__PORT", "many")
+    monkeypatch.setenv("ECLOUD_POLICI__LEASE", "9")
+    assert refused().splitlines() == [
+        "ECLOUD_POLICI__LEASE: unknown setting; did you mean ECLOUD_POLICY__LEASE?",
+        "ECLOUD_BROKER__PORT: Input should be a valid integer, unable to parse string as an integer",
+    ]
+
+
+def test_variables_of_clients_and_tasks_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ECLOUD_API_URL", "ECLOUD_TOKEN", "ECLOUD_WORKER", "ECLOUD_TASK", "ECLOUD_WORKER_FOLDER"):
+        monkeypatch.setenv(name, "x")
+    assert made().local_slots == 6
+
+
+@pytest.mark.parametrize("url", ["postgres://ada:hunter2@h/d", "mysql://ada:hunter2@h", "ada:hunter2"])
+def test_no_error_shows_a_password(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_DATABASE_URL", url)
+    assert refused() == "ECLOUD_DATABASE_URL: write it like mysql://user:password@host:port/database or sqlite:///path"
+
+
+def test_the_settings_do_not_print_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_DATABASE_URL", "mysql://ada:hunter2@h/d")
+    assert "hunter2" not in repr(settings.load()[0])
+    assert "hunter2" not in repr(made())
+
+
+def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
+    machine = config.look_at_machine(tmp_path / "not" / "there" / "yet")
+    assert machine.cpus >= 1
+    assert machine.memory > 2**27
+    assert machine.disk > 0

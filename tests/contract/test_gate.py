@@ -1,0 +1,565 @@
+"""The gate, asked as a caller does: rights, grants, uploads, acceptance, downloads."""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+
+from datastore import layout
+from datastore.channel import Channel, Unreachable
+from datastore.frames import GateMissing, GateRefused, Line, Wire
+from datastore.landing import Listed, Stopped, Wanted
+from datastore.transfer import Given, deliver, fetch, find
+from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256, wait_for
+
+A = b"result of a\n"
+B = b"result of b\n"
+
+
+def accept(store: Datastore, manifest: Any, attempt: str = "u.0.1", job: str = "j") -> list[Any]:
+    uploads = [[attempt, job, [list(row) for row in manifest]]]
+    answer: list[Any] = store.boss.ask({"op": "accept", "uploads": uploads})["answers"][0]
+    return answer
+
+
+def put(channel: Channel, digest: str, data: bytes) -> Line:
+    def give(wire: Wire) -> Line:
+        wire.write_line({"item": digest})
+        wire.write_chunk(data)
+        wire.end_item()
+        return {"end": True}
+
+    return channel.ask({"op": "put"}, give=give)
+
+
+# ---- who may do what -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("caller", "operation"),
+    [
+        ("worker:w1", "accept"),
+        ("worker:w1", "list"),
+        ("worker:w1", "get"),
+        ("worker:w1", "put"),
+        ("worker:w1", "initialise"),
+        ("user:ada", "receive"),
+        ("user:ada", "find"),
+        ("user:ada", "accept"),
+        ("user:ada", "reject"),
+        ("user:ada", "record"),
+        ("boss", "receive"),
+        ("boss", "nonsense"),
+    ],
+)
+def test_a_caller_is_refused_what_its_role_may_not_do(datastore: Datastore, caller: str, operation: str) -> None:
+    channel = datastore.gate(caller)
+    give = (lambda wire: {"end": True}) if operation in ("receive", "put") else None
+    with pytest.raises(GateRefused, match="may not"):
+        channel.ask({"op": operation}, give=give)
+    assert channel.alive
+
+
+def test_a_folder_of_another_cluster_is_refused(datastore: Datastore) -> None:
+    with pytest.raises(GateRefused, match="belongs to the cluster c1"):
+        datastore.boss.ask({"op": "initialise", "cluster": "c2", "secret": SECRET.hex()})
+
+
+def test_a_folder_that_no_boss_has_set_up_turns_workers_away(tmp_path: Path) -> None:
+    store = Datastore(tmp_path / "root", set_up=False)
+    with pytest.raises(GateRefused, match="not set up"):
+        store.gate("worker:w1")
+    store.close()
+
+
+def test_the_greeting_names_caller_and_cluster(datastore: Datastore) -> None:
+    assert datastore.gate("user:ada").greeting == {"gate": 1, "caller": "user:ada", "cluster": CLUSTER}
+
+
+def test_the_secret_is_for_its_owner_only_and_its_lack_refuses_grants(datastore: Datastore) -> None:
+    secret = datastore.root / layout.SECRET
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    channel = datastore.gate("worker:w1")
+    secret.chmod(0o644)
+    with pytest.raises(GateRefused, match="mode 0600"):
+        find(channel, datastore.grant())
+    secret.unlink()
+    with pytest.raises(GateRefused, match="no secret"):
+        find(channel, datastore.grant())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"attempt": "u.0.2"}, {"job": "k"}, {"task": "s"}, {"inputs": [["secret.txt", "", "", 0]]}, {"grant": "0" * 64}],
+)
+def test_a_grant_holds_for_nothing_but_what_it_was_made_for(datastore: Datastore, change: dict[str, Any]) -> None:
+    request = dict(datastore.grant(), **change)
+    with pytest.raises(GateRefused, match="not for worker w1"):
+        deliver(datastore.gate("worker:w1"), request, [given_bytes(datastore.root.parent, "a", A)], {}, "{}", 200, NEVER)
+    assert datastore.tree.names("incoming") == []
+
+
+def test_another_workers_grant_is_refused(datastore: Datastore) -> None:
+    with pytest.raises(GateRefused, match="not for worker w2"):
+        find(datastore.gate("worker:w2"), datastore.grant(worker="w1"))
+
+
+# ---- uploads -------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_waits_with_its_record_and_reaches_the_job_when_accepted(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A, "deep/er/b.txt": B}, result="said")
+    assert manifest == [("a.txt", len(A), sha256(A)), ("deep/er/b.txt", len(B), sha256(B))]
+    record = record_of(datastore.root, "u.0.1")
+    assert (record["job"], record["task"], record["worker"], record["result"]) == ("j", "t", "w1", "said")
+    assert datastore.results() == {}
+    assert accept(datastore, manifest) == ["u.0.1", "accepted", ""]
+    assert datastore.results() == {"a.txt": A, "deep/er/b.txt": B}
+    assert datastore.sums_hold()
+    assert datastore.tree.names("incoming") == datastore.tree.names("accepted") == []
+
+
+def test_accepting_again_answers_the_same_and_changes_nothing(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    accept(datastore, manifest)
+    before = datastore.inventory()
+    for _again in range(3):
+        assert accept(datastore, manifest) == ["u.0.1", "accepted", ""]
+    assert datastore.inventory() == before
+
+
+def test_an_upload_that_differs_from_the_committed_manifest_is_refused(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    wrong = [("a.txt", len(A), sha256(B))]
+    assert accept(datastore, wrong)[1] == "refused"
+    assert accept(datastore, manifest, job="other")[1] == "refused"
+    assert datastore.results() == {}
+    assert accept(datastore, manifest)[1] == "accepted"
+
+
+def test_an_upload_that_does_not_exist_is_refused(datastore: Datastore) -> None:
+    attempt, verdict, reason = accept(datastore, [("a.txt", 1, sha256(b"x"))])
+    assert (attempt, verdict) == ("u.0.1", "refused")
+    assert "no complete upload" in reason
+
+
+def test_a_repeat_before_acceptance_replaces_the_upload(datastore: Datastore) -> None:
+    datastore.upload({"a.txt": A, "old.txt": A})
+    manifest = datastore.upload({"a.txt": B})
+    assert accept(datastore, manifest)[1] == "accepted"
+    assert datastore.results() == {"a.txt": B}
+
+
+def test_a_repeat_with_the_same_files_leaves_the_upload_that_waits(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A, "b.txt": B}, result="first")
+    before = datastore.inventory()
+    place = (datastore.root / "incoming/u.0.1/record.json").stat()
+    assert datastore.upload({"a.txt": A, "b.txt": B}, result="second") == manifest
+    assert datastore.inventory() == before
+    assert (datastore.root / "incoming/u.0.1/record.json").stat() == place
+
+
+def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A}, result="first")
+    os.rename(datastore.root / "incoming/u.0.1", datastore.root / "accepted/u.0.1")
+    before = datastore.inventory()
+    assert datastore.upload({"a.txt": B, "more.txt": B}, result="second") == manifest
+    assert datastore.inventory() == before
+
+
+def test_a_repeat_after_everything_is_finished_stores_nothing(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    accept(datastore, manifest)
+    before = datastore.inventory()
+    assert datastore.upload({"a.txt": A}) == manifest
+    assert datastore.inventory() == before
+
+
+def test_a_different_upload_after_everything_is_finished_never_reaches_the_job(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    accept(datastore, manifest)
+    datastore.upload({"a.txt": B})
+    assert accept(datastore, manifest) == ["u.0.1", "accepted", ""]
+    assert datastore.results() == {"a.txt": A}
+
+
+def test_a_rejected_upload_goes_to_the_trash_and_cannot_be_accepted(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    boss = datastore.boss
+    assert boss.ask({"op": "reject", "attempts": ["u.0.1", "u.0.9"]})["rejected"] == ["u.0.1"]
+    assert (datastore.root / "trash/u.0.1/files/a.txt").read_bytes() == A
+    assert accept(datastore, manifest)[1] == "refused"
+    datastore.upload({"a.txt": B})
+    assert boss.ask({"op": "reject", "attempts": ["u.0.1"]})["rejected"] == ["u.0.1"]
+    assert (datastore.root / "trash/u.0.1/files/a.txt").read_bytes() == B
+
+
+def test_what_was_accepted_cannot_be_rejected(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    accept(datastore, manifest)
+    assert datastore.boss.ask({"op": "reject", "attempts": ["u.0.1"]})["rejected"] == []
+    assert datastore.results() == {"a.txt": A}
+
+
+def test_a_later_attempt_replaces_results_and_their_lines_in_the_manifest(datastore: Datastore) -> None:
+    accept(datastore, datastore.upload({"a.txt": A, "same.txt": A}))
+    accept(datastore, datastore.upload({"other.txt": A}, "u.1.1"), "u.1.1")
+    accept(datastore, datastore.upload({"a.txt": B, "same.txt": A}, "u.0.2"), "u.0.2")
+    assert datastore.results() == {"a.txt": B, "same.txt": A, "other.txt": A}
+    assert datastore.sums_hold()
+
+
+def test_a_batch_gives_each_upload_its_own_verdict(datastore: Datastore) -> None:
+    worker = datastore.gate("worker:w1")
+    rows = [
+        [f"u.{n}.1", "j", [list(row) for row in datastore.upload({f"{n}.txt": A}, f"u.{n}.1", channel=worker)]] for n in range(3)
+    ]
+    rows.insert(1, ["u.9.1", "j", [["9.txt", 1, sha256(b"x")]]])
+    answers = datastore.boss.ask({"op": "accept", "uploads": rows})["answers"]
+    assert [(attempt, verdict) for attempt, verdict, _reason in answers] == [
+        ("u.0.1", "accepted"),
+        ("u.9.1", "refused"),
+        ("u.1.1", "accepted"),
+        ("u.2.1", "accepted"),
+    ]
+    assert datastore.sums_hold()
+
+
+def test_the_executable_bit_is_kept(datastore: Datastore) -> None:
+    given = [given_bytes(datastore.root.parent, "run.sh", A, executable=True), given_bytes(datastore.root.parent, "data", B)]
+    manifest = deliver(datastore.gate("worker:w1"), datastore.grant(), given, {}, "{}", 200, NEVER)
+    accept(datastore, manifest)
+    assert os.access(datastore.root / "jobs/j/run.sh", os.X_OK)
+    assert not (datastore.root / "jobs/j/data").stat().st_mode & 0o111
+
+
+def test_a_thousand_small_files_go_in_one_request(datastore: Datastore) -> None:
+    files = {f"d{n % 7}/{n}.txt": b"%d\n" % n for n in range(1000)}
+    manifest = datastore.upload(files)
+    assert accept(datastore, manifest)[1] == "accepted"
+    assert datastore.results() == files
+    assert datastore.sums_hold()
+
+
+def test_a_long_manifest_stays_in_the_record(datastore: Datastore) -> None:
+    given = [given_bytes(datastore.root.parent, f"{n}.txt", A) for n in range(3)]
+    assert deliver(datastore.gate("worker:w1"), datastore.grant(), given, {}, "{}", 2, NEVER) is None
+    record = datastore.boss.ask({"op": "record", "attempt": "u.0.1"})["record"]
+    assert [row[0] for row in record["files"]] == ["0.txt", "1.txt", "2.txt"]
+
+
+def test_there_is_no_record_before_and_after(datastore: Datastore) -> None:
+    boss = datastore.boss
+    assert boss.ask({"op": "record", "attempt": "u.0.1"})["record"] is None
+    accept(datastore, datastore.upload({"a.txt": A}))
+    assert boss.ask({"op": "record", "attempt": "u.0.1"})["record"] is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../evil",
+        "/etc/evil",
+        "a/../../evil",
+        "",
+        ".",
+        "a//b",
+        "a/./b",
+        "SHA256SUMS",
+        "nul\0",
+        "line\nbreak",
+        "folder/",
+        "x" * 300,
+        "\udc80",
+    ],
+)
+def test_a_path_that_leaves_its_folder_or_that_no_file_can_have_is_refused(datastore: Datastore, path: str) -> None:
+    worker = datastore.gate("worker:w1")
+    with pytest.raises(GateRefused):
+        datastore.upload({"good.txt": A, path: B}, channel=worker)
+    assert datastore.tree.names("incoming") == []
+    assert not (datastore.root.parent / "evil").exists()
+    assert datastore.upload({"good.txt": A}, channel=worker), "the session goes on"
+
+
+def test_one_name_cannot_be_sent_twice_nor_be_file_and_folder(datastore: Datastore) -> None:
+    worker = datastore.gate("worker:w1")
+    folder = datastore.root.parent
+    for second in ("a", "a/b"):
+        with pytest.raises(GateRefused):
+            given = [given_bytes(folder, "a", A), given_bytes(folder, second, B)]
+            deliver(worker, datastore.grant(), given, {}, "{}", 200, NEVER)
+    assert datastore.tree.names("incoming") == []
+
+
+@pytest.mark.parametrize("attempt", ["../../evil", ".hidden.1", "u.0.x", "a/b.1", ""])
+def test_an_attempts_name_cannot_be_a_path(datastore: Datastore, attempt: str) -> None:
+    with pytest.raises(GateRefused):
+        datastore.upload({"a": A}, attempt)
+    assert datastore.tree.names("incoming") == []
+
+
+def test_a_link_planted_in_the_jobs_folder_does_not_lead_out(datastore: Datastore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (datastore.root / "jobs/j").mkdir()
+    (datastore.root / "jobs/j/way").symlink_to(outside)
+    (datastore.root / "jobs/j/file").symlink_to(outside / "file")
+    for number, path in enumerate(("way/evil", "file")):
+        attempt = f"u.{number}.1"
+        _attempt, verdict, reason = accept(datastore, datastore.upload({path: A}, attempt), attempt)
+        assert verdict == "refused", reason
+        assert (datastore.root / "incoming" / attempt).exists(), "refused before it was accepted"
+    assert list(outside.iterdir()) == []
+
+
+def test_a_job_folder_that_is_a_link_is_refused(datastore: Datastore, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (datastore.root / "jobs/j").symlink_to(tmp_path / "outside")
+    assert accept(datastore, datastore.upload({"a": A}))[1] == "refused"
+    with pytest.raises(GateRefused, match="not a plain folder"):
+        datastore.gate("user:ada").ask({"op": "list", "job": "j"})
+
+
+@pytest.mark.parametrize(("there", "path"), [("a/b", "a"), ("a", "a/b")])
+def test_a_file_never_replaces_a_folder_nor_a_folder_a_file(datastore: Datastore, there: str, path: str) -> None:
+    accept(datastore, datastore.upload({there: A}))
+    assert accept(datastore, datastore.upload({path: B}, "u.1.1"), "u.1.1")[1] == "refused"
+    assert datastore.results() == {there: A}
+    assert datastore.tree.names("incoming") == ["u.1.1"]
+
+
+def test_an_upload_that_is_stopped_keeps_nothing(datastore: Datastore) -> None:
+    stopped = Event()
+    worker = datastore.gate("worker:w1")
+
+    def open_and_stop() -> int:
+        stopped.set()
+        return os.open("/dev/zero", os.O_RDONLY)
+
+    with pytest.raises(Stopped):
+        deliver(worker, datastore.grant(), [Given("endless", open_and_stop, False)], {}, "{}", 200, stopped)
+    assert datastore.tree.names("incoming") == []
+    assert datastore.upload({"a": A}, channel=worker)
+
+
+def test_a_session_that_dies_leaves_nothing_that_a_boss_would_take(datastore: Datastore) -> None:
+    worker = datastore.gate("worker:w1")
+
+    def open_and_die() -> int:
+        wait_for(lambda: list((datastore.root / "incoming").glob(".u.0.1.*/files/first")))
+        worker.kill()
+        return os.open("/dev/null", os.O_RDONLY)
+
+    first = given_bytes(datastore.root.parent, "first", A * 1_000_000)
+    with pytest.raises(Unreachable):
+        deliver(worker, datastore.grant(), [first, Given("second", open_and_die, False)], {}, "{}", 200, NEVER)
+    assert datastore.boss.ask({"op": "record", "attempt": "u.0.1"})["record"] is None
+    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
+    assert datastore.tree.names("incoming") == []
+
+
+def test_set_up_again_leaves_uploads_that_are_being_written(datastore: Datastore) -> None:
+    def open_after_set_up() -> int:
+        datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
+        return os.open("/dev/null", os.O_RDONLY)
+
+    big = given_bytes(datastore.root.parent, "big", A * 1_000_000)
+    worker = datastore.gate("worker:w1")
+    manifest = deliver(worker, datastore.grant(), [big, Given("second", open_after_set_up, False)], {}, "{}", 200, NEVER)
+    assert accept(datastore, manifest)[1] == "accepted"
+
+
+def test_set_up_again_finishes_what_was_accepted(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A})
+    os.rename(datastore.root / "incoming/u.0.1", datastore.root / "accepted/u.0.1")
+    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
+    assert datastore.results() == {"a.txt": A}
+    assert datastore.tree.names("accepted") == []
+    assert accept(datastore, manifest)[1] == "accepted"
+
+
+# ---- logs ----------------------------------------------------------------------------------------------------------
+
+
+def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) -> None:
+    datastore.upload({}, logs={"stdout": [b"0123", b"456789"], "stderr": [b"trouble"]})
+    assert datastore.tree.names("incoming") == []
+    assert (datastore.root / "logs/j/t/1/stdout").read_bytes() == b"0123456789"
+    boss = datastore.boss
+
+    def read(stream: str, offset: int, limit: int, number: int = 1) -> bytes:
+        pieces: list[bytes] = []
+
+        def take(items: Any) -> None:
+            for _item in items:
+                pieces.extend(items.chunks())
+
+        request = {
+            "op": "read_log",
+            "job": "j",
+            "task": "t",
+            "number": number,
+            "stream": stream,
+            "offset": offset,
+            "limit": limit,
+        }
+        boss.ask(request, take=take)
+        return b"".join(pieces)
+
+    assert read("stdout", 3, 4) == b"3456"
+    assert read("stdout", 8, 100) == b"89"
+    assert read("stderr", 0, 100) == b"trouble"
+    assert read("stdout", 0, 100, number=2) == b""
+    with pytest.raises(GateRefused):
+        read("../../secret", 0, 100)
+
+
+def test_there_are_no_logs_but_stdout_and_stderr(datastore: Datastore) -> None:
+    with pytest.raises(GateRefused, match="no log called"):
+        datastore.upload({}, logs={"../evil": [b"x"]})
+
+
+# ---- inputs --------------------------------------------------------------------------------------------------------
+
+
+def bring(store: Datastore, inputs: Any, target: Path) -> dict[str, bytes]:
+    """What a worker gets for these inputs."""
+    channel, grant = store.gate("worker:w1"), store.grant(inputs=inputs)
+    wanted = [Wanted(listed, str(target / f"{listed.input}" / listed.path)) for listed in find(channel, grant)]
+    fetch(channel, grant, wanted, NEVER)
+    return {f"{one.listed.input}/{one.listed.path}": Path(one.target).read_bytes() for one in wanted}
+
+
+def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore, tmp_path: Path) -> None:
+    accept(datastore, datastore.upload({"a.txt": A, "x/1.dat": A, "x/2.dat": B, "x/y/3.dat": A}))
+    put(datastore.gate("user:ada"), sha256(B), B)
+    inputs = [("a.txt", "", "", 0), ("x/", "", "", 0), ("x/*.dat", "", "", 0), ("script.py", "", sha256(B), 0o755)]
+    assert bring(datastore, inputs, tmp_path) == {
+        "0/a.txt": A,
+        "1/x/1.dat": A,
+        "1/x/2.dat": B,
+        "1/x/y/3.dat": A,
+        "2/x/1.dat": A,
+        "2/x/2.dat": B,
+        "3/script.py": B,
+    }
+
+
+def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> None:
+    accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
+    (datastore.root / "jobs/j/by-hand.txt").write_bytes(A)
+    found = find(datastore.gate("worker:w1"), datastore.grant(inputs=[("*.txt", "", "", 0)]))
+    assert found == [
+        Listed("a.txt", len(A), sha256(A), False),
+        Listed("b.txt", len(B), sha256(B), False),
+        Listed("by-hand.txt", len(A), "", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "digest", "said"),
+    [
+        ("none.txt", "", "none.txt of job j is not on the datastore"),
+        ("*.none", "", "no file of job j fits"),
+        ("x", "", "is a folder"),
+        ("p.py", sha256(A), "pushed file p.py"),
+    ],
+)
+def test_an_input_that_is_missing_is_named(datastore: Datastore, source: str, digest: str, said: str) -> None:
+    accept(datastore, datastore.upload({"x/1.dat": A}))
+    with pytest.raises(GateMissing, match=re.escape(said)):
+        find(datastore.gate("worker:w1"), datastore.grant(inputs=[(source, "", digest, 0)]))
+
+
+def test_a_worker_gets_nothing_but_its_inputs(datastore: Datastore) -> None:
+    accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
+    grant = datastore.grant(inputs=[("a.txt", "", "", 0), ("x/*", "", "", 0)])
+    channel = datastore.gate("worker:w1")
+    for row in ([0, "b.txt"], [1, "x/../b.txt"], [1, "../../secret"], [2, "a.txt"], [-1, "a.txt"]):
+        with pytest.raises(GateRefused):
+            channel.ask(dict(grant, op="send", files=[row]))
+
+
+def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/key").write_bytes(A)
+    (datastore.root / "jobs/j").mkdir()
+    (datastore.root / "jobs/j/key").symlink_to(tmp_path / "outside/key")
+    (datastore.root / "jobs/j/way").symlink_to(tmp_path / "outside")
+    for source in ("key", "way/key", "way/", "**"):
+        with pytest.raises((GateMissing, GateRefused)):
+            find(datastore.gate("worker:w1"), datastore.grant(inputs=[(source, "", "", 0)]))
+
+
+# ---- people --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:
+    user = datastore.gate("user:ada")
+    with pytest.raises(GateRefused, match="digest"):
+        put(user, sha256(A), B)
+    assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(A), sha256(B)]
+    assert put(user, sha256(A), A)["stored"] == 1
+    assert put(user, sha256(A), A)["stored"] == 0
+    assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(B)]
+    assert datastore.tree.names("incoming") == []
+
+
+def test_what_is_no_digest_is_refused(datastore: Datastore) -> None:
+    with pytest.raises(GateRefused):
+        put(datastore.gate("user:ada"), "../../evil", A)
+    with pytest.raises(GateRefused):
+        datastore.gate("user:ada").ask({"op": "have", "digests": ["../secret"]})
+
+
+def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Path) -> None:
+    (datastore.root / "jobs/j").mkdir()
+    (datastore.root / "jobs/j/link").symlink_to(datastore.root / layout.SECRET)
+    user = datastore.gate("user:ada")
+    for path in ("../../secret", "/etc/passwd", "a/../../../secret"):
+        with pytest.raises(GateRefused):
+            user.ask({"op": "get", "job": "j", "files": [[path, 0]]})
+    seen: list[Line] = []
+    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=seen.extend)
+    assert [item["missing"] for item in seen] == [True, True]
+    with pytest.raises(GateRefused):
+        user.ask({"op": "list", "job": "../trash"})
+
+
+def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> None:
+    boss = datastore.boss
+    for line in (
+        {},
+        {"op": 7},
+        {"op": "accept"},
+        {"op": "accept", "uploads": [[1, 2, 3]]},
+        {"op": "record"},
+        {"op": "record", "attempt": "/"},
+    ):
+        with pytest.raises(GateRefused):
+            boss.ask(line)
+    assert "root" in boss.ask({"op": "check"})
+
+
+def test_check_leaves_nothing_behind(datastore: Datastore) -> None:
+    before = datastore.inventory()
+    answer = datastore.boss.ask({"op": "check"})
+    assert (answer["root"], answer["cluster"]) == (str(datastore.root), CLUSTER)
+    assert answer["free"] > 0
+    assert datastore.inventory() == before
+
+
+def test_records_are_json_that_holds_any_name(datastore: Datastore) -> None:
+    name = "größe \\ 'x' \"y\".txt"
+    manifest = datastore.upload({name: A})
+    record = json.loads((datastore.root / "incoming/u.0.1/record.json").read_text())
+    assert record["files"] == [[name, len(A), hashlib.sha256(A).hexdigest()]]
+    accept(datastore, manifest)
+    assert datastore.sums_hold()

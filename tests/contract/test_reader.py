@@ -1,0 +1,186 @@
+"""What listings may rely on: the reader on SQLite and on MariaDB."""
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boss.adapters.reader import Reader
+from boss.adapters.store import Store
+from boss.core.model import (
+    JobState,
+    TaskState,
+    Wanted,
+)
+from boss.ports import StoreError
+from tests import builders
+from tests.builders import NOON
+
+S = TaskState
+
+
+def listing(reader: Reader, **asked: Any) -> list[str]:
+    """``job:task`` of a listing."""
+    return [f"{row.job}:{row.id}" for row in reader.tasks(**asked)]
+
+
+def test_jobs_are_listed_with_counts_and_one_word_for_their_state(store: Store, reader: Reader) -> None:
+    running = builders.chain("u1", "a", "b", name="running")
+    paused = builders.bag("u2", 1, name="paused", wanted=Wanted.PAUSE)
+    failed = builders.bag("u3", 2, name="failed", finished=NOON, submission="key")
+    failed.tasks[0].state, failed.tasks[1].state = S.FAILED, S.SUCCEEDED
+    staging = builders.bag("u4", 1, name="staging", state=JobState.STAGING)
+    empty = builders.job("u5", "empty")
+    store.commit(builders.pushed(running, paused, failed, staging, empty))
+    rows = reader.jobs()
+    assert [(row.name, row.state) for row in rows] == [
+        ("running", "running"),
+        ("paused", "paused"),
+        ("failed", "failed"),
+        ("empty", "running"),
+    ]
+    assert rows[0].counts == {"ready": 1, "waiting": 1}
+    assert rows[2].counts == {"failed": 1, "succeeded": 1}
+    assert (rows[2].uid, rows[2].owner, rows[2].created, rows[2].finished) == ("u3", "ada", NOON, NOON)
+    assert reader.job("failed") == reader.job_of_submission("key") == rows[2]
+    assert (reader.job("nobody"), reader.job_of_submission("no"), reader.job_of_submission("")) == (None, None, None)
+    assert reader.job("staging") is not None
+
+
+def test_a_full_job_is_the_whole_job_without_attempts(store: Store, reader: Reader) -> None:
+    job = builders.full_job()
+    store.commit(builders.pushed(job))
+    found = reader.full_job(job.name)
+    assert found is not None
+    assert builders.known_job(found) == builders.known_job(job)
+    assert reader.full_job("nobody") is None
+
+
+def test_a_task_row_has_what_listings_show(store: Store, reader: Reader) -> None:
+    job = builders.full_job()
+    store.commit(builders.pushed(job))
+    row = reader.tasks(pattern="a/b c")[0]
+    shown: Mapping[str, Any] = {field.name: getattr(row, field.name) for field in fields(row)}
+    assert shown == {
+        "job": "météo ☀",
+        "id": "a/b c",
+        "index": 1,
+        "state": "delayed",
+        "attempt": 4,
+        "exit_code": None,
+        "phase": "",
+        "reason": "",
+        "worker": "",
+        "started": None,
+        "finished": None,
+        "template": 0,
+        "row": 3,
+        "failures": 2,
+        "losses": 1,
+    }
+    json.dumps(shown)
+
+
+def test_tasks_are_chosen_by_job_state_and_glob(store: Store, reader: Reader) -> None:
+    one, two = builders.job("u1", "one"), builders.job("u2", "two")
+    for name in ("sim/1", "sim/2", "sim/10", "plot", "100%", "a_b", "a[1]", "Sim/1"):
+        builders.task(one, name, state=S.READY)
+    builders.task(two, "sim/1", state=S.FAILED)
+    builders.task(two, "plot", state=S.WAITING)
+    staging = builders.bag("u3", 2, name="three", state=JobState.STAGING)
+    store.commit(builders.pushed(builders.link(one), builders.link(two), staging))
+    assert len(listing(reader)) == 10
+    assert listing(reader, job="two") == ["two:sim/1", "two:plot"]
+    assert listing(reader, job="three") == listing(reader, job="nobody") == []
+    assert listing(reader, states=[S.FAILED, S.WAITING]) == ["two:sim/1", "two:plot"]
+    assert listing(reader, pattern="sim*") == ["one:sim/1", "one:sim/2", "one:sim/10", "two:sim/1"]
+    assert listing(reader, pattern="sim/?", job="one") == ["one:sim/1", "one:sim/2"]
+    assert listing(reader, pattern="sim/[!1]") == ["one:sim/2"]
+    assert listing(reader, pattern="[sS]im/1", job="one") == ["one:sim/1", "one:Sim/1"]
+    assert listing(reader, pattern="*%") == ["one:100%"]
+    assert listing(reader, pattern="a_*") == ["one:a_b"]
+    assert listing(reader, pattern="a[1]") == ["one:a[1]"]
+    assert listing(reader, pattern="*[*") == ["one:a[1]"]
+    assert listing(reader, pattern="plot", states=[S.WAITING]) == ["two:plot"]
+    assert listing(reader, pattern="") == []
+
+
+def test_pages_follow_each_other_across_jobs_without_gap_or_repeat(store: Store, reader: Reader) -> None:
+    store.commit(builders.pushed(*(builders.bag(uid, 5) for uid in ("zz", "mm", "aa"))))
+    expected = listing(reader)
+    assert expected[0] == "job-zz:t0"
+    assert len(expected) == 15
+    for asked in ({}, {"job": "job-mm"}, {"states": [S.READY]}, {"pattern": "t[13]"}):
+        whole, pages, after = listing(reader, **asked), list[str](), None
+        while page := reader.tasks(limit=2, after=after, **asked):  # type: ignore[arg-type]
+            pages += [f"{row.job}:{row.id}" for row in page]
+            after = (page[-1].job, page[-1].index)
+        assert pages == whole
+    assert reader.tasks(after=("nobody", 0)) == []
+
+
+def test_jobs_with_a_task_are_named_newest_first(store: Store, reader: Reader) -> None:
+    staging = builders.bag("u3", 1, state=JobState.STAGING)
+    store.commit(builders.pushed(builders.bag("u1", 1), builders.bag("u2", 2), staging))
+    assert reader.jobs_with_task("t0") == ["job-u2", "job-u1"]
+    assert reader.jobs_with_task("t1") == ["job-u2"]
+    assert reader.jobs_with_task("t*") == []
+
+
+def test_attempts_are_listed_by_number(store: Store, reader: Reader) -> None:
+    job = builders.bag("u1", 2)
+    changes = builders.pushed(job)
+    for number in range(12):
+        attempt = builders.attempt(job.tasks[1], reason=str(number))
+        changes.new_attempts[attempt.id] = attempt
+    store.commit(changes)
+    assert [attempt.number for attempt in reader.attempts(job.name, 1)] == list(range(1, 13))
+    assert reader.attempts(job.name, 0) == reader.attempts("nobody", 0) == []
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    store = Store(url)
+    store.open()
+    reader = Reader(url)
+    with pytest.raises(StoreError, match="read"):
+        reader._db.execute("DELETE FROM context")
+    reader.close()
+    store.close()
+
+
+def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, reader: Reader) -> None:
+    job = builders.bag("u1", 150)
+    store.commit(builders.pushed(job))
+    written, troubles, seen = threading.Event(), list[BaseException](), list[int]()
+
+    def look() -> None:
+        try:
+            last = 0
+            while not written.is_set():
+                done = reader.jobs()[0].counts.get("succeeded", 0)
+                assert done >= last
+                assert len(reader.tasks(limit=500)) == 150
+                last = done
+            seen.append(last)
+        except BaseException as trouble:
+            troubles.append(trouble)
+        finally:
+            reader.close()
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for task in job.tasks:
+        task.state = S.SUCCEEDED
+        store.commit(builders.touched(task))
+    written.set()
+    for thread in threads:
+        thread.join()
+    assert troubles == []
+    assert len(seen) == 3
+    assert reader.jobs()[0].counts == {"succeeded": 150}

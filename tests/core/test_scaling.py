@@ -1,0 +1,122 @@
+"""Scaling: the what-if over placement."""
+
+from boss.core.effects import CreateVm
+from boss.core.events import VmCreateFailed, VmDeleted, WorkerSaid, WorkersWanted
+from boss.core.model import Flavor, Pool
+from tests.core.scene import GIB, Scene, bag, local_pool
+from worker.protocol import Drain, Goodbye
+
+
+def created(scene: Scene) -> list[str]:
+    """The flavors of the VMs wished for since the last look."""
+    return [effect.flavor for effect in scene.hush() if isinstance(effect, CreateVm)]
+
+
+def test_one_task_buys_one_vm_and_a_coming_vm_counts_as_room() -> None:
+    scene = Scene(pools=(local_pool(8),))
+    scene.push(bag(1))
+    assert created(scene) == ["local.1"]
+    scene.wait(5)
+    assert created(scene) == []
+
+
+def test_the_cheapest_flavor_that_fits_is_taken() -> None:
+    scene = Scene(pools=(local_pool(8),))
+    scene.push(bag(1, needs={"cpus": 3}))
+    assert created(scene) == ["local.4"]
+
+
+def test_the_price_decides_before_the_size() -> None:
+    dear = Flavor("dear", {"cpus": 1, "memory": GIB}, price=3.0)
+    cheap = Flavor("cheap", {"cpus": 2, "memory": GIB}, price=1.0)
+    scene = Scene(pools=(Pool("p", "local", (dear, cheap)),))
+    scene.push(bag(1))
+    assert created(scene) == ["cheap"]
+
+
+def test_a_task_that_no_flavor_can_hold_buys_nothing() -> None:
+    scene = Scene()
+    scene.push(bag(1, needs={"cpus": 64}))
+    assert created(scene) == []
+
+
+def test_the_sum_of_cpus_stays_within_the_pools_limit() -> None:
+    scene = Scene(pools=(local_pool(4),))
+    scene.push(bag(2, needs={"cpus": 3}))
+    assert created(scene) == ["local.4"]
+
+
+def test_idle_small_workers_make_room_for_a_task_that_needs_a_large_one() -> None:
+    scene = Scene(pools=(local_pool(2, cooldown=1000.0),))
+    scene.push(bag(2), "small")
+    for name in ("local-1", "local-2"):
+        scene.join(name)
+    scene.push(bag(1, needs={"cpus": 2}), "large")
+    assert not scene.heard(Drain)  # they are busy
+    scene.finish("local-1", "u1.0.1")
+    scene.finish("local-2", "u1.1.1")
+    assert len(scene.heard(Drain)) == 2
+    scene.hush()
+    for name in ("local-1", "local-2"):
+        scene.turn(WorkerSaid(name, Goodbye("s1")))
+        scene.turn(VmDeleted(name))
+    assert created(scene) == ["local.2"]
+
+
+def test_a_large_task_does_not_starve_behind_small_ones() -> None:
+    scene = Scene(pools=(local_pool(2, cooldown=10.0),))
+    scene.push(bag(100), "small")
+    for name in ("local-1", "local-2"):
+        scene.join(name)
+    scene.push(bag(1, needs={"cpus": 2}), "large")
+    for _ in range(12):
+        scene.wait(1)
+        for name in ("local-1", "local-2"):
+            scene.start(name, *scene.state.workers[name].held)
+            scene.beat(name)
+    assert len(scene.heard(Drain)) == 2
+    assert {str(worker.state) for worker in scene.state.workers.values()} == {"online"}  # drained, not killed
+
+
+def test_failures_make_a_pool_wait_longer_and_longer() -> None:
+    scene = Scene()
+    scene.push(bag(1))
+    waits = []
+    for number in range(1, 4):
+        scene.turn(VmCreateFailed(f"local-{number}", "no fork"))
+        waits.append(scene.state.health["local"].resume_at - scene.now)
+        assert f"local-{number + 1}" not in scene.state.vms
+        scene.wait(waits[-1] + 1)
+        assert f"local-{number + 1}" in scene.state.vms
+    assert waits == sorted(waits)
+
+
+def test_a_burst_of_failures_counts_once() -> None:
+    scene = Scene()
+    scene.push(bag(2))
+    scene.turn(VmCreateFailed("local-1", "no fork"), VmCreateFailed("local-2", "no fork"))
+    assert scene.state.health["local"].bursts == 1
+
+
+def test_the_minimum_is_kept_up_without_work_and_never_drained() -> None:
+    pool = local_pool(2, cooldown=2.0)
+    scene = Scene(pools=(Pool(**{**{name: getattr(pool, name) for name in pool.__slots__}, "minimum": 1}),))
+    scene.wait(2)
+    scene.join("local-1")
+    for _ in range(10):
+        scene.wait(1)
+        scene.beat("local-1")
+    assert not scene.heard(Drain)
+
+
+def test_workers_wanted_by_hand_come_and_are_kept() -> None:
+    scene = Scene()
+    answer = scene.answer(WorkersWanted(1, keep=60.0, reply=1))
+    assert answer.detail["workers"] == ["local-1"]
+    scene.join("local-1")
+    for _ in range(30):
+        scene.wait(1)
+        scene.beat("local-1")
+    assert not scene.heard(Drain)
+    assert scene.answer(WorkersWanted(5, reply=1)).code == 409
+    assert scene.answer(WorkersWanted(1, "nowhere", reply=1)).code == 404

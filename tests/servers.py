@@ -1,0 +1,84 @@
+"""Private servers for tests: the same Mosquitto and sshd that local mode runs, each in a folder of its own on a free port.
+
+The fixtures ``authority``, ``broker_server`` and ``ssh_server`` are known to every test (``tests/conftest.py``); the functions
+are imported from here. No test sleeps: ``eventually`` waits on a condition.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from boss.adapters.certificates import Authority, Gate, SshFiles, TlsFiles
+from boss.adapters.daemons import Daemon, mosquitto, sshd
+
+#: The cluster id that the test broker's rights are made for.
+CLUSTER = "testing1"
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A fresh certificate authority."""
+    return Authority(tmp_path / "pki")
+
+
+@pytest.fixture
+def broker_server(tmp_path: Path, authority: Authority) -> Iterator[Daemon]:
+    """A private Mosquitto with mutual TLS, watched as in local mode; ``.host``, ``.port``, ``.pid``."""
+    daemon = mosquitto(tmp_path / "mosquitto", authority, CLUSTER)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def ssh_server(tmp_path: Path, authority: Authority) -> Iterator[Daemon]:
+    """A private sshd that trusts the authority's certificates, watched as in local mode; ``.host``, ``.port``, ``.pid``."""
+    daemon = sshd(tmp_path / "sshd", authority)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+
+
+def eventually(look: Callable[[], T | None], timeout: float = 15.0) -> T:
+    """What ``look`` returns as soon as that is true-like; fails the test after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    pause = 0.001
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout} s: {look}")
+        time.sleep(pause)
+        pause = min(0.02, pause * 1.5)
+    return seen
+
+
+def mqtt_client(daemon: Daemon, tls: TlsFiles, client_id: str = "") -> mqtt.Client:
+    """A plain paho client with a certificate, connected, its network loop running. Raises OSError when it is refused."""
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+    client.tls_set(str(tls.ca), str(tls.certificate), str(tls.key))
+    client.connect(daemon.host, daemon.port)
+    client.loop_start()
+    eventually(client.is_connected)
+    return client
+
+
+def ssh(
+    daemon: Daemon, gate: Gate, files: SshFiles, *command: str, options: tuple[str, ...] = ()
+) -> "subprocess.CompletedProcess[str]":
+    """Run OpenSSH's client against the private sshd with these credentials and nothing of the user's own."""
+    return subprocess.run(
+        [
+            "ssh", "-F", "none", "-T", "-p", str(daemon.port), "-i", str(files.key), "-l", gate.user,
+            "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", f"CertificateFile={files.certificate}",
+            "-o", f"UserKnownHostsFile={files.known_hosts}", "-o", "StrictHostKeyChecking=yes",
+            *options, daemon.host, *command,
+        ],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Composition root of the worker: ``python worker-<hash>.pyz --config worker.json``.
+
+Exit codes: 0 when it was drained, stopped, or its lease is over; 2 when it cannot start (the reason is on stderr).
+The log on stderr has one line per event and nothing secret.
+
+Python 3.9 syntax: this file rides in the worker's bundle.
+"""
+
+import argparse
+import fcntl
+import gc
+import logging
+import os
+import selectors
+import shutil
+import sys
+import time
+import uuid
+
+from datastore.channel import Endpoint
+from worker import config, processes
+from worker.command import Surroundings
+from worker.core import Core, Identity
+from worker.execute import Executor
+from worker.folders import Folders
+from worker.follow import Follower
+from worker.link import Link
+from worker.loop import Loop, Parts, Waker
+from worker.spool import Spool
+from worker.stage import Stage
+from worker.staging import Staging
+
+_LOG = logging.getLogger("worker")
+
+
+def main() -> int:
+    """Start a worker and run it to its end; the exit code."""
+    arguments = argparse.ArgumentParser(prog="worker", description="An ecloud worker: runs the attempts that its boss assigns.")
+    arguments.add_argument("--config", required=True, help="the worker's JSON file")
+    path = arguments.parse_args().config
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = config.load(path)
+        loop = _compose(settings)
+    except (config.ConfigError, OSError) as error:
+        for line in str(error).splitlines():
+            print("worker: %s" % line, file=sys.stderr)
+        return 2
+    gc.freeze()  # what lives from here to the end need not be looked at by every collection
+    return loop.run()
+
+
+def _compose(settings: config.WorkerConfig) -> Loop:
+    """Put the parts together, after ending what an earlier life of this worker left. Raises ConfigError, OSError."""
+    bash = shutil.which("bash")
+    if bash is None:
+        raise config.ConfigError("there is no bash on PATH, and commands need one")
+    folders = Folders(settings.folder)
+    _lock(folders)
+    processes.become_subreaper()
+    processes.seal_descriptors()
+    _end_earlier_life(settings, folders)
+    os.chdir("/")
+    identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]))
+    spool = Spool(folders.spool)
+    core = Core(identity, settings.resources, settings.heartbeat, settings.lease, time.monotonic(), spool.held)
+    executor = Executor(folders, Surroundings(settings.worker, folders.root, os.environ), bash)
+    selector = selectors.DefaultSelector()
+    waker = Waker(selector)
+    waker.watch_signals()
+    endpoint = Endpoint(*settings.datastore) if settings.datastore is not None else None
+    parts = Parts(
+        core=core,
+        executor=executor,
+        folders=folders,
+        staging=Staging(Stage(endpoint, folders.cache, settings.cache_bytes), folders, waker.wake),
+        spool=spool,
+        link=Link(settings.broker, settings.cluster, settings.worker, selector, waker.wake),
+        follower=Follower(identity.session, executor.output),
+        selector=selector,
+        waker=waker,
+    )
+    _LOG.info("worker %s (%s) of cluster %s, session %s", settings.worker, identity.software, settings.cluster, identity.session)
+    return Loop(parts)
+
+
+def _lock(folders: Folders) -> None:
+    """Make sure that no other process works in this folder; the lock lasts as long as this process. Raises ConfigError."""
+    file = os.open(os.path.join(folders.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise config.ConfigError("another worker process uses the folder %s" % folders.root) from None
+
+
+def _end_earlier_life(settings: config.WorkerConfig, folders: Folders) -> None:
+    """Kill the processes and remove the folders that a killed process of this worker has left."""
+    killed = processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root})
+    if killed:
+        _LOG.warning("ended %d processes of an earlier life", len(killed))
+    folders.sweep()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

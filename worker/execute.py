@@ -1,0 +1,256 @@
+"""Runs attempts: each one a process group in a session and folder of its own, with its output in two files.
+
+Rules:
+- No thread and no pipe per attempt: ``posix_spawn`` (the child opens its own files), SIGCHLD, ``wait4``. A spawn changes the
+  folder of the whole process for a moment, so nobody else in it may use relative paths.
+- Nothing of an attempt outlives it: its group and whatever it left behind in other sessions is killed before its end is told,
+  and looked for again whenever an orphan has ended, because only then what was below it becomes our child.
+- The order at an end matters: look (``WNOWAIT``), kill the group, then reap. While the leader is a zombie its pid, and so the
+  group's number, cannot belong to anyone else.
+- A timeout or a kill says SIGTERM to the group first, and after ``GRACE`` SIGKILL to the whole tree.
+- Peak memory as the kernel counts it begins at this process's own size: figures below that mean "no more than".
+
+Python 3.9 syntax: this file rides in the worker's bundle.
+"""
+
+import errno
+import heapq
+import os
+import signal
+import time
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from worker import command, processes
+from worker.events import Began, Ended
+from worker.folders import Folders
+from worker.protocol import MAX_TAIL, Assignment, Result
+
+#: How long a process has between SIGTERM and SIGKILL, in seconds.
+GRACE = 5.0
+#: Less room than this on the disk is named as the probable cause of a failure, in bytes.
+_DISK_FULL = 1 << 20
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+#: What Python ignores and a task should not.
+_RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
+
+
+class _Run:
+    """One running attempt. ``ending`` is why it is being ended, ``killed`` whether SIGKILL was already sent."""
+
+    __slots__ = ("assignment", "ending", "folder", "killed", "pid", "started")
+
+    def __init__(self, assignment: Assignment, folder: str, pid: int, started: float) -> None:
+        self.assignment = assignment
+        self.folder = folder
+        self.pid = pid
+        self.started = started
+        self.ending = ""
+        self.killed = False
+
+
+class Executor:
+    """All running attempts of a worker. To be used by the main thread only; times ``now`` are monotonic seconds."""
+
+    def __init__(self, folders: Folders, surroundings: command.Surroundings, bash: str) -> None:
+        self._folders = folders
+        self._surroundings = surroundings
+        self._bash = bash
+        self._by_pid: Dict[int, _Run] = {}
+        self._by_attempt: Dict[str, _Run] = {}
+        self._timers: List[Tuple[float, str]] = []
+        self._oom_kills = processes.oom_kills()
+
+    def start(self, assignment: Assignment, now: float) -> Union[Began, Ended]:
+        """Start an attempt; Ended, with the reason, when that was not possible."""
+        started = time.time()
+        try:
+            folder = self._folders.make(assignment)
+            pid = self._spawn(assignment, folder)
+        except (OSError, ValueError) as error:
+            reason = "the attempt could not be started: %s" % _described(error)
+            result = Result(assignment.attempt, "failed", "infrastructure", reason=reason, started=started, finished=started)
+            return Ended(assignment.attempt, result)
+        run = _Run(assignment, folder, pid, started)
+        self._by_pid[pid] = self._by_attempt[assignment.attempt] = run
+        if len(self._timers) > 100 + 4 * len(self._by_attempt):  # those of attempts that ended in time
+            self._timers = [timer for timer in self._timers if timer[1] in self._by_attempt]
+            heapq.heapify(self._timers)
+        heapq.heappush(self._timers, (now + assignment.timeout, assignment.attempt))
+        return Began(assignment.attempt, started)
+
+    def stop(self, attempt: str, reason: str, now: float, grace: bool = True) -> None:
+        """End a running attempt: politely first, or at once. Its end is told by ``reap``."""
+        run = self._by_attempt.get(attempt)
+        if run is None:
+            return
+        run.ending = run.ending or reason
+        if grace:
+            processes.signal_group(run.pid, signal.SIGTERM)
+            heapq.heappush(self._timers, (now + GRACE, attempt))
+        else:
+            run.killed = True
+            processes.kill_tree(run.pid)
+
+    def kill_all(self) -> None:
+        """End every running attempt at once, without a word: this process is about to leave."""
+        for run in self._by_attempt.values():
+            processes.kill_tree(run.pid)
+        self._by_attempt.clear()
+        self._kill_leftovers()
+
+    def expire(self, now: float) -> None:
+        """End what has run too long, and kill what did not end when it was asked to."""
+        while self._timers and self._timers[0][0] <= now:
+            _, attempt = heapq.heappop(self._timers)
+            run = self._by_attempt.get(attempt)
+            if run is not None:
+                timed_out = "timed out after %.12gs" % run.assignment.timeout
+                self.stop(attempt, timed_out, now, grace=not run.ending)
+
+    def deadline(self) -> float:
+        """When to call ``expire``; infinite when nothing runs."""
+        while self._timers and self._timers[0][1] not in self._by_attempt:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else float("inf")
+
+    def reap(self) -> List[Ended]:
+        """What has ended since the last call (to be called after SIGCHLD)."""
+        ended: List[Ended] = []
+        orphans = False
+        pid = processes.ended_child()
+        while pid:
+            run = self._by_pid.pop(pid, None)
+            if run is not None:
+                ended.append(self._end(run))
+            else:
+                os.waitpid(pid, 0)
+                orphans = True
+            pid = processes.ended_child()
+        if orphans:
+            self._kill_leftovers()  # what was below an orphan is our child only now
+        return ended
+
+    def output(self, attempt: str, stream: str) -> str:
+        """The path of an attempt's ``stdout`` or ``stderr``."""
+        return self._folders.path(attempt) + "/" + stream
+
+    def _spawn(self, assignment: Assignment, folder: str) -> int:
+        """Start the process; its pid. Raises OSError, and ValueError for a NUL in a command or a variable."""
+        work = self._folders.work(assignment)
+        temp, init = folder + "/temp", self._folders.init(assignment.attempt)
+        env = self._surroundings.environment(assignment, temp, init)
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, folder + "/stdout", _CREATE, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, folder + "/stderr", _CREATE, 0o600),
+        ]
+        chosen = command.prepare(assignment.commands, env.get("PATH", os.defpath), work, self._bash)
+        os.chdir(work)
+        try:
+            try:
+                return self._posix_spawn(chosen, env, actions)
+            except OSError as error:
+                if chosen.program == self._bash or error.errno not in (errno.ENOENT, errno.ENOEXEC, errno.EACCES):
+                    raise
+            # No program after all (a script without #!, an interpreter that is not there): the shell knows what to do or say.
+            return self._posix_spawn(command.in_shell(assignment.commands, self._bash), env, actions)
+        finally:
+            os.chdir("/")
+
+    @staticmethod
+    def _posix_spawn(chosen: command.Command, env: Dict[str, str], actions: Any) -> int:
+        return os.posix_spawn(
+            chosen.program, chosen.argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_RESTORED
+        )
+
+    def _end(self, run: _Run) -> Ended:
+        """Kill what is left of an attempt whose process has ended, reap it, and tell how it ended."""
+        processes.signal_group(run.pid, signal.SIGKILL)
+        _, status, used = os.wait4(run.pid, 0)
+        finished = time.time()
+        del self._by_attempt[run.assignment.attempt]
+        self._kill_leftovers()
+        return Ended(run.assignment.attempt, self._result(run, status, used, finished))
+
+    def _kill_leftovers(self) -> None:
+        """Kill what ended attempts left behind in sessions of their own, and all below that."""
+        for pid in processes.children():
+            if pid in self._by_pid:
+                continue
+            environment = processes.environment(pid)
+            ours = environment.get("ECLOUD_WORKER_FOLDER") == self._folders.root
+            if ours and environment.get("ECLOUD_ATTEMPT_ID") not in self._by_attempt:
+                processes.kill_tree(pid)
+
+    def _result(self, run: _Run, status: int, used: Any, finished: float) -> Result:
+        stdout, stdout_size = _tail(run.folder + "/stdout")
+        stderr, stderr_size = _tail(run.folder + "/stderr")
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        exit_code = os.WEXITSTATUS(status) if number is None else None
+        failed = bool(run.ending) or exit_code != 0
+        return Result(
+            attempt=run.assignment.attempt,
+            outcome="failed" if failed else "succeeded",
+            phase="run" if failed else "",
+            exit_code=exit_code,
+            signal=number,
+            reason=self._reason(run, exit_code, number) if failed else "",
+            started=run.started,
+            finished=finished,
+            usage={"cpu": round(used.ru_utime + used.ru_stime, 6), "memory": used.ru_maxrss * 1024},
+            stdout=stdout,
+            stderr=stderr,
+            stdout_size=stdout_size,
+            stderr_size=stderr_size,
+        )
+
+    def _reason(self, run: _Run, exit_code: Optional[int], number: Optional[int]) -> str:
+        """Why an attempt failed, with what evidence there is."""
+        if run.ending:
+            return run.ending
+        if number is not None:
+            reason = "killed by %s" % _signal_name(number)
+        else:
+            reason = "exit code %d%s" % (exit_code or 0, _CODES.get(exit_code or 0, ""))
+        if number == signal.SIGKILL or exit_code == 128 + signal.SIGKILL:
+            before, self._oom_kills = self._oom_kills, processes.oom_kills()
+            if self._oom_kills > before:
+                reason += ": out of memory (the kernel ended a process for want of it)"
+        if self._folders.free() < _DISK_FULL:
+            reason += "; the worker's disk is full"
+        return reason
+
+
+#: What a shell means by an exit code.
+_CODES = {126: ": the command cannot be executed", 127: ": the command was not found"}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "the worker's disk is full"
+        return "%s%s" % (error.strerror, ": %s" % error.filename if error.filename else "")
+    return str(error)
+
+
+def _tail(path: str) -> Tuple[str, int]:
+    """The last ``MAX_TAIL`` bytes of a file as text, and its size; nothing if the task removed it."""
+    try:
+        size = os.stat(path).st_size
+        if size == 0:
+            return "", 0
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return "", 0
+    try:
+        data = os.pread(file, MAX_TAIL, max(0, size - MAX_TAIL))
+    finally:
+        os.close(file)
+    return data.decode("utf-8", "replace"), size

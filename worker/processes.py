@@ -1,0 +1,164 @@
+"""Which processes belong to an attempt, and how to end them all: Linux's /proc and the child subreaper.
+
+Rules:
+- A process group is not enough: a child may start a session of its own. So this process is a subreaper: what an attempt leaves
+  behind becomes our child, and its environment names the attempt it came from.
+- A kill walks the tree of descendants first, because a dead parent leaves no trace of the relation.
+- Only processes of attempts are touched: children of other threads (the SSH clients) are neither reaped nor killed.
+
+Python 3.9 syntax: this file rides in the worker's bundle.
+"""
+
+import ctypes
+import os
+import signal
+from typing import Dict, List, Mapping, Tuple
+
+_PR_SET_CHILD_SUBREAPER = 36
+#: For waitid: only children of the calling thread (and orphans, which the kernel gives to the main thread).
+_WNOTHREAD = 0x20000000
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become children of this process. Raises OSError (Linux older than 3.4)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def seal_descriptors() -> None:
+    """Let no child inherit what this process was started with besides its standard streams."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:
+                continue  # the one that the listing itself had open
+
+
+def ended_child() -> int:
+    """The pid of a child of this thread that has ended and waits to be reaped; 0 when there is none."""
+    try:
+        state = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WNOTHREAD)
+    except ChildProcessError:
+        return 0
+    return state.si_pid if state is not None else 0
+
+
+def children() -> List[int]:
+    """The children of the main thread: the attempts' processes, and what they left behind."""
+    pid = os.getpid()  # of this process's threads the main one only: the others' children are SSH clients
+    try:
+        return _listed_children(pid, str(pid))
+    except OSError:
+        return _by_parent().get(pid, [])
+
+
+def descendants(pid: int) -> List[int]:
+    """All processes below this one, parents first. As of now: a tree that forks while we look may be larger."""
+    found: List[int] = []
+    todo = [pid]
+    while todo:
+        for child in _children_of(todo.pop()):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def environment(pid: int) -> Dict[str, str]:
+    """The environment that a process was started with; empty when it is gone, ending, or another user's."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            entries = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return {}
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process, its group and all its descendants."""
+    below = descendants(pid)
+    signal_group(pid, signal.SIGKILL)
+    for child in below:
+        _kill(child)
+    _kill(pid)
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Send a signal to the process group that this process leads; nothing if there is nobody in it."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # all gone, or only processes that have become another user's
+
+
+def kill_marked(marks: Mapping[str, str]) -> List[int]:
+    """SIGKILL every process of this machine whose environment has all of these values; their pids."""
+    killed = []
+    for name in os.listdir("/proc"):
+        pid = int(name) if name.isdigit() else 0
+        if pid and pid != os.getpid() and marks.items() <= environment(pid).items():
+            _kill(pid)
+            killed.append(pid)
+    return killed
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since the machine started; 0 where it does not say."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            for line in file:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        return 0
+    return 0
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # gone already, or another user's now
+
+
+def _children_of(pid: int) -> List[int]:
+    """The children of all threads of a process, from the kernel's list, or by a look at every process where it has none."""
+    try:
+        threads = os.listdir("/proc/%d/task" % pid)
+        return [child for thread in threads for child in _listed_children(pid, thread)]
+    except OSError:
+        return _by_parent().get(pid, []) if os.path.isdir("/proc/%d" % pid) else []
+
+
+def _listed_children(pid: int, thread: str) -> List[int]:
+    """The kernel's list of one thread's children. Raises OSError when it is gone, or the kernel keeps no such list."""
+    file = os.open("/proc/%d/task/%s/children" % (pid, thread), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        words = b""
+        block = os.read(file, 65536)
+        while block:
+            words += block
+            block = os.read(file, 65536)
+    finally:
+        os.close(file)
+    return [int(word) for word in words.split()]
+
+
+def _by_parent() -> Dict[int, List[int]]:
+    """Parent -> children, from a look at every process."""
+    found: Dict[int, List[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            pid, parent = _parent(int(name))
+            found.setdefault(parent, []).append(pid)
+    return found
+
+
+def _parent(pid: int) -> Tuple[int, int]:
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return pid, int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return pid, 0  # gone meanwhile

@@ -1,0 +1,267 @@
+"""Inputs in before an attempt runs, outputs and long logs out after it, through the datastore's gate.
+
+Rules:
+- All attempts share two lasting channels, one in and one out, opened on need and closed after a minute without use. An attempt without
+  inputs, without outputs and with short logs never touches them: ask ``wants_inputs`` and ``wants_delivery``.
+- Inputs are compared with their sha256 and kept in a cache by it; who waits for the channel looks into the cache again, so that a file
+  which several attempts want at once is fetched once.
+- The gate keeps the result beside the outputs (a ``Results`` message with one result, its files left out: the record has them), so
+  that the boss can read it when this worker is gone.
+- Trouble on the way is not final: the same call may be repeated until it succeeds, and never stores anything twice.
+
+Python 3.9 syntax, standard library only.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import Dict, Iterable, Iterator, List, Optional
+
+from datastore import layout
+from datastore.cache import Cache
+from datastore.channel import Channel, Endpoint, Unreachable, connect
+from datastore.frames import GateError, GateTrouble, Line
+from datastore.landing import Damaged, Listed, Stopped, Wanted
+from datastore.transfer import Given, deliver, fetch, find
+from datastore.tree import blocks
+from worker.outputs import Found, OutputRefused, expand, open_inside
+from worker.protocol import MAX_TAIL, Assignment, Input, Result, Results, encode
+
+#: A manifest of more files does not travel in the result: the boss reads it from the datastore's record.
+MAX_FILES = 200
+#: How much of the beginning and of the end of a long log is kept, in bytes.
+LOG_END = 5 * 1000 * 1000
+#: How long an unused channel stays open, in seconds.
+IDLE = 60.0
+
+
+class StageError(Exception):
+    """Inputs or outputs did not get where they should.
+
+    ``phase`` is ``fetch`` or ``upload``; ``final`` is False for trouble on the way, where the same call may succeed later.
+    """
+
+    def __init__(self, phase: str, reason: str, final: bool) -> None:
+        super().__init__(reason)
+        self.phase = phase
+        self.reason = reason
+        self.final = final
+
+
+def wants_inputs(assignment: Assignment) -> bool:
+    """Whether ``fetch`` has anything to do."""
+    return bool(assignment.inputs)
+
+
+def wants_delivery(assignment: Assignment, result: Result, stdout_size: int, stderr_size: int) -> bool:
+    """Whether ``deliver`` has anything to do; sizes in bytes."""
+    return bool(assignment.outputs and result.outcome == "succeeded") or max(stdout_size, stderr_size) > MAX_TAIL
+
+
+class Stage:
+    """A worker's way to the datastore. Any thread may call; ``endpoint`` None is a worker without a datastore."""
+
+    def __init__(self, endpoint: Optional[Endpoint], cache_folder: str, cache_limit_bytes: int) -> None:
+        self._inward = _Lasting(endpoint)
+        self._outward = _Lasting(endpoint)
+        self._cache = Cache(cache_folder, cache_limit_bytes)
+
+    def fetch(self, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
+        """Put the attempt's inputs into its folder. Raises StageError."""
+        with _errors("fetch"):
+            missing = self._pushed_from_cache(assignment, folder)
+            if not missing and all(item.digest for item in assignment.inputs):
+                return
+            with self._inward.channel(stopped) as channel:
+                try:
+                    self._bring(channel, assignment, folder, stopped)
+                except Damaged:
+                    # The file may have been replaced by a newer result between being looked up and being sent.
+                    self._bring(channel, assignment, folder, stopped)
+
+    def deliver(
+        self, assignment: Assignment, folder: str, result: Result, stdout: str, stderr: str, stopped: threading.Event
+    ) -> Result:
+        """Send outputs (of an attempt that succeeded) and long logs; the result with ``files`` and ``stored_logs`` filled in.
+
+        ``stdout`` and ``stderr`` are the paths of the log files. Raises StageError; after one that is final, call it again with
+        the result as failed, so that the logs are kept.
+        """
+        with _errors("upload"):
+            found = expand(folder, assignment.outputs) if result.outcome == "succeeded" else []
+            logs = {name: path for name, path in zip(layout.STREAMS, (stdout, stderr)) if _size(path) > MAX_TAIL}
+            result = result._replace(files=(), stored_logs=bool(logs))
+            if not found and not logs:
+                return result
+            (kept,) = encode(Results("", (result._replace(files=None),)))
+            with self._outward.channel(stopped) as channel:
+                rows = deliver(
+                    channel,
+                    _grant(assignment),
+                    [_given(folder, item) for item in found],
+                    {name: _ends(path) for name, path in logs.items()},
+                    kept.decode("utf-8"),
+                    MAX_FILES,
+                    stopped,
+                )
+            return result._replace(files=None if rows is None else tuple(rows))
+
+    def close_idle(self, now: float) -> None:
+        """Close channels that were not used for a minute; ``now`` in seconds on any clock, always the same one."""
+        self._inward.close_idle(now)
+        self._outward.close_idle(now)
+
+    def close(self) -> None:
+        """Close the channels, whatever they do."""
+        self._inward.close()
+        self._outward.close()
+
+    def _pushed_from_cache(self, assignment: Assignment, folder: str) -> List[Input]:
+        """Copy those pushed files that the cache has; returns those that it has not."""
+        return [
+            item
+            for item in assignment.inputs
+            if item.digest and not self._cache.copy(item.digest, _target(folder, item, item.source), item.mode)
+        ]
+
+    def _bring(self, channel: Channel, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
+        """Look up the inputs, take from the cache what it has by now, fetch the rest."""
+        grant = _grant(assignment)
+        through_cache: Dict[str, List[Listed]] = {}
+        straight: List[Wanted] = []
+        for listed in find(channel, grant):
+            target = _target(folder, assignment.inputs[listed.input], listed.path)
+            if not listed.sha256 or not self._cache.keeps(listed.size):
+                straight.append(Wanted(listed, target))
+            elif not self._cache.copy(listed.sha256, target, _mode(assignment, listed)):
+                through_cache.setdefault(listed.sha256, []).append(listed)
+        kept = [Wanted(same[0]._replace(executable=False), self._cache.path(digest)) for digest, same in through_cache.items()]
+        if not straight and not kept:
+            return
+        fetch(channel, grant, straight + kept, stopped)
+        for wanted in straight:
+            os.chmod(wanted.target, _mode(assignment, wanted.listed))
+        for digest, same in through_cache.items():
+            self._cache.add(digest)
+            for listed in same:
+                target = _target(folder, assignment.inputs[listed.input], listed.path)
+                if not self._cache.copy(digest, target, _mode(assignment, listed)):
+                    raise StageError("fetch", "the cache is too small for the inputs of one attempt", False)
+
+
+class _Lasting:
+    """One channel that is opened on need and lasts; one attempt uses it at a time."""
+
+    def __init__(self, endpoint: Optional[Endpoint]) -> None:
+        self._endpoint = endpoint
+        self._turn = threading.Lock()
+        self._channel: Optional[Channel] = None
+        self._used = False
+        self._idle_since = 0.0
+
+    @contextmanager
+    def channel(self, stopped: threading.Event) -> Iterator[Channel]:
+        """The channel, for the calling thread alone. Raises Stopped while it waits, Unreachable."""
+        if self._endpoint is None:
+            raise OutputRefused("this worker was set up without a datastore")
+        while not self._turn.acquire(timeout=0.25):
+            if stopped.is_set():
+                raise Stopped
+        try:
+            if self._channel is not None and not self._channel.alive:
+                self._channel.close()
+                self._channel = None
+            if self._channel is None:
+                self._channel = connect(self._endpoint, stopped, tries=2)
+            self._used = True
+            yield self._channel
+        finally:
+            self._turn.release()
+
+    def close_idle(self, now: float) -> None:
+        """Close it if it was not used since a call of this that is a minute old."""
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            if self._used:
+                self._used, self._idle_since = False, now
+            elif self._channel is not None and now - self._idle_since >= IDLE:
+                self._channel.close()
+                self._channel = None
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """End the session; an attempt that is using it gets Unreachable."""
+        channel = self._channel
+        if channel is None:
+            return
+        if self._turn.acquire(blocking=False):
+            try:
+                channel.close()
+            finally:
+                self._turn.release()
+        else:
+            channel.kill()
+
+
+@contextmanager
+def _errors(phase: str) -> Iterator[None]:
+    """What may go wrong with the datastore or this host's disk, as a StageError."""
+    try:
+        yield
+    except (Unreachable, GateTrouble) as error:
+        raise StageError(phase, "the datastore: %s" % error, False) from error
+    except (GateError, OutputRefused, Damaged, layout.PathRefused) as error:
+        raise StageError(phase, str(error), True) from error
+    except Stopped:
+        raise StageError(phase, "stopped", True) from None
+    except OSError as error:
+        raise StageError(phase, "%s: %s" % (error.strerror or error, error.filename or "this worker's disk"), True) from error
+
+
+def _grant(assignment: Assignment) -> Line:
+    return {
+        "attempt": assignment.attempt,
+        "job": assignment.job,
+        "task": assignment.task,
+        "inputs": [list(item) for item in assignment.inputs],
+        "grant": assignment.grant,
+    }
+
+
+def _target(folder: str, item: Input, path: str) -> str:
+    """The absolute place of one input's file in the attempt's folder."""
+    place = layout.check_path(layout.destination(item.source, item.to, path))
+    return os.path.join(folder, *place.split("/"))
+
+
+def _mode(assignment: Assignment, listed: Listed) -> int:
+    item = assignment.inputs[listed.input]
+    if item.digest:
+        return item.mode & 0o777
+    return 0o755 if listed.executable else 0o644
+
+
+def _given(folder: str, found: Found) -> Given:
+    return Given(found.path, lambda: open_inside(folder, found.local), bool(os.stat(found.local).st_mode & 0o100))
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _ends(path: str) -> Iterable[bytes]:
+    """A log in pieces; of a long one the first and the last five megabytes, with a line between that says what was left out."""
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= 2 * LOG_END:
+            yield from blocks(file.fileno(), size)
+            return
+        yield from blocks(file.fileno(), LOG_END)
+        yield b"\n--- %d bytes are left out here ---\n" % (size - 2 * LOG_END)
+        file.seek(size - LOG_END)
+        yield from blocks(file.fileno(), LOG_END)
