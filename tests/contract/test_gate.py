@@ -72,7 +72,7 @@ def test_a_folder_of_another_cluster_is_refused(datastore: Datastore) -> None:
 
 
 def test_a_folder_that_no_boss_has_set_up_turns_workers_away(tmp_path: Path) -> None:
-    store = Datastore(tmp_path / "root", set_up=False)
+    store = Datastore(tmp_path / "root", initialised=False)
     with pytest.raises(GateRefused, match="not set up"):
         store.gate("worker:w1")
     store.close()

@@ -1,0 +1,172 @@
+"""Pushes: planned, opened once, named, repeated without harm, forgotten in time."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from boss.adapters.intake import Intake
+from tests.api.rig import OTHER, Rig, parts
+
+TASKS = {"tasks": [{"id": "a", "command": "true"}]}
+HOLD = {"tasks": [{"id": "a", "command": "hold"}, {"id": "b", "command": "hold"}]}
+
+
+def _open(rig: Rig, push: str, code: int = 200) -> Any:
+    return rig.post(f"/pushes/{push}/open", code=code)
+
+
+def test_a_plan_says_what_it_would_make_and_changes_nothing(rig: Rig) -> None:
+    found = rig.plan({"job": "sim", "files": ["in.txt", "spare.txt"], "tasks": [{"id": "a", "command": "true", "inputs": ["in.txt"]}]},
+                     files={"in.txt": {"digest": "ab" * 32, "size": 3}, "spare.txt": {"digest": "cd" * 32, "size": 4}})  # fmt: skip
+    assert (found["job"], found["tasks"], found["files"], found["bytes"]) == ("sim", 1, 2, 7)
+    assert found["unread_files"] == ["spare.txt"]
+    assert rig.get("/jobs") == []
+
+
+def test_problems_are_listed_with_task_and_field_and_nothing_is_stored(rig: Rig) -> None:
+    text = {"tasks": [{"id": "a", "command": "true", "after": ["b"]}, {"id": "a", "comand": "true"}]}
+    problems = rig.plan(text, 422)["problems"]
+    assert len(problems) >= 3
+    assert all(problem["message"] for problem in problems)
+    assert any("comand" in str(problem) for problem in problems)
+    assert rig.get("/jobs") == []
+    assert list((rig.folder / "received").iterdir()) == []
+
+
+def test_what_is_no_json_is_told_with_its_line(rig: Rig) -> None:
+    problems = rig.plan(b'{"tasks": [\n  oops\n]}', 422)["problems"]
+    assert "line 2" in str(problems[0])
+
+
+def test_options_that_make_no_sense_are_named(rig: Rig) -> None:
+    assert rig.plan(TASKS, 422, colour="red")["problems"][0]["field"] == "options.colour"
+    assert rig.plan(TASKS, 422, merge="mix")["problems"][0]["field"] == "options.merge"
+    assert "not both" in rig.plan(TASKS, 422, name="x", job="y")["error"]
+    assert rig.http.post("/pushes", data={"options": "{}"}).status_code == 422
+
+
+def test_a_name_that_is_taken_gets_a_number_unless_it_was_asked_for(rig: Rig) -> None:
+    assert [rig.push({"a": "true"}, name="sim") for _ in range(3)] == ["sim", "sim-2", "sim-3"]
+    assert "already" in rig.plan(TASKS, 409, name="sim")["error"]
+    assert rig.push({"a": "true"}, name="sim") == "sim-4"
+
+
+def test_the_files_stem_names_a_job_without_a_name(rig: Rig) -> None:
+    planned = rig.plan(TASKS, file_name="my ising.json")
+    assert _open(rig, planned["push"])["job"] == planned["job"]
+    assert planned["job"].startswith("my")
+
+
+def test_a_name_that_was_free_at_the_plan_and_taken_at_the_opening_is_refused(rig: Rig) -> None:
+    first, second = rig.plan(TASKS, name="mine"), rig.plan(TASKS, name="mine")
+    assert _open(rig, first["push"])["job"] == "mine"
+    assert "already" in _open(rig, second["push"], 409)["error"]
+
+
+def test_a_push_is_opened_once_however_often_it_is_asked(rig: Rig) -> None:
+    planned = rig.plan(TASKS)
+    assert {_open(rig, planned["push"])["job"] for _ in range(3)} == {planned["job"]}
+    assert len(rig.get("/jobs")) == 1
+
+
+def test_openings_that_come_together_make_one_job(rig: Rig) -> None:
+    planned = rig.plan(TASKS)
+    jobs: list[str] = []
+    askers = [threading.Thread(target=lambda: jobs.append(_open(rig, planned["push"])["job"])) for _ in range(5)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert jobs == [planned["job"]] * 5
+    assert len(rig.get("/jobs")) == 1
+
+
+def test_the_same_submission_makes_one_job(rig: Rig) -> None:
+    first = rig.plan(TASKS, submission="key-1")
+    assert rig.plan(TASKS, submission="key-1")["push"] == first["push"]
+    job = _open(rig, first["push"])["job"]
+    again = rig.plan(TASKS, submission="key-1")
+    assert again["job"] == job
+    assert len(rig.get("/jobs")) == 1
+
+
+def test_a_submission_is_found_after_a_restart_of_the_boss(tmp_path: Path, intake: Intake) -> None:
+    with Rig(tmp_path, intake) as rig:
+        job = _open(rig, rig.plan(TASKS, submission="key-1")["push"])["job"]
+    with Rig(tmp_path, intake) as rig:
+        again = rig.plan(TASKS, submission="key-1")
+        assert (again["opened"], again["job"], again["tasks"]) == (True, job, 1)
+
+
+def test_another_owners_same_key_is_another_submission(rig: Rig) -> None:
+    _open(rig, rig.plan(TASKS, submission="key-1")["push"])
+    other = rig.client(OTHER).post("/pushes", files=parts(TASKS, {"submission": "key-1"})).json()
+    assert not other["opened"]
+
+
+def test_another_owner_cannot_open_a_push(rig: Rig) -> None:
+    planned = rig.plan(TASKS)
+    assert rig.client(OTHER).post(f"/pushes/{planned['push']}/open").status_code == 404
+
+
+def test_a_dry_run_leaves_nothing_to_open(rig: Rig) -> None:
+    planned = rig.plan(TASKS, dry_run=True)
+    assert (planned["push"], planned["tasks"]) == ("", 1)
+    assert rig.get("/jobs") == []
+
+
+def test_a_push_that_was_given_up_is_unknown(rig: Rig) -> None:
+    planned = rig.plan(TASKS)
+    assert rig.http.delete(f"/pushes/{planned['push']}").status_code == 204
+    assert "push again" in _open(rig, planned["push"], 404)["error"]
+
+
+def test_a_push_that_is_not_opened_expires(tmp_path: Path, intake: Intake) -> None:
+    with Rig(tmp_path, intake, push_lifetime=0.05) as rig:
+        planned = rig.plan(TASKS, submission="key-1")
+        rig.until(lambda rig: rig.plan(TASKS, submission="key-1")["push"] != planned["push"])
+        _open(rig, planned["push"], 404)
+        assert rig.get("/jobs") == []
+
+
+def test_a_job_that_does_not_exist_cannot_be_added_to(rig: Rig) -> None:
+    rig.push({"a": "true"}, name="ising")
+    refusal = rig.plan(TASKS, 404, job="isnig")
+    assert refusal["nearest"] == ["ising"]
+
+
+def test_tasks_are_added_to_a_job(rig: Rig) -> None:
+    rig.push({"a": "true"})
+    planned = rig.plan({"tasks": [{"id": "b", "command": "true", "after": ["a"]}]}, job="job")
+    assert (planned["job"], planned["extends"], planned["new_tasks"]) == ("job", True, 1)
+    assert _open(rig, planned["push"])["job"] == "job"
+    rig.until(lambda rig: rig.states() == {"a": "succeeded", "b": "succeeded"})
+
+
+def test_merge_without_a_job_speaks_of_the_files_own(rig: Rig) -> None:
+    text = {"job": "sim", "tasks": [{"id": "a", "command": "true"}]}
+    first = rig.plan(text, merge="replace", document_job="sim")
+    assert (first["extends"], first["job"]) == (False, "sim")
+    _open(rig, first["push"])
+    rig.until(lambda rig: rig.get("/jobs/sim")["finished"])
+    again = rig.plan(text, merge="replace", document_job="sim")
+    assert (again["extends"], again["replaced"]) == (True, 1)
+    assert _open(rig, again["push"])["job"] == "sim"
+    assert len(rig.get("/jobs")) == 1
+
+
+def test_a_job_that_changed_since_the_plan_is_not_extended(rig: Rig) -> None:
+    rig.push({"a": "true"})
+    more = {"tasks": [{"id": "b", "command": "true"}]}
+    first, second = rig.plan(more, job="job"), rig.plan({"tasks": [{"id": "c", "command": "true"}]}, job="job")
+    _open(rig, first["push"])
+    assert "push again" in _open(rig, second["push"], 409)["error"]
+
+
+def test_a_large_push_comes_in_slices(rig: Rig) -> None:
+    rows = {"tasks": [{"id": "t{n}", "foreach": {"n": {"range": [0, 12_000]}}, "command": "hold"}]}
+    planned = rig.plan(rows)
+    assert planned["tasks"] == 12_000
+    job = _open(rig, planned["push"])["job"]
+    assert rig.get(f"/jobs/{job}")["total"] == 12_000
+    rig.post("/cancel", {"targets": [job]})
