@@ -342,7 +342,7 @@ class WorkersTouched(BaseModel):
 
 
 class Address(BaseModel):
-    """Where a datastore is: ``user@host[:port]``."""
+    """Where a datastore is: ``user@host[:port][:/folder]``."""
 
     address: str = Field(min_length=1, max_length=300)
 
