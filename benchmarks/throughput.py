@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.loads import LOADS, SLOTS, Load
 from benchmarks.private_boss import PrivateBoss, private_boss
+from client import ClientError
 
 _WAIT = 900.0
 
@@ -72,7 +73,7 @@ def measure(boss: PrivateBoss, load: Load) -> Figures:
     ended = time.monotonic()
     cpu = boss.cpu() - cpu
     if state != "succeeded":
-        raise LoadFailed(f"{load.title}: {job.name} has {state}: {job.status()['tasks']}")
+        raise LoadFailed(f"the job has {state}: {job.status()['tasks']}")
     tasks = job.tasks()
     run = max(task["finished"] for task in tasks) - min(task["started"] for task in tasks)
     after = run_xargs(load)
@@ -85,7 +86,8 @@ def measure(boss: PrivateBoss, load: Load) -> Figures:
 
 def warm_up(boss: PrivateBoss) -> None:
     """Have all workers up."""
-    boss.client.submit([{"id": f"warm-{i}", "command": "sleep 0.5"} for i in range(SLOTS)], name="warm-up").wait(_WAIT)
+    tasks = [{"id": f"warm-{number}", "command": "sleep 0.5"} for number in range(SLOTS)]
+    boss.client.submit({"job": "warm-up", "tasks": tasks}).wait(_WAIT)
 
 
 def run_xargs(load: Load) -> tuple[float, float]:
@@ -151,15 +153,15 @@ def main() -> int:
     parser.add_argument("--database", help="an empty database, mysql://user:password@host/name (default: SQLite)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = parser.parse_args()
-    about, measured = machine(), []
+    about, measured, failed = machine(), [], False
     with private_boss(options.database) as boss:
         for name in options.only:
             try:
                 measured.append(measure(boss, LOADS[name]))
-            except LoadFailed as error:
-                print(f"throughput: {error}", file=sys.stderr)
-                return 1
-            print(f"{LOADS[name].title}: done", file=sys.stderr)
+                print(f"throughput: {name} is measured", file=sys.stderr)
+            except (LoadFailed, ClientError) as error:
+                failed = True
+                print(f"throughput: {name} failed: {error}", file=sys.stderr)
     print(
         f"{about['cores']} cores, Python {about['python']}, load average {about['load_average']:.1f} at the start; {SLOTS} slots"
     )
@@ -168,7 +170,7 @@ def main() -> int:
     if options.out:
         rows = [asdict(figures) | {"ratio": figures.ratio} for figures in measured]
         options.out.write_text(json.dumps({"machine": about, "slots": SLOTS, "figures": rows}, indent=1))
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

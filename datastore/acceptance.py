@@ -14,14 +14,12 @@ Rules:
 Python 3.9 syntax, standard library only.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import stat
 from collections import OrderedDict
-from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from datastore import layout
 from datastore.frames import GateRefused
@@ -62,7 +60,7 @@ class Acceptance:
         """Accept a batch; one answer for each, in order."""
         answers: Dict[str, Answer] = {}
         forward: List[Upload] = []
-        with _locked(self._tree):
+        with self._tree.locked():
             for upload in uploads:
                 try:
                     if self._claim(upload):
@@ -84,7 +82,7 @@ class Acceptance:
     def reject(self, attempt: str) -> bool:
         """Move an upload to the trash; False if there is none (or it was accepted before)."""
         trash = layout.trash_folder(attempt)
-        with _locked(self._tree):
+        with self._tree.locked():
             if self._tree.look(layout.incoming_folder(attempt)) is None:
                 return False
             self._tree.remove(trash)
@@ -98,11 +96,14 @@ class Acceptance:
     def finish(self) -> None:
         """Move forward whatever an earlier life has accepted and not finished."""
         for attempt in self._tree.names("accepted"):
-            record = read_record(self._tree, layout.accepted_folder(attempt))
-            if record is None:
-                self._tree.remove(layout.accepted_folder(attempt))
-            else:
+            folder = layout.accepted_folder(attempt)
+            record = read_record(self._tree, folder)
+            if record is not None:
                 self.accept([Upload(attempt, record["job"], files_of(record))])
+            elif any(self._tree.files(folder)):
+                self._tree.rename(folder, layout.trash_folder(attempt))
+            else:
+                self._tree.remove(folder)  # all but the removal was done
 
     def _claim(self, upload: Upload) -> bool:
         """Make the upload accepted; False when all of it was done before. Raises GateRefused."""
@@ -160,7 +161,8 @@ class Acceptance:
         self._before("enter")
         self._manifest(job).add(results)
         self._before("sync")
-        self._tree.sync_folder(layout.job_folder(job))
+        for folder in folders_above(results):
+            self._tree.sync_folder((layout.job_folder(job) + "/" + folder).rstrip("/"))
         for upload in uploads:
             self._before("remove")
             self._tree.remove(layout.accepted_folder(upload.attempt))
@@ -185,12 +187,11 @@ class Acceptance:
 
 
 def read_record(tree: Tree, folder: str) -> Optional[Dict[str, Any]]:
-    """The record of an upload, or None when there is no complete one."""
+    """The record of an upload, or None when there is no complete one (a power cut may have left a record that cannot be read)."""
     try:
-        record = json.loads(tree.read(folder + "/" + layout.RECORD))
-    except FileNotFoundError:
+        record: Dict[str, Any] = json.loads(tree.read(folder + "/" + layout.RECORD))
+    except (FileNotFoundError, ValueError):
         return None
-    assert isinstance(record, dict)
     return record
 
 
@@ -218,13 +219,3 @@ def _compare(upload: Upload, record: Dict[str, Any]) -> None:
     if uploaded != set(upload.files):
         odd = sorted(uploaded.symmetric_difference(upload.files))[0][0]
         raise GateRefused("the upload of attempt %s differs from its manifest at %s" % (upload.attempt, odd))
-
-
-@contextmanager
-def _locked(tree: Tree) -> Iterator[None]:
-    """One accepting session at a time; a killed one leaves no lock behind."""
-    fcntl.flock(tree.descriptor, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(tree.descriptor, fcntl.LOCK_UN)

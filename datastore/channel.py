@@ -18,7 +18,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from datastore.frames import BLOCK, Items, Line, Wire, WireBroken, checked, converse, greeted
 
-#: The ciphers that are asked for, fastest first (see docs/decisions): GCM takes 40 % off the CPU time of OpenSSH's default.
+#: The ciphers that are asked for, fastest first: GCM takes 40 % off the CPU time of OpenSSH's default.
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr"
 #: How often a connection is tried, and the first and the longest wait between two tries, in seconds.
 TRIES = 5

@@ -132,19 +132,11 @@ class Session:
         return {"rejected": [attempt for attempt in frames.texts(line, "attempts") if self._acceptance.reject(attempt)]}
 
     def _initialise(self, line: Line) -> Line:
-        """Make this folder the datastore of a cluster, or find that it is; finish what earlier sessions left."""
-        cluster, owner = frames.text(line, "cluster"), read_cluster(self._tree)
-        if owner and owner != cluster:
-            raise GateRefused("the folder %s belongs to the cluster %s, not to %s" % (self._tree.path, owner, cluster))
         try:
             secret = bytes.fromhex(frames.text(line, "secret"))
         except ValueError:
             raise GateRefused("secret must be hexadecimal") from None
-        for folder in layout.FOLDERS:
-            self._tree.make_folder(folder)
-        grants.write_secret(self._tree, secret)
-        if not owner:
-            self._tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
+        set_up(self._tree, frames.text(line, "cluster"), secret)
         swept = uploads.sweep(self._tree)
         self._acceptance.finish()
         return {"swept": swept}
@@ -162,6 +154,18 @@ class Session:
             self._tree.remove(folder)
         space = os.statvfs(self._tree.descriptor)
         return {"root": self._tree.path, "free": space.f_bavail * space.f_frsize, "cluster": read_cluster(self._tree)}
+
+
+def set_up(tree: Tree, cluster: str, secret: bytes) -> None:
+    """Make a folder the datastore of a cluster, or find that it is. Raises GateRefused when it is another's."""
+    owner = read_cluster(tree)
+    if owner and owner != cluster:
+        raise GateRefused("the folder %s belongs to the cluster %s, not to %s" % (tree.path, owner, cluster))
+    for folder in layout.FOLDERS:
+        tree.make_folder(folder)
+    grants.write_secret(tree, secret)
+    if not owner:
+        tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
 
 
 def read_cluster(tree: Tree) -> str:

@@ -4,13 +4,14 @@ Rules:
 - The root is held by descriptor. Every path is relative to it and is walked with ``O_NOFOLLOW``: whatever a task or a person has
   planted in the tree, nothing outside of it is read or written.
 - Files are created anew (``O_EXCL``) and moved by rename; nothing is ever written in place.
-- What must survive a power cut is fsynced: the files (together, see ``Flush``), and then one folder. That is enough for all names that
-  were made before, because the journals of Linux's file systems (ext4, XFS, btrfs) keep the order of names.
+- What must survive a power cut is fsynced: new files (together, see ``Flush``; the journals of ext4, XFS and btrfs bring a new file's
+  name along), and the folder into which something was renamed.
 
 Python 3.9 syntax, standard library only; Linux (and other systems with the ``*at`` calls).
 """
 
 import errno
+import fcntl
 import os
 import stat
 from contextlib import contextmanager
@@ -147,6 +148,15 @@ class Tree:
         except FileNotFoundError:
             return
         yield from _below(descriptor, "")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One session at a time, over all processes of the host; a killed one leaves no lock behind."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
 
 class Flush:

@@ -4,8 +4,8 @@ Rules:
 - Everything is written under names that nobody reads (a part folder), hashed while it is written, fsynced, and then renamed: there is
   a whole upload or none. A session has no name for, and no open handle on, anything that was accepted.
 - A part folder is locked as long as its session lives, so that what a dead session left can be told from what is being written.
-- A repeat replaces an upload that is not accepted yet. After acceptance it changes nothing and is answered with the old record; when
-  the results have even been moved forward, one that brings the same files is answered as if it were stored.
+- A repeat with the same files changes nothing, whatever has become of the first. One with other files replaces an upload that is not
+  accepted yet; after acceptance it is answered with the old record.
 - Only plain files and the folders above them come in. Their one permission that counts, "executable", is kept.
 - Logs are the attempt's own and final at once; results wait for the boss.
 
@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Iterable, Iterator, List, Set, Tuple
 
 from datastore import frames, layout
@@ -25,7 +25,7 @@ from datastore.acceptance import files_of, read_record
 from datastore.frames import GateRefused, Items, Line
 from datastore.grants import Grant
 from datastore.manifest import known
-from datastore.tree import Flush, NotPlain, Tree, write_all
+from datastore.tree import Flush, NotPlain, Tree, folders_above, write_all
 
 #: ``[path, size in bytes, sha256]`` of each file that came.
 Files = List[List[Any]]
@@ -53,7 +53,7 @@ def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
         flush.flush()
         _keep_logs(tree, grant, part, logs)
         if files and not _stands(tree, grant.job, files):
-            _publish(tree, grant.attempt, part)
+            _publish(tree, grant.attempt, part, files)
     return _answer(files, result, most)
 
 
@@ -180,12 +180,24 @@ def _write_record(tree: Tree, grant: Grant, part: str, files: Files, result: str
     write_all(descriptor, json.dumps(record, separators=(",", ":")).encode("ascii"))
 
 
-def _publish(tree: Tree, attempt: str, part: str) -> None:
-    """Make the part folder, whose files are durable, the attempt's upload."""
+def _publish(tree: Tree, attempt: str, part: str, files: Files) -> None:
+    """Make the part folder, whose files are durable, the attempt's upload.
+
+    One that waits already and has the same files stays; another is put aside while nothing can be accepted.
+    """
     incoming = layout.incoming_folder(attempt)
-    tree.remove(incoming)
-    tree.rename(part, incoming)
-    tree.sync_folder("incoming")
+    waiting = read_record(tree, incoming)
+    if waiting is not None and waiting["files"] == files:
+        return
+    with tree.locked() if waiting is not None else nullcontext():
+        aside = part + ".old"
+        try:
+            tree.rename(incoming, aside)
+        except FileNotFoundError:
+            pass  # the usual case; or it was accepted or rejected since
+        tree.rename(part, incoming)
+        tree.sync_folder("incoming")
+    tree.remove(aside)
 
 
 def _keep(tree: Tree, part: str, digests: List[str], flush: Flush) -> int:
@@ -193,8 +205,8 @@ def _keep(tree: Tree, part: str, digests: List[str], flush: Flush) -> int:
     flush.flush()
     for digest in digests:
         tree.rename(part + "/" + digest, layout.file_path(digest), create=True)
-    if digests:
-        tree.sync_folder("files")
+    for folder in folders_above(layout.file_path(digest) for digest in digests):
+        tree.sync_folder(folder)
     return len(digests)
 
 

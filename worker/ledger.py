@@ -29,6 +29,7 @@ class Step(Enum):
     READY = "ready"  #: needs nothing but room
     RUNNING = "running"  #: its process was asked for, or runs
     DELIVERING = "delivering"  #: ended; outputs or long logs are on their way to the datastore
+    UNDELIVERED = "undelivered"  #: its delivery met connection trouble and waits to be repeated
     FINISHED = "finished"  #: its result waits for the boss's acknowledgement
 
 
@@ -59,7 +60,18 @@ TRANSITIONS: Dict[Step, FrozenSet[Step]] = {
             Step.FINISHED,  # nothing to deliver
         }
     ),
-    Step.DELIVERING: frozenset({Step.FINISHED}),
+    Step.DELIVERING: frozenset(
+        {
+            Step.UNDELIVERED,
+            Step.FINISHED,
+        }
+    ),
+    Step.UNDELIVERED: frozenset(
+        {
+            Step.DELIVERING,
+            Step.FINISHED,  # cancelled, or the worker leaves
+        }
+    ),
     Step.FINISHED: frozenset(),
 }
 
@@ -70,6 +82,7 @@ _ON_THE_WIRE: Dict[Step, str] = {
     Step.READY: "queued",
     Step.RUNNING: "running",
     Step.DELIVERING: "running",
+    Step.UNDELIVERED: "running",
     Step.FINISHED: "finished",
 }
 

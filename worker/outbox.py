@@ -4,7 +4,7 @@ Rules:
 - A result is kept (``Keep``) before it is said for the first time, and said again until it is acknowledged.
 - ``patient`` means that more work waits here: then results linger, so that many travel in one message. A worker that runs dry
   speaks at once, because the boss's next assignment depends on it.
-- The start of a task that ended within ``START_LINGER`` is never said: its result implies it.
+- The start of a task that finished within ``START_LINGER`` is never said: its result implies it.
 - While the link is down nothing is said, and only results and starts are remembered: the next hello tells the rest.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
@@ -42,6 +42,7 @@ class Outbox:
 
     def finished(self, result: Result, now: float) -> None:
         """A result that is neither kept nor said yet."""
+        self._starts.pop(result.attempt, None)
         self._fresh[result.attempt] = result
         self.repeat(result, now)
 
@@ -63,10 +64,6 @@ class Outbox:
         if not self._starts:
             self._starts_since = now
         self._starts[attempt] = at
-
-    def ended(self, attempt: str) -> None:
-        """An attempt's process ended: its start, if it was not said yet, need not be."""
-        self._starts.pop(attempt, None)
 
     def give_back(self, attempt: str) -> None:
         """An attempt was not started, and never will be."""

@@ -139,6 +139,9 @@ class Intake:
             if self._closed:
                 raise Refused([Problem("", "", "the boss is stopping; push again when it is back")])
             child = self._warm.pop() if self._warm else _Child()
+            if not child.alive():
+                child.end()
+                child = _Child()
             self._busy.add(child)
             return child
 
@@ -201,6 +204,10 @@ class _Child:
             )
         end = f"signal {-code}; out of memory?" if code < 0 else f"exit code {code}; the boss's log says why"
         return f"could not be checked: the process that reads task files ended ({end})"
+
+    def alive(self) -> bool:
+        """Whether the process can still be asked."""
+        return self._process.poll() is None
 
     def end(self) -> None:
         """End the process and free what belongs to it."""

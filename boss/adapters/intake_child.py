@@ -78,9 +78,11 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
     _write_slices(expansion, folder)
     warnings = list(expansion.notes)
     if expansion.kept:
-        warnings.append(f"{expansion.kept:,} tasks that the job has already are left alone")
+        are = "task that the job has already is" if expansion.kept == 1 else "tasks that the job has already are"
+        warnings.append(f"{expansion.kept:,} {are} left alone")
     if expansion.done:
-        warnings.append(f"{expansion.done:,} tasks count as succeeded: their results exist")
+        count = "task counts as succeeded: all its" if expansion.done == 1 else "tasks count as succeeded: all their"
+        warnings.append(f"{expansion.done:,} {count} results exist")
     return {
         "job_name": expansion.job_name,
         "extends": expansion.extends,

@@ -4,26 +4,22 @@ Rules:
 - What the loop wishes for waits in one ordered table until the gate has answered it: a broken connection, a full disk or a restarted
   sshd delay a wish and never lose it. Each may be performed twice without harm, so nothing is remembered beyond that.
 - Everything that waits goes in one request, up to a bound: the cost per task falls as load rises.
-- The host key is pinned; the log-in is a certificate, read anew at each connection because it is renewed while the boss runs.
 - The API's calls use a connection of their own, so that a listing does not wait behind a large acceptance.
 """
 
-import io
 import logging
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import uniform
-from typing import Any, cast
+from typing import Any
 
-import paramiko
-
+from boss.adapters.gate_link import GateLink, LinkDown
 from boss.core.events import DatastoreEvent, DatastoreSeen, RecordRead, ResultAccepted, ResultRefused
 from boss.ports import DatastoreDown, Put
 from datastore import layout
 from datastore.acceptance import ACCEPTED, REFUSED
 from datastore.channel import Endpoint
-from datastore.frames import BLOCK, GateError, Items, Line, Wire, WireBroken, checked, converse, greeted
+from datastore.frames import GateError, Items, Line
 from worker.protocol import ProtocolError, Result, Results, decode
 
 #: The most uploads, and about the most files, that one request has accepted.
@@ -36,9 +32,6 @@ LONGEST_WAIT = 15.0
 LOOK = 10.0
 PATIENCE = 300.0
 API_PATIENCE = 15.0
-#: How long sent bytes may stay without acknowledgement before a connection counts as lost, in milliseconds.
-USER_TIMEOUT = 30_000
-
 Files = Sequence[tuple[str, int, str]]
 Wish = tuple[str, str]  # ("accept" | "reject" | "record", attempt)
 
@@ -56,9 +49,9 @@ class DatastoreGate:
         self._stopping = False
         self._up: bool | None = None
         self._put: Put = lambda event: False
-        self._link = _Link(endpoint, PATIENCE)
+        self._link = GateLink(endpoint, PATIENCE)
         self._thread = threading.Thread(target=self._run, name="datastore", daemon=True)
-        self._api_link = _Link(endpoint, API_PATIENCE)
+        self._api_link = GateLink(endpoint, API_PATIENCE)
         self._api_turn = threading.Lock()
 
     # ---- Results: for the loop ---------------------------------------------------------------------------------
@@ -235,114 +228,6 @@ class DatastoreGate:
             self._put(DatastoreSeen(up, reason))
 
 
-class LinkDown(Exception):
-    """There is no connection to the datastore, or it broke; the message says why."""
-
-
-class _Link:
-    """One SSH connection with one session at the gate, as the boss. One thread uses it at a time; ``close`` may be called by any."""
-
-    def __init__(self, endpoint: Endpoint, patience: float) -> None:
-        self.name = f"{endpoint.user}@{endpoint.host}:{endpoint.port}"
-        self._endpoint = endpoint
-        self._patience = patience
-        self._client: paramiko.SSHClient | None = None
-        self._wire: Wire | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection that nobody has closed yet."""
-        transport = self._client.get_transport() if self._client else None
-        return self._wire is not None and transport is not None and transport.is_active()
-
-    def connect(self) -> None:
-        """Log in and hear the gate's greeting. Raises LinkDown, or the GateError that it greets with."""
-        self.close()
-        client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        try:
-            client.load_host_keys(self._endpoint.known_hosts)
-            sock = socket.create_connection((self._endpoint.host, self._endpoint.port), timeout=API_PATIENCE)
-            self._client = client
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-            self._log_in(client, sock)
-            self._wire = self._open_gate(client)
-            greeted(self._wire)
-        except (OSError, EOFError, paramiko.SSHException, WireBroken) as error:
-            self.close()
-            raise LinkDown(_sentence(error)) from error
-        except GateError:
-            self.close()
-            raise
-
-    def ask(self, request: Line, take: Callable[[Items], None] | None = None) -> Line:
-        """One request and its good answer. Raises LinkDown when the connection breaks or nothing comes in time, GateError."""
-        if self._wire is None:
-            raise LinkDown("not connected")
-        try:
-            closing = converse(self._wire, request, take=take)
-        except (OSError, EOFError, ValueError, paramiko.SSHException, WireBroken) as error:
-            raise LinkDown(_sentence(error)) from error
-        return checked(closing)
-
-    def close(self) -> None:
-        """Close the connection; whoever asks something meanwhile gets LinkDown."""
-        client, self._client, self._wire = self._client, None, None
-        if client is not None:
-            client.close()
-
-    def _log_in(self, client: paramiko.SSHClient, sock: socket.socket) -> None:
-        key = paramiko.PKey.from_path(self._endpoint.key)
-        key.load_certificate(self._endpoint.certificate)
-        client.connect(
-            self._endpoint.host,
-            self._endpoint.port,
-            self._endpoint.user,
-            pkey=key,
-            sock=sock,
-            allow_agent=False,
-            look_for_keys=False,
-            banner_timeout=API_PATIENCE,
-            auth_timeout=API_PATIENCE,
-        )
-
-    def _open_gate(self, client: paramiko.SSHClient) -> Wire:
-        transport = client.get_transport()
-        assert transport is not None
-        transport.set_keepalive(15)
-        channel = transport.open_session(timeout=API_PATIENCE)
-        channel.settimeout(self._patience)
-        channel.exec_command("gate")
-        return Wire(
-            cast("Any", io.BufferedReader(_Stream(channel), BLOCK)),
-            cast("Any", io.BufferedWriter(_Stream(channel), BLOCK)),
-        )
-
-
-class _Stream(io.RawIOBase):
-    """A paramiko channel as a raw file, so that the standard library's buffers can be put on it."""
-
-    def __init__(self, channel: paramiko.Channel) -> None:
-        super().__init__()
-        self._channel = channel
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._channel.recv(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def write(self, data: Any) -> int:
-        self._channel.sendall(data)
-        return len(data)
-
-
 def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:
     """The result in a datastore's record, with its files; None if there is no record, or none that can be an attempt's success."""
     if record is None:
@@ -370,11 +255,3 @@ def _batches(uploads: dict[str, tuple[str, Files]]) -> Iterator[dict[str, tuple[
         files += len(upload[1])
     if batch:
         yield batch
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

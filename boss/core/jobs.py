@@ -74,12 +74,14 @@ def on_tasks_staged(state: State, event: TasksStaged, now: float) -> None:
 
 
 def _enter(state: State, job: Job, spec: TaskSpec) -> Task:
-    """A new task of a job, not linked yet."""
+    """A new task of a job, not linked yet. What depends on nothing is ready from the start, so that opening the job writes no rows."""
     assert spec.index == len(job.tasks), f"{job.name}: task {spec.index} came after {len(job.tasks)} others"
     template = job.templates[spec.template]
     task = Task(job, spec.index, spec.name, template, spec.row, array("I", spec.dependencies), rank=spec.rank)
     if spec.done:
         task.state, task.reason = S.SUCCEEDED, "its results existed already"
+    elif not spec.dependencies and not template.init:
+        task.state = S.READY  # not in the index of ready tasks before the job is open
     if template.init:
         job.inits.append(spec.index)
     job.tasks.append(task)
@@ -99,17 +101,24 @@ def on_job_opened(state: State, event: JobOpened, now: float) -> None:
         job.state = JobState.OPEN
         state.touch_job(job)
         dag.link(job, job.tasks)
-        _start(state, job.tasks)
+        _admit(state, job.tasks)
         close_if_done(state, job, now)
         state.out.append(Announce("job", {"job": job.name, "state": job_state(job), "tasks": len(job.tasks)}))
     answer(state, event.reply, 200, job=job.name)
 
 
-def _start(state: State, tasks: Iterable[Task]) -> None:
-    """Waiting tasks that miss nothing become ready; init tasks wait for the workers."""
+def _admit(state: State, tasks: Iterable[Task]) -> None:
+    """Let new tasks be dealt out that are ready, or that depend on nothing but finished ones; init tasks wait for the workers."""
     for task in tasks:
-        if task.state is S.WAITING and not task.missing and not task.template.init:
-            state.move(task, C.DEPENDENCIES_DONE)
+        if task.state is S.READY:
+            state.ready.add(task)
+        else:
+            _release(state, task)
+
+
+def _release(state: State, task: Task) -> None:
+    if task.state is S.WAITING and not task.missing and not task.template.init:
+        state.move(task, C.DEPENDENCIES_DONE)
 
 
 def on_staging_dropped(state: State, event: StagingDropped, now: float) -> None:
@@ -161,7 +170,9 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
         if spec.index < event.expected:
             _redefine(state, job.tasks[spec.index], spec)
     _reopen(state, [task for task in replaced if task.state in FINAL_STATES], now)
-    _start(state, fresh + replaced)
+    _admit(state, fresh)
+    for task in replaced:
+        _release(state, task)
     for task in fresh + replaced:
         if task.state is S.WAITING and (bad := dag.bad_dependency(task)) is not None:
             skip_below(state, bad, now)

@@ -59,7 +59,7 @@ class Texts:
 
     def parse(self, place: str, text: str) -> Text:
         """The text in pieces; as it is when it is wrong, which is told."""
-        if "{" not in text:
+        if "{" not in text or (self.grid is None and not self.declared):  # who knows what it declares
             return text
         try:
             parsed = parse(text, self.declared)

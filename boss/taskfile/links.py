@@ -54,7 +54,7 @@ class Links:
         if context.existing is not None:
             for task, needed in enumerate(context.existing.dependencies):
                 if task not in roster.replaced:
-                    self._enter(task, needed)
+                    self._add(task, needed)
 
     def enter(self, entry: Entry, start: int) -> None:
         """Link the tasks of one entry, whose rows begin at ``start`` in the roster."""
@@ -82,7 +82,7 @@ class Links:
                 for (resolve, place, _), text in zip(varied, texts, strict=True):
                     needed.update(resolve(task, place, text))
             if task != NOBODY:
-                self._enter(task, self._without_inits(entry, task, needed) if self._roster.inits else needed)
+                self._add(task, self._without_inits(entry, task, needed) if self._roster.inits else needed)
 
     def _texts(self, entry: Entry) -> Iterator[tuple[_Resolve, str, Text]]:
         after = self._after_literally if entry.lenient else self._after
@@ -92,33 +92,29 @@ class Links:
         for place, spec in zip(entry.input_places, entry.template.inputs, strict=True):
             yield reads, place, spec.source
 
-    def _enter(self, task: int, needed: Collection[int]) -> None:
+    def _add(self, task: int, needed: Collection[int]) -> None:
+        """The edges of one task. Raises Refused when there are too many in all."""
         if not needed:
             return
         self.begins[task] = len(self.edges)
         self.edges.extend(sorted(other for other in needed if other != task))
         self.ends[task] = len(self.edges)
         if len(self.edges) > MAX_EDGES:
-            message = f"the tasks wait for each other in more than {MAX_EDGES:,} ways"
-            self._problems.add(
-                self._roster.label(task), "", f"{message}: let one task wait for the many, and the others for that one (`after`)"
-            )
+            remedy = "let one task wait for the many, and the others for that one (`after`)"
+            self._wrong(task, "", f"the tasks wait for each other in more than {MAX_EDGES:,} ways: {remedy}")
             self._problems.raise_if_any()
 
     def _without_inits(self, entry: Entry, task: int, needed: set[int]) -> set[int]:
-        inits = self._roster.inits
-        if entry.template.init:
-            for other in sorted(needed - inits):
-                self._wrong(
-                    task, "", f"an init task runs before the job's other tasks; it cannot wait for {self._roster.label(other)}"
-                )
-            for other in sorted(needed & inits):
-                if other > task:
-                    self._wrong(
-                        task, "", f"init tasks run in the order of the file: move {self._roster.label(other)} before this one"
-                    )
-            return set()
-        return needed - inits
+        """What is left when the order of init tasks and others, which goes without saying, is taken away."""
+        inits, label = self._roster.inits, self._roster.label
+        if not entry.template.init:
+            return needed - inits
+        for other in sorted(needed - inits):
+            self._wrong(task, "", f"an init task runs before the job's other tasks; it cannot wait for {label(other)}")
+        for other in sorted(needed & inits):
+            if other > task:
+                self._wrong(task, "", f"init tasks run in the order of the file: move {label(other)} before this one")
+        return set()
 
     def _wrong(self, task: int, place: str, message: str) -> None:
         self._problems.add(self._roster.label(task), place, message)

@@ -72,7 +72,7 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: in
         form.wrong("command", "is missing: the task has nothing to run")
     texts = Texts(form.task, declared_names(data.get("foreach")), grid, problems)
     entry = _entry(label, written_id or "", written, init, grid or (), texts)
-    if grid:
+    if grid and not init:
         _check_variety(entry, grid, texts)
     content.yields_known &= written.outputs_read and texts.failed.isdisjoint(entry.output_places)
     if written_id is None or grid is None or "id" in texts.failed or (init and grid):

@@ -45,7 +45,7 @@ def words_of(pattern: str) -> Iterator[str]:
                 yield word[0]
 
 
-def test_of(pattern: str) -> Callable[[str], object]:
+def fitting(pattern: str) -> Callable[[str], object]:
     """A function that says whether a path is what a path, folder or glob names; cheap for the usual ones."""
     if not is_pattern(pattern):
         return (lambda path: path.startswith(pattern)) if pattern.endswith("/") else pattern.__eq__
@@ -87,7 +87,7 @@ class PathIndex:
         high = bisect_left(self.paths, head + _END, low)
         if pattern == head:  # a folder
             return list(self.paths[low:high])
-        fits = test_of(pattern)
+        fits = fitting(pattern)
         return [path for path in self._candidates(pattern, low, high) if fits(path)]
 
     def any(self, pattern: str) -> bool:

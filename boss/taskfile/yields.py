@@ -3,7 +3,7 @@
 Rules:
 - Tasks are numbers (their index in the job). A file has one task that yields it; folders and globs ("open" outputs) may each yield many.
 - Nothing is compared with everything: files lie in a dict, open outputs under their heads and tails (see ``paths``), and a question
-  goes through those that agree with its head, or with its tail, whichever are fewer.
+  goes only through those whose head and tail agree with its own (one begins with the other).
 - Whether two outputs may name one file, ``datastore.layout.overlap`` decides.
 """
 
@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
-from boss.taskfile.paths import PathIndex, head_of, tail_of, test_of
+from boss.taskfile.paths import PathIndex, fitting, head_of, tail_of
 from datastore.layout import overlap
 
 _END = chr(0x10FFFF)
+_LAST = 2**63
 #: Two outputs that may name one file: a task and its output, then the other.
 Clash = tuple[int, str, int, str]
 
@@ -58,8 +59,8 @@ class Yields:
         """All are in: make what the questions need."""
         for path in chain(self.files, (found.head for found in self._open)):
             self._enter_folders(path)
-        self._heads = _Ends([found.head for found in self._open])
-        self._tails = _Ends([found.tail for found in self._open])
+        self._heads = _Ends([(found.head, found.tail) for found in self._open])
+        self._tails = _Ends([(found.tail, found.head) for found in self._open])
 
     def _enter_folders(self, path: str) -> None:
         end = path.rfind("/")
@@ -81,7 +82,7 @@ class Yields:
         backwards = path[::-1]
         for head, tail in self._lengths:
             for place in self._by_ends.get((path[:head], backwards[:tail]), ()):
-                if test_of(self._open[place].pattern)(path):
+                if fitting(self._open[place].pattern)(path):
                     yield self._open[place].task
 
     def meeting(self, pattern: str) -> list[int]:
@@ -99,11 +100,11 @@ class Yields:
         if not self._open:
             return
         head, tail = head_of(pattern), tail_of(pattern)[::-1]
-        by_head, by_tail = self._heads.agreeing(head), self._tails.agreeing(tail)
-        fewer = self._heads.places(by_head) if sum(map(len, by_head)) <= sum(map(len, by_tail)) else self._tails.places(by_tail)
-        for place in fewer:
-            found = self._open[place]
-            if _agree(found.head, head) and _agree(found.tail, tail) and overlap(found.pattern, pattern):
+        heads, tails = self._heads.agreeing(head), self._tails.agreeing(tail)
+        fewer_heads = sum(map(len, heads)) <= sum(map(len, tails))
+        places = self._heads.places(heads, tail) if fewer_heads else self._tails.places(tails, head)
+        for place in places:
+            if overlap(self._open[place].pattern, pattern):
                 yield place
 
     def clashes(self) -> Iterator[Clash]:
@@ -127,25 +128,40 @@ class Yields:
 
 
 class _Ends:
-    """Heads (or tails) in order, each with the place of its output."""
+    """Open outputs by one end (head or tail), and within it by the other; both are compared from their beginnings."""
 
-    def __init__(self, ends: list[str]) -> None:
-        self._entries = sorted((end, place) for place, end in enumerate(ends))
-        self._lengths = {len(end) for end in ends}
+    def __init__(self, ends: list[tuple[str, str]]) -> None:
+        self._groups: dict[str, list[tuple[str, int]]] = {}
+        for place, (first, second) in enumerate(ends):
+            self._groups.setdefault(first, []).append((second, place))
+        for group in self._groups.values():
+            group.sort()
+        self._firsts = sorted((first, 0) for first in self._groups)
+        self._first_lengths = {len(first) for first, _ in ends}
+        self._second_lengths = {len(second) for _, second in ends}
 
-    def agreeing(self, end: str) -> list[range]:
-        """The ranges of those that begin with ``end``, and of those that ``end`` begins with."""
-        shorter = [self._span(end[:length], end[:length]) for length in self._lengths if length < len(end)]
-        return [self._span(end, end + _END), *shorter]
+    def agreeing(self, first: str) -> list[range]:
+        """Which first ends begin with this one, or it with them."""
+        return _agreeing(self._firsts, self._first_lengths, first)
 
-    def places(self, spans: list[range]) -> Iterator[int]:
-        """The places of the outputs in these ranges."""
-        return (self._entries[entry][1] for entry in chain.from_iterable(spans))
-
-    def _span(self, low: str, high: str) -> range:
-        start = bisect_left(self._entries, (low,))
-        return range(start, bisect_left(self._entries, (high, len(self._entries)), start))
+    def places(self, firsts: list[range], second: str) -> Iterator[int]:
+        """The places of the outputs with one of these first ends whose second end agrees as well."""
+        for number in chain.from_iterable(firsts):
+            group = self._groups[self._firsts[number][0]]
+            for entry in chain.from_iterable(_agreeing(group, self._second_lengths, second)):
+                yield group[entry][1]
 
 
-def _agree(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
+def _agreeing(entries: list[tuple[str, int]], lengths: set[int], end: str) -> list[range]:
+    """The sorted entries that begin with ``end``, and those that ``end`` begins with (they have one of these lengths), as ranges."""
+    if len(entries) == 1:
+        other = entries[0][0]
+        return [range(1)] if other.startswith(end) or end.startswith(other) else []
+    shorter = [_span(entries, end[:length], end[:length]) for length in lengths if length < len(end)]
+    return [_span(entries, end, end + _END), *shorter]
+
+
+def _span(entries: list[tuple[str, int]], low: str, high: str) -> range:
+    """The sorted entries from ``low`` to ``high`` (included)."""
+    start = bisect_left(entries, (low,))
+    return range(start, bisect_left(entries, (high, _LAST), start))

@@ -13,7 +13,7 @@ import ising
 SMALL, LARGE = 16, 48
 #: Independent lattices of each size, and the sweeps that are measured after those that warm them up.
 LATTICES, DISCARD = 16, 30
-SWEEPS = {SMALL: 400, LARGE: 150}
+SWEEPS = {SMALL: 300, LARGE: 120}
 
 
 def simulate(temperature: float, seed: int) -> dict[int, ising.Moments]:

@@ -72,7 +72,7 @@ def test_a_folder_of_another_cluster_is_refused(datastore: Datastore) -> None:
 
 
 def test_a_folder_that_no_boss_has_set_up_turns_workers_away(tmp_path: Path) -> None:
-    store = Datastore(tmp_path / "root", set_up=False)
+    store = Datastore(tmp_path / "root", initialised=False)
     with pytest.raises(GateRefused, match="not set up"):
         store.gate("worker:w1")
     store.close()
@@ -154,6 +154,15 @@ def test_a_repeat_before_acceptance_replaces_the_upload(datastore: Datastore) ->
     manifest = datastore.upload({"a.txt": B})
     assert accept(datastore, manifest)[1] == "accepted"
     assert datastore.results() == {"a.txt": B}
+
+
+def test_a_repeat_with_the_same_files_leaves_the_upload_that_waits(datastore: Datastore) -> None:
+    manifest = datastore.upload({"a.txt": A, "b.txt": B}, result="first")
+    before = datastore.inventory()
+    place = (datastore.root / "incoming/u.0.1/record.json").stat()
+    assert datastore.upload({"a.txt": A, "b.txt": B}, result="second") == manifest
+    assert datastore.inventory() == before
+    assert (datastore.root / "incoming/u.0.1/record.json").stat() == place
 
 
 def test_a_repeat_after_acceptance_is_answered_with_the_old_record(datastore: Datastore) -> None:

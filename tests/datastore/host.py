@@ -14,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
-from datastore import layout
+from datastore import gate, layout
 from datastore.acceptance import Acceptance, Upload
 from datastore.channel import Channel, Endpoint
 from datastore.transfer import Given, deliver
@@ -82,22 +83,26 @@ class Sshd:
 
 
 class Datastore:
-    """One datastore's folder that its boss has set up."""
+    """One datastore's folder, set up unless told otherwise."""
 
-    def __init__(self, root: Path, *, set_up: bool = True) -> None:
+    def __init__(self, root: Path, *, initialised: bool = True) -> None:
         self.root = root
         root.mkdir(exist_ok=True)
         self._channels: list[Channel] = []
-        if set_up:
-            self.boss = self.gate("boss")
-            self.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()})
         self.tree = Tree(str(root))
+        if initialised:
+            gate.set_up(self.tree, CLUSTER, SECRET)
 
     def close(self) -> None:
         """End all sessions."""
         for channel in self._channels:
             channel.close()
         os.close(self.tree.descriptor)
+
+    @cached_property
+    def boss(self) -> Channel:
+        """The boss's lasting session."""
+        return self.gate("boss")
 
     def gate(self, caller: str) -> Channel:
         """A new session at the gate, without SSH between."""

@@ -129,3 +129,14 @@ def test_a_full_disk_is_trouble_and_not_a_refusal(fresh: Callable[[], Datastore]
     assert "No space left" in answer[2]
     assert store.accept(manifest, "u.0.2")[1] == "accepted"
     assert store.sums_hold()
+
+
+def test_a_record_that_cannot_be_read_is_none_and_its_files_are_not_deleted(fresh: Callable[[], Datastore]) -> None:
+    store = fresh()
+    manifest = store.upload(FILES, "u.0.2")
+    (store.root / "incoming/u.0.2/record.json").write_text('{"attempt":"u.0')
+    assert store.accept(manifest, "u.0.2")[1] == "refused"
+    (store.root / "incoming/u.0.2").rename(store.root / "accepted/u.0.2")
+    Acceptance(store.tree).finish()
+    assert store.tree.names("accepted") == []
+    assert (store.root / "trash/u.0.2/files/a.txt").read_bytes() == FILES["a.txt"]

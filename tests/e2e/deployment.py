@@ -31,6 +31,7 @@ class Deployment:
             **settings,
         }
         self.boss: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread()
         self.log = folder / "boss.log"
 
     # ---- the boss --------------------------------------------------------------------------------------------------
@@ -50,15 +51,19 @@ class Deployment:
         ready = threading.Event()
         lines: list[str] = []
 
+        said = self.boss.stdout
+        assert said is not None
+
         def read() -> None:
-            assert self.boss is not None and self.boss.stdout is not None
-            for line in self.boss.stdout:
-                lines.append(line)
-                if line.startswith("ready: "):
-                    ready.set()
+            with said:
+                for line in said:
+                    lines.append(line)
+                    if line.startswith("ready: "):
+                        ready.set()
             ready.set()
 
-        threading.Thread(target=read, daemon=True).start()
+        self._reader = threading.Thread(target=read, daemon=True)
+        self._reader.start()
         assert ready.wait(60) and lines and lines[0].startswith("ready: http"), f"{lines}\n{self.log.read_text()[-4000:]}"
 
     def kill(self, which: signal.Signals = signal.SIGKILL) -> None:
@@ -67,6 +72,7 @@ class Deployment:
         self.boss.send_signal(which)
         if which is signal.SIGKILL:
             self.boss.wait(30)
+            self._reader.join(30)
 
     def stop(self) -> int:
         """End the boss as a user would; its exit code."""
@@ -74,7 +80,9 @@ class Deployment:
             return self.boss.returncode if self.boss else 0
         self.boss.send_signal(signal.SIGCONT)
         self.boss.terminate()
-        return self.boss.wait(60)
+        code = self.boss.wait(60)
+        self._reader.join(30)
+        return code
 
     # ---- the commands ----------------------------------------------------------------------------------------------
 

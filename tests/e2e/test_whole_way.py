@@ -69,7 +69,7 @@ def test_the_originals_task_files_run(ecloud: Deployment, dialect: str) -> None:
     assert failed["0"]["phase"] == "fetch"
     assert (failed["2"]["phase"], failed["2"]["exit_code"]) == ("run", 1)
     two = next(name for name in states if name.endswith("2"))
-    assert "rror" in ecloud.admin("logs", f"{dialect}:{two}", "--stderr")
+    assert "on purpose" in ecloud.admin("logs", f"{dialect}:{two}", "--stderr")
     ecloud.admin("fetch", dialect, "--to", f"fetched-{dialect}")
     (result,) = (ecloud.folder / f"fetched-{dialect}").rglob("TEST_SUCCEEDED")
     assert "3.42" in result.read_text()

@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from boss.adapters.bundle import worker_bundle
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
+from datastore.channel import Endpoint
 from tests.servers import CLUSTER, eventually
 from worker import protocol as wire
 
@@ -97,7 +98,15 @@ class ScriptedBoss:
 class WorkerProcess:
     """A worker run from the bundle with an interpreter of its own, in its own folder."""
 
-    def __init__(self, folder: Path, daemon: Daemon, authority: Authority, worker: str, resources: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        daemon: Daemon,
+        authority: Authority,
+        worker: str,
+        resources: Mapping[str, float],
+        endpoint: Endpoint | None = None,
+    ) -> None:
         self.id = worker
         self.folder = folder
         self.log = folder / "worker.log"
@@ -108,7 +117,8 @@ class WorkerProcess:
         }
         self._config = folder / "worker.json"
         document = {
-            "worker": worker, "cluster": CLUSTER, "folder": str(folder / "work"), "broker": broker, "datastore": None,
+            "worker": worker, "cluster": CLUSTER, "folder": str(folder / "work"), "broker": broker,
+            "datastore": None if endpoint is None else endpoint._asdict(),
             "resources": dict(resources), "heartbeat": 0.2, "lease": 60.0, "cache_bytes": 1 << 20,
         }  # fmt: skip
         self._config.write_text(json.dumps(document))

@@ -5,7 +5,7 @@ import pytest
 from tests.worker.conversation import Conversation, attempt, done, recalled, results, sent
 from worker import events as ev
 from worker import protocol as wire
-from worker.core import PATIENCE
+from worker.core import LAST_WAIT, PATIENCE
 from worker.ledger import Entry, Step
 from worker.outbox import LINGER, REPEAT, START_LINGER
 
@@ -189,6 +189,20 @@ def test_connection_trouble_is_tried_again_with_growing_waits() -> None:
     assert talk.after(0.1) == [ev.Fetch(NEEDS_INPUT)]
 
 
+def test_a_delivery_that_waits_to_be_repeated_is_repeated_and_can_be_cancelled() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.start(HAS_OUTPUT)
+    talk.tell(ev.Ended("out.0.1", done("out")))
+    trouble = ev.StageFailed("out.0.1", "upload", "unreachable", False, jitter=1.0)
+    assert talk.tell(trouble) == []
+    assert talk.after(0.5) == [ev.Deliver(HAS_OUTPUT, done("out")), ev.Send(wire.Started("s1", {"out.0.1": 5.0}))]
+    assert talk.tell(trouble) == []
+    cancelled = done("out", outcome="cancelled", reason="no")
+    assert talk.tell(talk.say(wire.Cancel, ("out.0.1",), "no")) == [ev.Keep((cancelled,)), results(cancelled)]
+    assert talk.after(1.0) == []
+
+
 def test_outputs_are_delivered_before_the_result_is_said_and_the_room_is_free_meanwhile() -> None:
     talk = Conversation(cpus=1.0)
     talk.connect()
@@ -300,6 +314,19 @@ def test_a_worker_told_to_go_by_its_machine_gives_back_what_waits_and_says_that_
         recalled("b", "in"),
         ev.Send(wire.Heartbeat("s1", 1, 2, {"a.0.1": "running"}, draining=True)),
     ]
+
+
+def test_a_worker_told_to_go_does_not_wait_for_ever_for_its_last_acknowledgement() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.start(A)
+    talk.tell(ev.Disconnected())
+    talk.tell(ev.DrainAsked("SIGTERM"))
+    assert talk.after(3600.0) == []  # it still runs
+    assert talk.tell(ev.Ended("a.0.1", done("a"))) == [ev.Keep((done("a"),))]
+    assert talk.core.deadline() == talk.now + LAST_WAIT
+    assert talk.after(LAST_WAIT - 1) == []
+    assert talk.after(1.0) == [ev.Exit("SIGTERM")]
 
 
 def test_a_stopped_worker_kills_and_leaves_as_soon_as_its_results_are_kept() -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,13 +213,11 @@ def test_children_of_other_parts_of_the_process_are_not_reaped(bench: Bench) -> 
         os.waitpid(pid, 0)
 
 
-def test_a_thousand_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -> None:
-    begun = time.monotonic()
+def test_many_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -> None:
     for _ in range(200):
         result = bench.run("true")
         assert bench.folders.reuse(result.attempt)
     assert len(os.listdir(os.path.join(bench.folders.root, "attempts"))) == 1
-    assert time.monotonic() - begun < 60
     with pytest.raises(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | 0x20000000)
 

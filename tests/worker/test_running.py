@@ -4,8 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
-from tests.servers import eventually
+from tests.servers import CLUSTER, eventually
 from tests.worker.scripted import ScriptedBoss, WorkerProcess
 from worker import protocol as wire
 
@@ -167,3 +168,73 @@ def test_a_drained_worker_finishes_all_that_it_was_given(boss: ScriptedBoss, run
     boss.acknowledge(*(f"{name}.1.1" for name in names))
     assert boss.wait(wire.Goodbye).reason == "drained by the boss"
     assert running.wait() == 0
+
+
+def test_what_is_no_message_is_dropped_and_said_in_the_log(boss: ScriptedBoss, running: WorkerProcess) -> None:
+    boss.wait(wire.Hello)
+    topic = wire.topic_in(CLUSTER, "w1")
+    (hello,) = wire.encode(wire.Hello("s", 0, 0, {}, {}))
+    for payload in (b"", b"\xff\xff", b'{"v":1,"kind":"explode"}', b'{"v":9}', hello):
+        boss.client.publish(topic, payload, 1)
+    boss.assign(attempt("a", "true"))
+    assert boss.result("a.1.1").outcome == "succeeded"
+    log = running.log.read_text()
+    assert log.count("dropped") == 5 and "unknown kind 'explode'" in log
+
+
+def test_a_broker_that_is_not_there_is_waited_for(
+    tmp_path: Path, broker_server: Daemon, authority: Authority, running: WorkerProcess
+) -> None:
+    running.kill()
+    broker_server.stop()
+    running.log.write_text("")
+    running.start()
+    eventually(lambda: running.log.read_text().count("no link to the broker") >= 2)
+    broker_server.start()
+    late = ScriptedBoss(broker_server, authority, "w1")
+    eventually(lambda: late.statuses[-1:] == ["online"])
+    late.say(wire.Resync)
+    late.wait(wire.Hello)
+    late.close()
+
+
+def test_a_killed_worker_is_offline_at_once(boss: ScriptedBoss, running: WorkerProcess) -> None:
+    boss.wait(wire.Hello)
+    running.kill()
+    eventually(lambda: boss.statuses[-1:] == ["offline"])
+
+
+def test_an_idle_worker_whose_boss_is_silent_leaves_after_its_lease(boss: ScriptedBoss, running: WorkerProcess) -> None:
+    boss.wait(wire.Hello)
+    boss.say(wire.Renew, 0.1, 0.4)
+    assert running.wait() == 0
+    assert "no answer of the boss" in running.log.read_text()
+    assert boss.wait(wire.Goodbye).reason.startswith("no answer of the boss")
+
+
+def test_a_second_process_does_not_touch_the_folder_of_the_first(boss: ScriptedBoss, running: WorkerProcess) -> None:
+    boss.wait(wire.Hello)
+    boss.assign(attempt("a", "sleep 1000"))
+    boss.wait(wire.Started)
+    first, tasks = running.process, running.tasks()
+    second = running.start()
+    assert second.wait() == 2
+    assert "another worker process uses the folder" in running.log.read_text()
+    assert running.tasks() == tasks
+    running.process = first
+
+
+def test_a_certificate_of_another_worker_is_not_let_in_under_this_name(
+    tmp_path: Path, broker_server: Daemon, authority: Authority, boss: ScriptedBoss
+) -> None:
+    folder = tmp_path / "w2"
+    folder.mkdir()
+    impostor = WorkerProcess(folder, broker_server, authority, "w2", {"cpus": 1})
+    config = folder / "worker.json"
+    config.write_text(config.read_text().replace('"worker": "w2"', '"worker": "w1"'))
+    impostor.start()
+    try:
+        eventually(lambda: "the broker refused a message: Not authorized" in impostor.log.read_text())
+        assert not boss.heard
+    finally:
+        impostor.kill()
