@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.api.answers import Refusal
+from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes import PushOptions, PushSummary
+from boss.api.shapes import PushSummary
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
 from boss.ports import JobRow, Plan, PushRequest

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from client import Client, Conflict, DatastoreTrouble, InvalidRequest, NotFound, NotPermitted, Refused
-from tests.e2e.deployment import Deployment
+from tests.e2e.deployment import ROOT, Deployment
 
 
 def test_the_three_lines_of_the_issue_work(client: Client) -> None:
@@ -135,3 +135,14 @@ def test_tasks_are_added_to_a_job_with_new_files(client: Client, tmp_path: Path)
     assert client.submit(more, job=job.name, folder=tmp_path).name == job.name
     assert job.wait(60) == "succeeded"
     assert [task["id"] for task in job.tasks()] == ["a", "b"]
+
+
+def test_the_example_of_the_manual_runs(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    program = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "run.py").write_text("import sys\nprint(float(sys.argv[1]) ** 2)\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(program, "docs/api.md", "exec"), names)
+    names["client"].close()
+    assert len((tmp_path / "results" / "all.txt").read_text().split()) == 21
