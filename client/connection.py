@@ -70,16 +70,16 @@ class Connection:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
-        host = urlsplit(url).hostname or ""
-        loopback = host in ("localhost", "::1") or host.startswith("127.")
         try:
+            host = urlsplit(url).hostname or ""
+            loopback = host in ("localhost", "::1") or host.startswith("127.")
             self._http = httpx.Client(
                 base_url=url + PREFIX,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=httpx.Timeout(ANSWER, connect=CONNECT),
                 trust_env=not loopback,  # a proxy is for other machines
             )
-        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        except (httpx.InvalidURL, ValueError) as error:
             raise InvalidRequest(f"{url!r} is no address of a boss: {error}") from None
 
     def close(self) -> None:

@@ -5,18 +5,9 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from boss.api.answers import Refusal
+from boss.api.bodies import Address, Targeted, WorkersAsked, WorkersNamed
 from boss.api.house import House, TheHouse, blocking
-from boss.api.shapes import (
-    Address,
-    Checked,
-    Dropped,
-    Effect,
-    Effects,
-    Targeted,
-    WorkersAsked,
-    WorkersNamed,
-    WorkersTouched,
-)
+from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
 from boss.api.targets import Target
 from boss.core.events import (
     ContextSet,

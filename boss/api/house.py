@@ -30,7 +30,7 @@ PATIENCE = 30.0
 class ApiFacts:
     """What only the composition root knows. ``tokens`` are the bearer tokens and their owners; sizes in bytes, times in seconds.
 
-    ``check_datastore`` logs in at an address (``user@host[:port]``), writes, reads back and removes a small file; it returns one
+    ``check_datastore`` logs in at an address (``user@host[:port][:/folder]``), writes, reads back and removes a small file; it returns one
     sentence and raises DatastoreDown (what was tried) or ValueError (what is wrong with the address).
     """
 

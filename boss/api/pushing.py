@@ -11,10 +11,11 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from boss.api.answers import Refusal
+from boss.api.bodies import Key, PushOptions
 from boss.api.door import MARGIN, too_long
 from boss.api.house import Owner, TheHouse, blocking
 from boss.api.pushes import Pushes
-from boss.api.shapes import AccessOut, Key, Opened, PushOptions, PushSummary
+from boss.api.shapes import AccessOut, Opened, PushSummary
 from boss.taskfile.problems import Problem, Refused
 
 router = APIRouter(tags=["push"])

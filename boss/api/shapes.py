@@ -1,17 +1,27 @@
-"""What the API's JSON looks like: pydantic models, and how the boss's own records become them.
+"""What the API answers: pydantic models, and how the boss's own records become them.
 
 Rules:
 - Times are Unix seconds (float), sizes bytes, durations seconds; what is not known is null.
 - Fields are added, never renamed or removed, within /api/v1.
 """
 
-from typing import Any, Literal
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from boss.core.model import Attempt
-from boss.core.view import JobView, VmView, WorkerView
-from boss.ports import Access, JobRow, TaskRow
+from boss.core.view import JobView
+from boss.ports import JobRow
+
+
+class Plain(BaseModel):
+    """A record whose fields are those of the boss's own record: ``of`` takes them over."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """From the loop's view, from the store, or from a port."""
+        return cls.model_validate(record)
 
 
 class Trouble(BaseModel):
@@ -70,7 +80,7 @@ class JobOut(BaseModel):
         )
 
 
-class TaskOut(BaseModel):
+class TaskOut(Plain):
     """One task, and how its last attempt stands. ``attempt`` is 0 before the first."""
 
     job: str
@@ -84,22 +94,6 @@ class TaskOut(BaseModel):
     started: float | None
     finished: float | None
 
-    @classmethod
-    def of(cls, row: TaskRow) -> "TaskOut":
-        """From a row of the store."""
-        return cls(
-            job=row.job,
-            id=row.id,
-            state=row.state,
-            attempt=row.attempt,
-            exit_code=row.exit_code,
-            phase=row.phase,
-            reason=row.reason,
-            worker=row.worker,
-            started=row.started,
-            finished=row.finished,
-        )
-
 
 class TaskPage(BaseModel):
     """Tasks by job (oldest first) and place in the job; ``next`` goes into ``after`` for the next page, null at the end."""
@@ -108,7 +102,7 @@ class TaskPage(BaseModel):
     next: str | None
 
 
-class AttemptOut(BaseModel):
+class AttemptOut(Plain):
     """One execution. ``stdout`` and ``stderr`` are tails (at most 4 KiB) of what was written (``*_size`` bytes in all)."""
 
     number: int
@@ -127,28 +121,6 @@ class AttemptOut(BaseModel):
     stdout_size: int
     stderr_size: int
     stored_logs: bool
-
-    @classmethod
-    def of(cls, attempt: Attempt) -> "AttemptOut":
-        """From the boss's record."""
-        return cls(
-            number=attempt.number,
-            state=attempt.state,
-            worker=attempt.worker,
-            phase=attempt.phase,
-            exit_code=attempt.exit_code,
-            signal=attempt.signal,
-            reason=attempt.reason,
-            assigned=attempt.assigned,
-            started=attempt.started,
-            finished=attempt.finished,
-            usage=dict(attempt.usage),
-            stdout=attempt.stdout,
-            stderr=attempt.stderr,
-            stdout_size=attempt.stdout_size,
-            stderr_size=attempt.stderr_size,
-            stored_logs=attempt.stored_logs,
-        )
 
 
 class InputOut(BaseModel):
@@ -196,7 +168,7 @@ class Why(BaseModel):
     why: list[str]
 
 
-class WorkerOut(BaseModel):
+class WorkerOut(Plain):
     """A worker. ``slots`` are its cpus; ``running`` what it runs, as job:id; ``held`` what it was given and has not finished."""
 
     id: str
@@ -209,23 +181,8 @@ class WorkerOut(BaseModel):
     draining: bool
     held: int
 
-    @classmethod
-    def of(cls, worker: WorkerView) -> "WorkerOut":
-        """From the loop's view."""
-        return cls(
-            id=worker.id,
-            state=worker.state,
-            address=worker.address,
-            slots=worker.slots,
-            running=list(worker.running),
-            last_seen=worker.last_seen,
-            pool=worker.pool,
-            draining=worker.draining,
-            held=worker.held,
-        )
 
-
-class VmOut(BaseModel):
+class VmOut(Plain):
     """A claim on a server; ``deadline`` is null where its state has none."""
 
     id: str
@@ -236,20 +193,6 @@ class VmOut(BaseModel):
     deadline: float | None
     reason: str
     created: float
-
-    @classmethod
-    def of(cls, vm: VmView) -> "VmOut":
-        """From the loop's view."""
-        return cls(
-            id=vm.id,
-            state=vm.state,
-            pool=vm.pool,
-            flavor=vm.flavor,
-            address=vm.address,
-            deadline=vm.deadline,
-            reason=vm.reason,
-            created=vm.created,
-        )
 
 
 class BossOut(BaseModel):
@@ -299,12 +242,6 @@ class Results(BaseModel):
     files: list[ResultFile]
 
 
-class Targeted(BaseModel):
-    """The tasks or jobs that a command is for: ``JOB``, ``JOB:ID`` or ``JOB:GLOB``, or a task's bare id if only one job has it."""
-
-    targets: list[str] = Field(min_length=1, max_length=10_000)
-
-
 class Effect(BaseModel):
     """What a command has done to one target; the boss's own words beside it (``cancelled``, ``redone``, ``retried`` count tasks)."""
 
@@ -319,32 +256,10 @@ class Effects(BaseModel):
     done: list[Effect]
 
 
-class WorkersAsked(BaseModel):
-    """``count`` new VMs of a pool (empty: the first one), kept for ``keep`` seconds without being scaled down."""
-
-    count: int = Field(1, ge=1, le=10_000)
-    pool: str = ""
-    keep: float = Field(0.0, ge=0.0)
-
-
-class WorkersNamed(BaseModel):
-    """Workers by id, or all of them."""
-
-    workers: list[str] = []
-    all: bool = False
-    now: bool = False
-
-
 class WorkersTouched(BaseModel):
     """The workers that a command was about."""
 
     workers: list[str]
-
-
-class Address(BaseModel):
-    """Where a datastore is: ``user@host[:port]``."""
-
-    address: str = Field(min_length=1, max_length=300)
 
 
 class Checked(BaseModel):
@@ -360,13 +275,7 @@ class Dropped(BaseModel):
     dropped: list[str]
 
 
-class Key(BaseModel):
-    """An OpenSSH public key, one line."""
-
-    public_key: str = Field(min_length=1, max_length=10_000)
-
-
-class AccessOut(BaseModel):
+class AccessOut(Plain):
     """How to reach the datastore for an hour: address, SSH certificate for the key, the host key as known_hosts text."""
 
     host: str
@@ -375,47 +284,6 @@ class AccessOut(BaseModel):
     certificate: str
     known_hosts: str
     expires: float
-
-    @classmethod
-    def of(cls, access: Access) -> "AccessOut":
-        """From the issuer's answer."""
-        return cls(
-            host=access.host,
-            port=access.port,
-            user=access.user,
-            certificate=access.certificate,
-            known_hosts=access.known_hosts,
-            expires=access.expires,
-        )
-
-
-class FileIn(BaseModel):
-    """A file that the sender has: sha256 in hex, size in bytes, permission bits (0o644 or 0o755)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    digest: str = Field(pattern="^[0-9a-f]{64}$")
-    size: int = Field(ge=0)
-    mode: Literal[0o644, 0o755] = 0o644
-
-
-class PushOptions(BaseModel):
-    """Part ``options`` of a push. ``document_job`` is the file's own ``job``, which ``merge`` without ``job`` speaks about.
-
-    ``submission`` is a key that the sender makes up once: a push repeated with it makes no second job.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    file_name: str = Field("tasks.json", max_length=1000)
-    name: str | None = None
-    job: str | None = None
-    document_job: str | None = None
-    merge: Literal["ignore", "keep-succeeded", "replace"] | None = None
-    skip_existing: bool = False
-    dry_run: bool = False
-    files: dict[str, FileIn] = {}
-    submission: str = Field("", max_length=200)
 
 
 class PushSummary(BaseModel):

@@ -88,7 +88,7 @@ def drop_context(yes: Yes = False, as_json: Json = False) -> None:
 
 
 def set_datastore(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="user@host[:port]")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="user@host[:port][:/folder]")],
     as_json: Json = False,
 ) -> None:
     """Use another datastore, after a log-in and a write there; refused while unfinished jobs use the one there is."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from boss.adapters.intake import Intake
 from boss.adapters.reader import Reader
@@ -221,6 +222,20 @@ class Signer:
         return Access("127.0.0.1", 2222, "ecloud", f"certificate of {owner}", "[127.0.0.1]:2222 ssh-ed25519 AAAA", 5000.0)
 
 
+class Counted:
+    """The app, with a count of what was asked for."""
+
+    def __init__(self, app: ASGIApp, asked: dict[str, int]) -> None:
+        self._app = app
+        self._asked = asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count a request, and let it pass."""
+        path = scope.get("path", "").removeprefix("/api/v1")
+        self._asked[path] = self._asked.get(path, 0) + 1
+        await self._app(scope, receive, send)
+
+
 class Rig:
     """The boss; ``http`` asks its API as ada."""
 
@@ -253,7 +268,8 @@ class Rig:
             }
         )
         self.app = create_app(self.loop, self.reader, self.shelf, Signer(), intake, self.facts, self.hub)
-        self._server = Served(self.app, self._listener)
+        self.asked: dict[str, int] = {}
+        self._server = Served(Counted(self.app, self.asked), self._listener)
         self._thread = threading.Thread(target=self.loop.run, name="loop")
         self.http = self.client(TOKEN)
 
@@ -314,6 +330,12 @@ class Rig:
     def states(self, job: str = "job") -> dict[str, str]:
         """Task id -> state."""
         return {task["id"]: task["state"] for task in self.get("/tasks", target=job)["tasks"]}
+
+    def watched(self, path: str = "/status") -> Callable[[], bool]:
+        """Whether somebody has asked for a path at least three times (a stream: once) since now."""
+        asked = self.asked
+        before = asked.get(path, 0)
+        return lambda: asked.get(path, 0) >= before + (1 if path == "/events" else 3)
 
     def until(self, look: Callable[["Rig"], object]) -> None:
         """Wait until this is so."""

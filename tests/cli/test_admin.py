@@ -1,0 +1,247 @@
+"""The admin commands: names, JSON, exit codes, one clear line on stderr."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.api.rig import TOKEN, Rig
+from tests.cli.shell import ROOT, Shell
+
+COMMANDS = {
+    "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
+    "show_vms", "show_context", "drop_context", "set_datastore", "instantiate_worker", "drain_worker", "terminate_workers", "logs", "why",
+    "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor",
+}  # fmt: skip
+
+
+def _one_line(text: str) -> str:
+    assert text.count("\n") == 1 and text.endswith("\n"), text
+    return text
+
+
+def _job(rig: Rig) -> None:
+    """A job with a task in each of several states."""
+    rig.push(
+        [
+            {"id": "good", "command": "true", "outputs": ["good.txt"]},
+            {"id": "bad", "command": "fail"},
+            {"id": "after-bad", "command": "true", "after": ["bad"]},
+            {"id": "long", "command": "hold"},
+            {"id": "after-long", "command": "true", "after": ["long"]},
+        ]
+    )
+    rig.until(lambda rig: set(rig.states().values()) == {"succeeded", "failed", "skipped", "running", "waiting"})
+
+
+def test_the_commands_are_exactly_those_of_the_manual(shell: Shell) -> None:
+    listed = re.findall(r"^│ ([a-z_]+) ", shell.admin("--help").out, re.MULTILINE)
+    assert set(listed) == COMMANDS
+
+
+def test_every_command_is_described_with_an_example(shell: Shell) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert re.search(rf"^### `{command}[ `]", text, re.MULTILINE), command
+        assert f"admin.py {command}" in text, command
+    assert "push_tasks.py" in text
+
+
+def test_dashes_are_accepted_for_underscores(shell: Shell) -> None:
+    assert shell.look("show-jobs") == shell.look("show_jobs") == []
+
+
+def test_listings_print_one_json_document(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    states = {
+        "show_tasks": {"good", "bad", "after-bad", "long", "after-long"},
+        "show_queued": {"after-long"},
+        "show_in_progress": {"long"},
+        "show_failed": {"bad"},
+        "show_succeeded": {"good"},
+    }
+    for command, tasks in states.items():
+        assert {task["id"] for task in shell.look(command)} == tasks, command
+    failed = shell.look("show_failed")[0]
+    assert (failed["exit_code"], failed["phase"], failed["reason"]) == (3, "run", "exit code 3")
+    assert shell.look("show_tasks", "--job", "job", "--state", "skipped")[0]["id"] == "after-bad"
+    assert {task["id"] for task in shell.look("show_tasks", "job:after-*")} == {"after-bad", "after-long"}
+    assert shell.look("status")["tasks"]["running"] == 1
+    assert shell.look("status", "--job", "job")["jobs"][0]["name"] == "job"
+    assert shell.look("show_jobs")[0]["total"] == 5
+    assert shell.look("show_workers")[0]["running"] == ["job:long"]
+    assert shell.look("show_vms")[0]["pool"] == "local"
+    assert {"boss_address", "datastore_address", "cluster", "api_url"} <= set(shell.look("show_context"))
+    assert shell.look("why", "job:bad")["state"] == "failed"
+    assert shell.look("show_task", "job:bad")["attempts"][0]["stderr"] == "err of it\n"
+    assert shell.look("logs", "job:bad")["stdout"] == "out of it\n"
+
+
+def test_listings_for_people_are_plain_lines_through_a_pipe(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    lines = shell.admin("show_tasks").out.splitlines()
+    assert lines[0].split() == ["task", "state", "attempt", "exit", "phase", "worker", "took", "reason"]
+    assert lines[2].split()[:5] == ["job:bad", "failed", "1", "3", "run"]
+    assert len(lines) == 6
+    assert "job" in shell.admin("status").out
+    said = shell.admin("show_task", "job:bad").out
+    assert "stderr of attempt 1:\n  err of it" in said
+    assert "memory" in said and "cpus" in said
+
+
+def test_a_table_is_drawn_on_a_terminal(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    said = shell.on_terminal("admin.py", "show_tasks")
+    assert said.code == 0
+    assert "job:bad" in said.out and "\x1b[" in said.out
+
+
+def test_an_empty_listing_says_so_on_stderr(shell: Shell) -> None:
+    said = shell.admin("show_failed")
+    assert (said.out, said.err) == ("", "no such tasks\n")
+
+
+def test_a_bare_id_is_said_to_be_of_its_job(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    said = shell.admin("why", "bad")
+    assert said.err == "bad: of job job\n"
+    assert "retry_failed" in said.out
+
+
+def test_a_change_refuses_an_id_that_two_jobs_have(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "hold"}, name="one")
+    rig.push({"a": "hold"}, name="two")
+    assert "two:a or one:a" in _one_line(shell.admin("cancel", "a", code=2).err)
+
+
+def test_wrong_usage_and_unknown_targets_end_with_2_and_one_line(rig: Rig, shell: Shell) -> None:
+    rig.push({"good": "true"})
+    for words in (
+        ["show_task", "nothing"], ["show_task", "job:nothing"], ["cancel", "nothing"], ["logs", "nothing"], ["pause", "nothing"],
+        ["status", "--job", "nothing"], ["fetch", "nothing"], ["drain_worker", "nobody"], ["retry_failed", "nothing"],
+        ["terminate_workers"], ["terminate_workers", "w", "--all"], ["logs", "job:good", "--stdout", "--stderr"], ["no_such_command"],
+        ["status", "--colour"], ["show_tasks", "--state", "sleeping"], ["instantiate_worker", "--keep-alive", "soon"], ["cancel"],
+        ["set_datastore", "nowhere"],
+    ):  # fmt: skip
+        said = shell.admin(*words, code=2)
+        assert said.out == "", words
+        _one_line(said.err)
+
+
+def test_what_is_refused_as_things_stand_ends_with_1(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"})
+    rig.until(lambda rig: rig.states() == {"a": "succeeded"})
+    assert "is succeeded" in _one_line(shell.admin("cancel", "job:a", code=1).err)
+    assert "nothing of it is left" in _one_line(shell.admin("pause", "job", code=1).err)
+    assert (
+        "0 results" in shell.admin("fetch", "job", code=1).err or "no results; 1 of 1" in shell.admin("fetch", "job", code=1).err
+    )
+
+
+def test_a_boss_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
+    shell = Shell(None, tmp_path)
+    for words in (["status"], ["show_jobs", "--json"], ["cancel", "x"], ["fetch", "x"], ["status", "--watch"]):
+        said = shell.admin(*words, code=3)
+        assert said.out == ""
+        assert "no boss is known here" in _one_line(said.err)
+    shell.environment["ECLOUD_API_URL"] = "http://127.0.0.1:9"
+    assert "no boss answers at http://127.0.0.1:9" in _one_line(shell.admin("status", code=3).err)
+    (tmp_path / "x.json").write_text("{}")
+    assert shell.run("push_tasks.py", "x.json").code == 3
+
+
+def test_a_wrong_token_ends_with_4(shell: Shell) -> None:
+    for words, token in (
+        (["status"], ""),
+        (["cancel", "job"], "wrong"),
+        (["logs", "a", "--follow"], "wrong"),
+        (["listen"], "wrong"),
+    ):
+        shell.environment["ECLOUD_TOKEN"] = token
+        assert "token" in _one_line(shell.admin(*words, code=4).err.replace("listening; Ctrl-C ends it\n", ""))
+
+
+def test_changes_are_made_and_told(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    assert shell.admin("pause", "job").out == "job paused\n"
+    assert shell.admin("resume", "job").out == "job resumed\n"
+    assert shell.admin("retry_failed", "job").out == "1 task of job to be tried again\n"
+    rig.until(lambda rig: rig.states()["bad"] == "failed")
+    assert shell.admin("retry_failed").out == "1 task of job to be tried again\n"
+    assert shell.admin("redo_task", "good").out == "1 task of job to be run again\n"
+    assert shell.admin("cancel", "job:long").out == "1 task of job cancelled\n"
+    assert shell.look("show_tasks", "job:long")[0]["state"] == "cancelled"
+
+
+def test_workers_come_and_go_by_command(rig: Rig, shell: Shell) -> None:
+    made = shell.look("instantiate_worker", "2", "--pool", "local", "--keep-alive")["workers"]
+    assert len(made) == 2
+    rig.until(lambda rig: [worker["state"] for worker in rig.get("/workers")] == ["online"] * 2)
+    assert shell.admin("drain_worker", made[0]).out == f"{made[0]} draining\n"
+    assert shell.look("terminate_workers", "--all", "--now")["workers"][-1] == made[1]
+    rig.until(lambda rig: rig.get("/vms") == [])
+    assert "dropped" in shell.admin("drop_context").out
+    assert shell.admin("set_datastore", "eva@new").out == "datastore eva@new: wrote and read 16 bytes\n"
+
+
+def test_keep_alive_takes_a_time_or_stands_alone(shell: Shell) -> None:
+    for words in (["--keep-alive=1h"], ["--keep-alive", "90s", "1"], ["--keep-alive", "--json"]):
+        shell.admin("instantiate_worker", *words)
+        shell.admin("terminate_workers", "--all", "--now")
+
+
+def test_what_destroys_asks_on_a_terminal_and_only_there(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "hold", "b": "hold"})
+    said = shell.on_terminal("admin.py", "cancel", "job", typed="n\n")
+    assert said.code == 1
+    assert "This cancels 2 tasks" in said.out and "nothing was changed" in said.out
+    assert rig.get("/jobs/job")["state"] == "running"
+    assert shell.on_terminal("admin.py", "cancel", "job:a", typed="y\n").code == 0
+    assert shell.on_terminal("admin.py", "cancel", "job", "--yes").code == 0
+    assert rig.get("/jobs/job")["state"] == "cancelled"
+
+
+def test_watching_ends_with_the_job_and_its_code(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"}, name="good")
+    said = shell.admin("status", "--job", "good", "--watch")
+    assert "good succeeded: 1 succeeded" in said.err
+    rig.push({"a": "fail", "b": "true"}, name="bad")
+    assert "bad failed: 1 succeeded, 1 failed" in shell.admin("status", "--job", "bad", "--watch", code=1).err
+
+
+def test_ctrl_c_only_stops_the_watching(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "hold"})
+    watched = rig.watched()
+    said = shell.on_terminal("admin.py", "status", "--job", "job", "--watch", interrupted_when=watched)
+    assert said.code == 130
+    assert "stopped watching" in said.out and "1 running" in said.out
+    assert rig.get("/jobs/job")["state"] == "running"
+
+
+def test_ctrl_c_ends_listening_with_130(rig: Rig, shell: Shell) -> None:
+    assert shell.on_terminal("admin.py", "listen", "--json", interrupted_when=rig.watched("/events")).code == 130
+
+
+def test_following_a_log_prints_it_as_it_comes(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"})
+    rig.until(lambda rig: rig.states() == {"a": "succeeded"})
+    assert shell.admin("logs", "a", "--follow").out == "out of it\nerr of it\n"
+    assert shell.admin("logs", "a", "--follow", "--stderr").out == "err of it\n"
+    assert shell.admin("logs", "job:a", "--stdout").out == "out of it\n"
+
+
+def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:
+    said = Shell(None, tmp_path).spawn("admin.py", "doctor", "--json")
+    assert said.code in (0, 1)
+    assert json.loads(said.out)
+
+
+def test_commands_work_as_processes_of_their_own(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"})
+    assert json.loads(shell.spawn("admin.py", "show-jobs", "--json").out)[0]["name"] == "job"
+    assert shell.spawn("admin.py", "show_task", "nothing") == (2, "", "there is no job and no task named 'nothing'\n")
+
+
+def test_the_token_is_in_no_output(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    said = [shell.admin(*words) for words in (["status"], ["show_context"], ["show_context", "--json"])]
+    assert TOKEN not in str(said)

@@ -1,0 +1,130 @@
+"""push_tasks.py: the job's name last on stdout, problems one a line, exit codes."""
+
+from pathlib import Path
+
+from tests.api.rig import Rig
+from tests.cli.shell import Shell
+
+GOOD = {"tasks": [{"id": "a", "command": "true"}]}
+
+
+def test_the_jobs_name_is_the_last_line(rig: Rig, shell: Shell) -> None:
+    said = shell.push(GOOD)
+    assert said.out == "x\n"
+    assert said.err == "x: 1 task, 0 files (0 B)\n"
+    assert shell.push(GOOD, "--name", "mine").out == "mine\n"
+    assert shell.push(GOOD).out == "x-2\n"
+
+
+def test_watching_shows_progress_on_stderr_and_ends_with_the_jobs_code(shell: Shell) -> None:
+    said = shell.push(GOOD, "--watch")
+    assert said.out == "x\n"
+    assert "x succeeded: 1 succeeded" in said.err
+    said = shell.push(
+        {"tasks": [{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}]}, "--watch", code=1
+    )
+    assert said.out == "x-2\n"
+    assert "1 failed, 1 skipped" in said.err
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal(shell: Shell) -> None:
+    (shell.folder / "x.json").write_text('{"tasks": [{"id": "a", "command": "true"}]}')
+    said = shell.on_terminal("push_tasks.py", "x.json", "--watch")
+    assert said.code == 0
+    assert "━" in said.out and "1/1" in said.out
+    assert said.out.rstrip().splitlines()[-1] == "x"
+
+
+def test_ctrl_c_stops_watching_and_the_job_goes_on(rig: Rig, shell: Shell) -> None:
+    (shell.folder / "x.json").write_text('{"tasks": [{"id": "a", "command": "hold"}]}')
+    said = shell.on_terminal("push_tasks.py", "x.json", "--watch", interrupted_when=rig.watched())
+    assert said.code == 130
+    assert "job x goes on" in said.out
+    assert rig.get("/jobs/x")["state"] == "running"
+
+
+def test_a_dry_run_describes_and_pushes_nothing(rig: Rig, shell: Shell) -> None:
+    (shell.folder / "in.txt").write_text("12345")
+    said = shell.push({"files": ["in.txt"], **GOOD}, "--dry-run")
+    assert said.out == "would be job x: 1 task, 1 file (5 B)\nno task reads in.txt\nnothing was pushed\n"
+    assert rig.get("/jobs") == []
+
+
+def test_every_problem_is_a_line_with_file_task_and_field(rig: Rig, shell: Shell) -> None:
+    text = {"tasks": [{"id": "sim", "command": "true", "inputs": ["nowhere.txt"]}, {"id": "b", "comand": "x", "after": ["sin"]}]}
+    said = shell.push(text, code=2)
+    lines = said.err.splitlines()
+    assert said.out == ""
+    assert all(line.startswith("x.json: ") for line in lines)
+    assert any("'sim'" in line and "inputs[0]" in line and "nowhere.txt" in line for line in lines)
+    assert any("comand" in line and "command" in line for line in lines)
+    assert any("'sin'" in line for line in lines)
+    assert rig.get("/jobs") == []
+
+
+def test_what_is_no_task_file_ends_with_2_and_changes_nothing(rig: Rig, shell: Shell) -> None:
+    for text in (
+        b"",
+        b"{",
+        b"\xff\xfe\x00",
+        b"nul \x00 byte",
+        b"[[[[",
+        b"{}",
+        b"[]",
+        b"3",
+        b'{"tasks": []}',
+        b'{"tasks": [{"id": NaN}]}',
+    ):
+        said = shell.push(text, code=2)
+        assert said.out == ""
+        assert said.err.startswith("x.json: "), text
+    assert rig.get("/jobs") == []
+
+
+def test_a_push_works_as_a_process_of_its_own(shell: Shell) -> None:
+    (shell.folder / "x.json").write_text('{"tasks": [{"id": "a", "command": "true"}]}')
+    assert shell.spawn("push_tasks.py", "x.json") == (0, "x\n", "x: 1 task, 0 files (0 B)\n")
+
+
+def test_files_that_cannot_be_read_end_with_2(shell: Shell) -> None:
+    for words in (["gone.json"], ["."]):
+        said = shell.run("push_tasks.py", *words)
+        assert said.code == 2
+        assert said.err.count("\n") == 1
+
+
+def test_a_file_over_the_limit_ends_with_2_and_the_remedy(shell: Shell) -> None:
+    said = shell.push(b" " * (100 << 20), code=2)
+    assert "x.json: is larger (100 MiB)" in said.err
+    assert "foreach" in said.err
+
+
+def test_missing_files_are_named(rig: Rig, shell: Shell) -> None:
+    said = shell.push({"files": ["gone.txt", "gone/*.csv"], **GOOD}, code=2)
+    assert [line.split(": ")[1] for line in said.err.splitlines()] == ["files[0]", "files[1]"]
+    assert rig.get("/jobs") == []
+
+
+def test_names_that_are_taken_or_unknown_end_with_2(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"}, name="ising")
+    assert "already" in shell.push(GOOD, "--name", "ising", code=2).err
+    assert "did you mean 'ising'" in shell.push(GOOD, "--job", "isnig", code=2).err
+    assert shell.push(GOOD, "--name", "x", "--job", "ising", code=2).err.count("\n") == 1
+    assert "--merge" in shell.push(GOOD, "--merge", "replace", code=2).err
+    assert shell.push(GOOD, "--merge", "mix", code=2).err.count("\n") == 1
+
+
+def test_tasks_are_merged_into_a_job(rig: Rig, shell: Shell) -> None:
+    text = {"job": "sim", "tasks": [{"id": "a", "command": "true"}]}
+    assert shell.push(text, "--merge", "ignore", "--watch").out == "sim\n"
+    more = {"job": "sim", "tasks": [{"id": "a", "command": "true"}, {"id": "b", "command": "true"}]}
+    said = shell.push(more, "--merge", "keep-succeeded", "--watch")
+    assert said.out == "sim\n"
+    assert "1 new, 0 replaced, 1 left alone" in said.err
+    assert rig.states("sim") == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_a_path_with_folders_is_read_from_where_it_lies(rig: Rig, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "y.json").write_text('{"tasks": [{"id": "a", "command": "true"}]}')
+    assert shell.run("push_tasks.py", str(tmp_path / "deep" / "y.json")).out == "y\n"

@@ -1,0 +1,95 @@
+"""Where the boss is, and what is said when it is not there."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from client import BossUnreachable, Client, InvalidRequest
+from client.connection import find_boss
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ECLOUD_API_URL", "ECLOUD_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ECLOUD_STATE", str(tmp_path))
+
+
+def _note(folder: Path, text: str) -> None:
+    (folder / "api.json").write_text(text)
+
+
+def test_the_boss_is_found_by_its_note(tmp_path: Path) -> None:
+    _note(tmp_path, json.dumps({"url": "http://127.0.0.1:1/", "token": "t"}))
+    assert find_boss() == ("http://127.0.0.1:1", "t")
+
+
+def test_variables_win_over_the_note_and_arguments_over_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _note(tmp_path, json.dumps({"url": "http://127.0.0.1:1", "token": "t"}))
+    monkeypatch.setenv("ECLOUD_API_URL", "http://there:2")
+    monkeypatch.setenv("ECLOUD_TOKEN", "u")
+    assert find_boss() == ("http://there:2", "u")
+    assert find_boss("http://x:3", "v") == ("http://x:3", "v")
+
+
+def test_the_notes_token_is_never_sent_to_another_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _note(tmp_path, json.dumps({"url": "http://127.0.0.1:1", "token": "secret"}))
+    monkeypatch.setenv("ECLOUD_API_URL", "http://elsewhere:2")
+    assert find_boss() == ("http://elsewhere:2", "")
+
+
+def test_without_a_note_the_remedy_is_said() -> None:
+    with pytest.raises(BossUnreachable, match="python -m boss"):
+        Client()
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]"])
+def test_a_note_that_cannot_be_read_is_no_traceback(tmp_path: Path, text: str) -> None:
+    _note(tmp_path, text)
+    with pytest.raises(BossUnreachable):
+        Client()
+
+
+def test_a_port_where_nobody_listens_is_an_unreachable_boss() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with Client(url, "t") as client, pytest.raises(BossUnreachable, match="no boss answers"):
+            client.status()
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://[::1"])
+def test_an_address_that_is_none_is_said(url: str) -> None:
+    with pytest.raises((InvalidRequest, BossUnreachable)):
+        Client(url, "t").status()
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>a printer</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _serving() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_another_program_on_the_port_is_no_boss() -> None:
+    with _serving() as url, Client(url, "t") as client, pytest.raises(BossUnreachable, match="not as a boss"):
+        client.status()
