@@ -25,15 +25,15 @@ def test_a_hundred_thousand_entries_in_a_chain() -> None:
     assert max(spec.rank for spec in expansion.specs()) == ROWS - 1
 
 
-def test_twenty_thousand_globs_over_twenty_thousand_files_and_globs() -> None:
-    grid = {"n": {"range": [20_000]}}
+def test_thousands_of_globs_over_thousands_of_files_and_globs() -> None:
+    grid = {"n": {"range": [8_000]}}
     document = tasks(
         {"id": "tail-{n}", "foreach": grid, "outputs": ["out/x-{n}-end.dat"]},
         {"id": "glob-{n}", "foreach": grid, "outputs": ["logs/*-{n}.log", "runs/{n}-*.log"]},
         {"id": "middle-{n}", "foreach": grid, "inputs": ["out/*-{n}-*.dat", "logs/a-{n}.log", "runs/{n}-*"]},
     )
     specs = list(push(document).specs())
-    assert specs[40_000 + 123].dependencies == (123, 20_123)
+    assert specs[16_000 + 123].dependencies == (123, 8_123)
 
 
 def test_a_hundred_thousand_tasks_that_yield_one_another_s_file_are_told_in_a_hundred_sentences() -> None:
