@@ -121,6 +121,14 @@ def _release(state: State, task: Task) -> None:
         state.move(task, C.DEPENDENCIES_DONE)
 
 
+def _find_done(state: State, task: Task) -> None:
+    """A task that was opened again turns out to have its results already."""
+    task.reason = "its results existed already"
+    state.move(task, C.FOUND_DONE)
+    for dependent in dag.freed_by(task):
+        state.move(dependent, C.DEPENDENCIES_DONE)
+
+
 def on_staging_dropped(state: State, event: StagingDropped, now: float) -> None:
     """The push was given up: forget its rows."""
     job = state.jobs.get(event.uid)
@@ -169,10 +177,15 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     for spec in event.tasks:
         if spec.index < event.expected:
             _redefine(state, job.tasks[spec.index], spec)
-    _reopen(state, [task for task in replaced if task.state in FINAL_STATES], now)
+    done = {spec.index for spec in event.tasks if spec.done}
+    again = [task for task in replaced if task.state in FINAL_STATES]
+    _reopen(state, [task for task in again if task.index not in done or task.state is not S.SUCCEEDED], now)
     _admit(state, fresh)
     for task in replaced:
-        _release(state, task)
+        if task.index in done and task.state is not S.SUCCEEDED:
+            _find_done(state, task)
+        else:
+            _release(state, task)
     for task in fresh + replaced:
         if task.state is S.WAITING and (bad := dag.bad_dependency(task)) is not None:
             skip_below(state, bad, now)

@@ -54,6 +54,7 @@ TASK_TRANSITIONS: dict[TaskState, dict[TaskCause, TaskState]] = {
     S.READY: {
         C.DEALT: S.ASSIGNED,
         C.DEPENDENCY_REOPENED: S.WAITING,
+        C.FOUND_DONE: S.SUCCEEDED,
         C.CANCELLED: S.CANCELLED,
         # The last attempt's worker was given up and came back before a new attempt was dealt:
         C.ADOPTED: S.ASSIGNED,

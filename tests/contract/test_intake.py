@@ -60,9 +60,19 @@ def processes(parent: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if status[1] == str(parent) and status[0] != "Z" and b"intake_child" in command:
+        if status[1] == str(parent) and status[0] != "Z" and b"intake_child" in command and int(entry.name) not in _OTHERS:
             found.append(int(entry.name))
     return found
+
+
+#: Children of intakes that other tests of this session keep.
+_OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _others() -> None:
+    _OTHERS.clear()
+    _OTHERS.update(processes(os.getpid()))
 
 
 def wait_until(condition: Callable[[], object], limit: float = 30.0) -> None:

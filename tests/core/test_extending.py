@@ -78,3 +78,19 @@ def test_a_new_task_below_a_failed_one_is_skipped_at_once() -> None:
     scene.answer(extend(job, TaskSpec(1, "c", 1, 0, (0,))))
     assert scene.states() == {"t0": "failed", "c": "skipped"}
     assert job.finished is not None
+
+
+def test_a_replaced_task_whose_results_exist_is_not_run_again() -> None:
+    scene, job = finished_chain()
+    assert scene.answer(extend(job, TaskSpec(0, "a", 1, done=True), TaskSpec(1, "b", 1, 0, (0,)))).code == 200
+    assert scene.states() == {"a": "succeeded", "b": "assigned"}
+    assert scene.task("a").number == 1
+
+
+def test_a_failed_task_whose_results_exist_counts_as_done_when_it_is_replaced() -> None:
+    scene = Scene()
+    job = scene.push(chain("a", "b"))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1", "failed", phase="run")
+    assert scene.answer(extend(job, TaskSpec(0, "a", 1, done=True))).code == 200
+    assert scene.states() == {"a": "succeeded", "b": "assigned"}

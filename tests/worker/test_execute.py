@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,7 +173,8 @@ def test_usage_is_of_the_whole_tree(bench: Bench) -> None:
     script.write_text(busy)
     result = bench.run(f"(python3 {script}); true")
     assert result.usage["cpu"] >= 0.1
-    assert 50_000_000 <= result.usage["memory"] < 500_000_000
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # where the kernel's count begins
+    assert 50_000_000 <= result.usage["memory"] < own + 500_000_000
 
 
 def test_what_cannot_be_started_is_a_failure_of_the_infrastructure(bench: Bench) -> None:
@@ -218,8 +220,7 @@ def test_many_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -
         result = bench.run("true")
         assert bench.folders.reuse(result.attempt)
     assert len(os.listdir(os.path.join(bench.folders.root, "attempts"))) == 1
-    with pytest.raises(ChildProcessError):
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | 0x20000000)
+    assert processes.ended_child() == 0, "somebody waits to be reaped"
 
 
 def test_the_grace_of_a_stopped_attempt_is_not_extended_by_asking_again(bench: Bench) -> None:
