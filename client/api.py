@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from client.access import datastore
 from client.connection import Connection, Params, find_boss
+from client.errors import BossUnreachable
 from client.pushing import Pushed, Sent, TaskFile, Wishes, push, read_task_file, submitted
 from datastore.transfer import Fetched, fetch_results
 
@@ -31,7 +32,23 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 #: Tasks that are asked for at once.
 PAGE = 5000
 
+#: Seconds that a boss may be away (it is started again) without ending what waits for it.
+PATIENCE = 60.0
+
 Plain = dict[str, Any]
+T = TypeVar("T")
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """What ``ask`` returns; asked again for a while when the boss does not answer. Raises BossUnreachable after that."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ask()
+        except BossUnreachable:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(LOOK)
 
 
 class Client:
@@ -229,18 +246,21 @@ class Job:
     def wait(self, timeout: float | None = None, progress: Callable[[Plain], None] | None = None) -> str:
         """Wait until the job has ended; returns ``succeeded``, ``failed`` or ``cancelled``.
 
-        ``progress`` is called about twice a second with the job as ``status()`` has it. Raises TimeoutError after ``timeout`` seconds.
+        ``progress`` is called about twice a second with the job as ``status()`` has it. A boss that is started again meanwhile is
+        waited for. Raises TimeoutError after ``timeout`` seconds.
         """
         end = None if timeout is None else time.monotonic() + timeout
+        now = self.status()
         while True:
-            left = ONE_WAIT if end is None else max(0.0, end - time.monotonic())
-            now = self.client.connection.get(self._path, {"wait": min(left, LOOK if progress else ONE_WAIT)})
             if progress is not None:
                 progress(now)
             if now["state"] in ENDED:
                 return str(now["state"])
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"job {self.name} is {now['state']} after {timeout:g} s")
+            left = ONE_WAIT if end is None else max(0.0, end - time.monotonic())
+            question: Params = {"wait": min(left, LOOK if progress else ONE_WAIT)}
+            now = patiently(lambda question=question: self.client.connection.get(self._path, question))  # type: ignore[misc]
 
     def tasks(self, pattern: str = "*", states: Sequence[str] = ()) -> list[Plain]:
         """The job's tasks whose ids fit a glob."""

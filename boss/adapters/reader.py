@@ -17,6 +17,10 @@ from boss.core.model import Attempt, Job, TaskState
 from boss.core.outcomes import job_state
 from boss.ports import JobRow, TaskRow
 
+#: Rows that are read at a time where a glob must be looked at again.
+PAGE = 500
+#: A letter that means something in a glob, as ``glob.escape`` writes it.
+_ESCAPED = re.compile(r"\[([*?\[])\]")
 #: The fields of TaskRow after the job, as the table calls them.
 _COLUMNS: Final = (
     "name",
@@ -78,12 +82,13 @@ class Reader:
             conditions.append("job = ?")
             values.append(next(iter(names), -1))
         where, seen = " AND ".join((*conditions, self._beyond())), self._position(after)
-        sql = f"SELECT job, {', '.join(_COLUMNS)} FROM tasks WHERE {where} ORDER BY job, task_index LIMIT {int(limit)}"
+        size = limit if _literal(pattern) or pattern == "*" else max(limit, PAGE)
+        sql = f"SELECT job, {', '.join(_COLUMNS)} FROM tasks WHERE {where} ORDER BY job, task_index LIMIT {int(size)}"
         found: list[TaskRow] = []
         while len(found) < limit:
             page = self._db.select(sql, (*values, *(seen if self._db.sqlite else (seen[0], *seen))))
             found += (TaskRow(names[row[0]], *row[1:]) for row in page if row[0] in names and _fits(row[1], pattern))
-            if len(page) < limit:
+            if len(page) < size:
                 break
             seen = (page[-1][0], page[-1][2])
         return found[:limit]
@@ -149,19 +154,24 @@ def _conditions(states: Sequence[TaskState], pattern: str) -> tuple[list[str], l
     if states:
         conditions.append(f"state IN ({', '.join('?' * len(states))})")
         values += (state.value for state in states)
-    if not re.search(r"[*?\[]", pattern):
-        conditions.append("name = ?")
-        values.append(pattern)
+    if _literal(pattern):
+        conditions.append("(name = ? OR name = ?)")
+        values += (pattern, _ESCAPED.sub(r"\1", pattern))
     elif pattern != "*":
         conditions.append("(name = ? OR name LIKE ? ESCAPE '!')")
         values += (pattern, _like(pattern))
     return conditions, values
 
 
+def _literal(pattern: str) -> bool:
+    """Whether only one name fits: no glob at all, or what ``glob.escape`` made of a name."""
+    return re.search(r"[*?\[]", _ESCAPED.sub("", pattern)) is None
+
+
 def _like(pattern: str) -> str:
     """A LIKE that fits at least what the glob fits: a set becomes any one character. ``_fits`` looks again."""
     escaped = re.sub(r"[!%_]", r"!\g<0>", pattern)
-    return re.sub(r"\[[^\]]+\]", "%", escaped).replace("[", "%").replace("?", "_").replace("*", "%")
+    return re.sub(r"\[[^\]]+\]", "_", escaped).replace("[", "%").replace("?", "_").replace("*", "%")
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -74,8 +74,13 @@ class Pushes:
         for push in self._planned.values():
             if push.submission == submission:
                 return push.summary
-        row = await blocking(self._house.reader.job_of_submission, submission)
+        row = await self._made(submission)
         return None if row is None else _opened_before(row)
+
+    async def _made(self, submission: str) -> JobRow | None:
+        """The job that a submission has made; one that is only being staged may yet be dropped."""
+        row = await blocking(self._house.reader.job_of_submission, submission) if submission else None
+        return None if row is None or row.state == "staging" else row
 
     async def _request(self, options: PushOptions, text: Path) -> PushRequest:
         if options.name and options.job:
@@ -161,7 +166,7 @@ class Pushes:
             self._house.intake.discard(push.plan)
 
     async def _open(self, push: Push) -> str:
-        row = await blocking(self._house.reader.job_of_submission, push.submission) if push.submission else None
+        row = await self._made(push.submission)
         if row is not None:
             name = row.name
         elif push.existing is not None:

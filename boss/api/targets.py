@@ -77,10 +77,12 @@ class Targets:
 
     def _known(self, job: JobRow, pattern: str) -> str:
         """The pattern, if some task fits it; an id that looks like a glob is escaped."""
+        if pattern == "*":
+            return pattern
         exact = glob.escape(pattern)
         if self._reader.tasks(job=job.name, pattern=exact, limit=1):
             return exact
-        if pattern != "*" and not self._reader.tasks(job=job.name, pattern=pattern, limit=1):
+        if not self._reader.tasks(job=job.name, pattern=pattern, limit=1):
             near = nearest(pattern, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
             raise Refusal(404, f"job {job.name} has no task {pattern!r}{perhaps(near)}", [f"{job.name}:{name}" for name in near])
         return pattern

@@ -9,7 +9,7 @@ Rules:
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 from typing import NamedTuple
 
 from boss.taskfile.paths import PathIndex, fitting, head_of, tail_of
@@ -120,11 +120,13 @@ class Yields:
                     yield self._open[other].task, self._open[other].pattern, task, pattern
 
     def _inside(self, path: str) -> Iterator[Clash]:
-        """A file that is also a folder in which an output lies."""
-        for other in self._files_of(path + "/")[:1]:
-            yield self.files[path], path, self.files[other], other
-        for place in islice(self._overlapping(path + "/"), 1):
-            yield self.files[path], path, self._open[place].task, self._open[place].pattern
+        """A file that is also a folder in which outputs lie: of other tasks, or else of its own."""
+        task, folder = self.files[path], path + "/"
+        inside = [(self.files[other], other) for other in self._files_of(folder)]
+        inside += [(self._open[place].task, self._open[place].pattern) for place in self._overlapping(folder)]
+        others = [found for found in inside if found[0] != task]
+        for other, output in others or inside[:1]:
+            yield task, path, other, output
 
 
 class _Ends:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 
 from client import Client
-from client.api import ENDED
+from client.api import ENDED, patiently
 from client.commands.frame import say
 from client.commands.tables import lasted, tally
 
@@ -86,13 +86,14 @@ def watch_all(client: Client) -> None:
 
 def _look(client: Client, job: str | None, show: Show, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     pace = Pace()
+    status = client.status(job)
     while True:
-        status = client.status(job)
         pace.look(time.monotonic(), sum(status["tasks"].get(state, 0) for state in DONE))
         show(status, pace)
         if ended(status):
             return status
         time.sleep(LOOK)
+        status = patiently(lambda: client.status(job))
 
 
 @contextmanager

@@ -13,6 +13,11 @@ def ecloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A running deployment."""
     with deployed(tmp_path_factory.mktemp("client")) as deployment:
         yield deployment
+    close_output(deployment)
+
+
+def close_output(deployment: Deployment) -> None:
+    """Close our end of the pipe to a boss that has ended."""
     assert deployment.boss is not None and deployment.boss.stdout is not None
     deployment.boss.stdout.close()
 

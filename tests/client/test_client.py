@@ -1,13 +1,17 @@
 """The Python client against a real boss, its workers and its datastore."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client import Client, Conflict, DatastoreTrouble, InvalidRequest, NotFound, NotPermitted, Refused
-from tests.e2e.deployment import ROOT, Deployment
+from tests.client.conftest import close_output
+from tests.e2e.deployment import ROOT, Deployment, deployed
+from tests.servers import eventually
 
 
 def test_the_three_lines_of_the_issue_work(client: Client) -> None:
@@ -146,3 +150,22 @@ def test_the_example_of_the_manual_runs(client: Client, tmp_path: Path, monkeypa
     exec(compile(program, "docs/api.md", "exec"), names)
     names["client"].close()
     assert len((tmp_path / "results" / "all.txt").read_text().split()) == 21
+
+
+def test_waiting_outlives_a_boss_that_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with deployed(tmp_path / "house") as house:
+        monkeypatch.setenv("ECLOUD_STATE", str(house.state))
+        with Client() as client, ThreadPoolExecutor(1) as pool:
+            gate = tmp_path / "gate"
+            job = client.submit([{"id": "a", "command": f"until [ -e {gate} ]; do sleep 0.05; done"}])
+            eventually(lambda: job.task("a")["state"] == "running")
+            looked = threading.Event()
+            state = pool.submit(job.wait, 90, lambda now: looked.set())
+            assert looked.wait(10)
+            house.kill()
+            close_output(house)
+            house.start()
+            gate.touch()
+            assert state.result(90) == "succeeded"
+        house.stop()
+        close_output(house)

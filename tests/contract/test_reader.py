@@ -184,3 +184,10 @@ def test_readers_and_the_writer_do_not_wait_for_each_other(store: Store, reader:
     assert troubles == []
     assert len(seen) == 3
     assert reader.jobs()[0].counts == {"succeeded": 150}
+
+
+def test_an_escaped_name_is_one_name(store: Store, reader: Reader) -> None:
+    store.commit(builders.pushed(builders.chain("u1", "a", "a*b", "axb", "[*]", name="odd")))
+    assert listing(reader, job="odd", pattern="a[*]b") == ["odd:a*b"]
+    assert listing(reader, job="odd", pattern="[*]") == ["odd:[*]"]
+    assert listing(reader, job="odd", pattern="a[a-z]b", limit=1) == ["odd:axb"]
