@@ -10,11 +10,12 @@ Rules:
 
 from collections.abc import Iterator
 
+from boss.core import pace
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Placement, place
-from boss.core.ready import Bucket, BucketKey
+from boss.core.ready import Bucket
 from boss.core.state import State
 from boss.core.templates import params_of, render
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
@@ -56,15 +57,15 @@ def demands_of(state: State, slots: float) -> list[Demand]:
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
-        depth = _depth(state, key, bucket, slots)
+        depth = _depth(state, bucket, slots)
         demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth))
     return demands
 
 
-def _depth(state: State, key: BucketKey, bucket: Bucket, slots: float) -> float:
+def _depth(state: State, bucket: Bucket, slots: float) -> float:
     """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
     task = next((bucket.job.tasks[index] for _, index in bucket.heap[:1]), None)
-    seconds = state.pace.get((key[0], task.template.number)) if task is not None else None
+    seconds = pace.expected(state, task) if task is not None else None
     if seconds is None or not slots:
         return 0.0
     ahead = state.policy.prefetch_seconds / max(seconds, 0.001)

@@ -123,7 +123,7 @@ def _release(state: State, task: Task) -> None:
 
 def _find_done(state: State, task: Task) -> None:
     """A task that was opened again turns out to have its results already."""
-    task.reason = "its results existed already"
+    task.attempt, task.reason = None, "its results existed already"
     state.move(task, C.FOUND_DONE)
     for dependent in dag.freed_by(task):
         state.move(dependent, C.DEPENDENCIES_DONE)

@@ -6,7 +6,7 @@ Rules:
 - An attempt stays current until the next one is dealt: a lost worker that comes back before is believed.
 """
 
-from boss.core import dag
+from boss.core import dag, pace
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -60,6 +60,7 @@ def on_recalled(state: State, worker: Worker, message: Recalled, now: float) -> 
         state.touch_attempt(attempt)
         task = state.current(name)
         if task is not None and task.state is S.ASSIGNED:
+            pace.slow_down(state, task, state.wall(now) - attempt.assigned)
             state.move(task, C.GIVEN_BACK)
 
 
@@ -92,7 +93,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     state.release(worker, name, now)
     _record(attempt, result)
     state.touch_attempt(attempt)
-    _learn_pace(state, task, result)
+    pace.learn(state, task, result)
     task.worker, task.exit_code = attempt.worker, result.exit_code
     task.started, task.finished = attempt.started, attempt.finished
     if result.outcome == "succeeded":
@@ -140,15 +141,6 @@ def _record(attempt: Attempt, result: Result) -> None:
     attempt.stdout_size, attempt.stderr_size = result.stdout_size, result.stderr_size
     attempt.stored_logs = result.stored_logs
     attempt.files = result.files
-
-
-def _learn_pace(state: State, task: Task, result: Result) -> None:
-    """Remember how long tasks of this template run: an exponential mean, in seconds."""
-    if result.started and result.finished >= result.started:
-        key = (task.job.uid, task.template.number)
-        seen = result.finished - result.started
-        old = state.pace.get(key)
-        state.pace[key] = seen if old is None else old + 0.2 * (seen - old)
 
 
 def _on_init_result(state: State, worker: Worker, task: Task, number: int, result: Result, now: float) -> None:

@@ -424,17 +424,35 @@ def test_a_worker_whose_init_fails_is_not_used_for_that_job_only() -> None:
     assert [a.job for a in scene.dealt("local-1")][-1] == "other"
 
 
-def test_a_short_task_is_dealt_ahead_and_a_long_one_is_not() -> None:
-    scene = with_worker()
-    scene.state.pace["u2", 0] = 0.01
-    scene.push(bag(40))
-    assert len(scene.dealt("local-1")) > 10
+def ran(scene: Scene, seconds: float, name: str) -> None:
+    """A job of many tasks whose first one has run so long."""
+    scene.push(bag(41), name)
+    result = Result("u2.0.1", "succeeded", exit_code=0, started=scene.now, finished=scene.now + seconds)
     scene.hush()
-    scene.state.pace["u3", 0] = 60.0
-    other = with_worker()
-    other.state.pace["u2", 0] = 60.0
-    other.push(bag(40))
-    assert len(other.dealt("local-1")) == 1
+    scene.turn(WorkerSaid("local-1", Results("s1", (result,))))
+
+
+def test_a_short_task_is_dealt_ahead() -> None:
+    scene = with_worker()
+    ran(scene, 0.01, "short")
+    assert len(scene.dealt("local-1")) > 10
+
+
+def test_a_long_task_is_not_dealt_ahead() -> None:
+    scene = with_worker()
+    ran(scene, 60.0, "long")
+    assert len(scene.dealt("local-1")) == 1
+
+
+def test_what_had_to_be_asked_back_is_not_dealt_ahead_again() -> None:
+    scene = with_worker()
+    ran(scene, 0.01, "short")
+    first, *others = [assignment.attempt for assignment in scene.dealt("local-1")]
+    scene.start("local-1", first)
+    scene.now += 5
+    scene.hush()
+    scene.turn(WorkerSaid("local-1", Recalled("s1", tuple(others))))
+    assert scene.dealt("local-1") == []
 
 
 def test_owners_of_equal_priority_take_turns() -> None:

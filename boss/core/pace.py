@@ -1,0 +1,42 @@
+"""How long tasks run, as far as was seen: what decides how many short ones may wait on a worker. Seconds, exponential means.
+
+Rules:
+- A template with many tasks has a pace of its own; all tasks of a job share one more, for templates with a single task.
+- A task that had to be asked back because others ran long before it slows its pace down at once.
+"""
+
+from boss.core.model import Task
+from boss.core.state import State
+from worker.protocol import Result
+
+#: In the place of a template's number: all tasks of a job.
+WHOLE_JOB = -1
+#: The weight of the newest run time.
+WEIGHT = 0.2
+
+
+def learn(state: State, task: Task, result: Result) -> None:
+    """A task of this kind has run from ``started`` to ``finished``."""
+    if not result.started or result.finished < result.started:
+        return
+    seen = result.finished - result.started
+    for key in _keys(task):
+        old = state.pace.get(key)
+        state.pace[key] = seen if old is None else old + WEIGHT * (seen - old)
+
+
+def slow_down(state: State, task: Task, seconds: float) -> None:
+    """Tasks of this kind kept others waiting: they run at least this long until something shorter is seen."""
+    for key in _keys(task):
+        state.pace[key] = max(seconds, state.pace.get(key, 0.0))
+
+
+def expected(state: State, task: Task) -> float | None:
+    """How long a task will probably run; None when nothing like it has ended yet."""
+    return next((state.pace[key] for key in _keys(task) if key in state.pace), None)
+
+
+def _keys(task: Task) -> list[tuple[str, int]]:
+    """Under which names a task's run time is remembered, the closest first."""
+    own = [(task.job.uid, task.template.number)] if task.template.grid else []
+    return [*own, (task.job.uid, WHOLE_JOB)]
