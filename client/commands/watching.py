@@ -49,7 +49,7 @@ class Pace:
 
     def eta(self, left: int) -> str:
         """How long ``left`` tasks take at this rate."""
-        return f"ETA {lasted(left / self.rate)}" if left and self.rate > 0 else ""
+        return f"ETA {lasted(max(1.0, left / self.rate))}" if left and self.rate > 0 else ""
 
 
 def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
