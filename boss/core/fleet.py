@@ -109,6 +109,8 @@ def _compare_held(state: State, worker: Worker, held: Mapping[str, str], now: fl
         task = state.current(name)
         if attempt is None and what != "finished" and not _adopt(state, worker, name, what):
             cancelled.append(name)
+        elif attempt is not None and attempt.state == "cancelled" and what != "finished":
+            cancelled.append(name)  # the first message may be lost
         elif attempt is not None and what == "running" and task is not None and task.state is TaskState.ASSIGNED:
             outcomes.started(state, task, state.wall(now))
     if cancelled:

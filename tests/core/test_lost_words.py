@@ -1,0 +1,20 @@
+"""Words that get lost, or come from an attempt that was given up: what is said again, and what is not believed."""
+
+from boss.core.events import TasksCancelled
+from tests.core.scene import Scene, bag
+from worker.protocol import Cancel
+
+
+def test_a_lost_cancel_is_said_again_until_the_worker_has_ended_the_attempt() -> None:
+    scene = Scene()
+    scene.push(bag(1))
+    scene.join("local-1")
+    scene.start("local-1", "u1.0.1")
+    scene.turn(TasksCancelled("job"))
+    scene.hush()  # and the message is lost
+    scene.beat("local-1", {"u1.0.1": "running"})
+    assert [message.attempts for message in scene.heard(Cancel)] == [("u1.0.1",)]  # type: ignore[attr-defined]
+    scene.finish("local-1", "u1.0.1", "cancelled")
+    scene.hush()
+    scene.beat("local-1", {})
+    assert scene.heard(Cancel) == []
