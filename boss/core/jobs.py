@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
 from boss.core import dag
-from boss.core.effects import Announce, Reply, Send
+from boss.core.effects import Announce, RejectResult, Reply, Send
 from boss.core.events import (
     Answer,
     FailedRetried,
@@ -27,7 +27,7 @@ from boss.core.events import (
 )
 from boss.core.lifecycle import TaskCause
 from boss.core.model import ACTIVE_STATES, FINAL_STATES, Job, JobState, Task, TaskSpec, TaskState, Wanted
-from boss.core.outcomes import announce, close_if_done, job_state, skip_below
+from boss.core.outcomes import OPEN_ATTEMPTS, announce, close_if_done, job_state, skip_below
 from boss.core.state import State
 from worker.protocol import Cancel
 
@@ -198,12 +198,24 @@ def _redefine(state: State, task: Task, spec: TaskSpec) -> None:
     dag.unlink(task.job, task)
     if task.state in (S.READY, S.DELAYED):
         state.move(task, C.DEPENDENCY_REOPENED)
+    _supersede(state, task)
     task.template = task.job.templates[spec.template]
     task.row, task.rank = spec.row, spec.rank
     task.dependencies = array("I", spec.dependencies)
     dag.link(task.job, [task])
     state.changes.redefined_tasks[task.job.uid, task.index] = task
     state.touch(task)
+
+
+def _supersede(state: State, task: Task) -> None:
+    """What an attempt of the old definition yields is not believed any more, even if its lost worker comes back."""
+    attempt = task.attempt
+    task.attempt = None
+    if attempt is not None and attempt.state in OPEN_ATTEMPTS:
+        attempt.state, attempt.reason = "cancelled", "the task was replaced"
+        state.touch_attempt(attempt)
+        if task.template.outputs:
+            state.out.append(RejectResult(attempt.id))
 
 
 # ---- changing ------------------------------------------------------------------------------------------------------
