@@ -14,7 +14,6 @@ from boss.core import outcomes
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
 from boss.core.events import ServersListed, VmCreated, VmCreateFailed
-from boss.core.jobs import send_cancel
 from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
 from boss.core.model import Attempt, TaskState, Vm, VmState, Worker, WorkerState
 from boss.core.retry import backoff
@@ -114,7 +113,7 @@ def _compare_held(state: State, worker: Worker, held: Mapping[str, str], now: fl
         elif attempt is not None and what == "running" and task is not None and task.state is TaskState.ASSIGNED:
             outcomes.started(state, task, state.wall(now))
     if cancelled:
-        send_cancel(state, worker.id, cancelled, "not current any more")
+        outcomes.send_cancel(state, worker.id, cancelled, "not current any more")
 
 
 def _adopt(state: State, worker: Worker, name: str, what: str) -> bool:
