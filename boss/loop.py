@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -307,36 +307,50 @@ class Loop:
     # ---- speaking ------------------------------------------------------------------------------------------------
 
     def _perform(self, effects: Iterable[Effect], now: float) -> None:
+        """Speak. What was committed has happened: a wish that raises is reported and the others are performed, never the turn again."""
         announced: dict[str, list[Mapping[str, object]]] = {}
         for effect in effects:
-            match effect:
-                case Send():
-                    self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
-                case Announce():
-                    announced.setdefault(effect.kind, []).append(effect.facts)
-                case Reply():
-                    self._answer(effect.reply, effect.answer)
-                case AcceptResult():
-                    self._outside.results.accept(effect.attempt, effect.job, effect.files)
-                case RejectResult():
-                    self._outside.results.reject(effect.attempt)
-                case ReadRecord():
-                    self._outside.results.read_record(effect.attempt)
-                case CreateVm():
-                    self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
-                case DeleteVm():
-                    self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
-                case ListServers():
-                    self._outside.clouds[effect.provider].list(now)
-                case Stop():
-                    with self._lock:
-                        self._ended = True
+            if isinstance(effect, Announce):
+                announced.setdefault(effect.kind, []).append(effect.facts)
+                continue
+            try:
+                self._perform_one(effect, now)
+            except Exception:
+                log.exception("could not do this: %r", effect)
         self._connected = self._state.connected
         for kind, facts in announced.items():
+            self._tell(kind, facts)
+
+    def _perform_one(self, effect: Effect, now: float) -> None:
+        match effect:
+            case Send():
+                self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
+            case Reply():
+                self._answer(effect.reply, effect.answer)
+            case AcceptResult():
+                self._outside.results.accept(effect.attempt, effect.job, effect.files)
+            case RejectResult():
+                self._outside.results.reject(effect.attempt)
+            case ReadRecord():
+                self._outside.results.read_record(effect.attempt)
+            case CreateVm():
+                self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
+            case DeleteVm():
+                self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
+            case ListServers():
+                self._outside.clouds[effect.provider].list(now)
+            case Stop():
+                with self._lock:
+                    self._ended = True
+
+    def _tell(self, kind: str, facts: Sequence[Mapping[str, object]]) -> None:
+        try:
             self._outside.broker.announce(kind, facts)
             for receive in self._listeners:
                 for fact in facts:
                     receive(kind, fact)
+        except Exception:
+            log.exception("could not announce %d facts about a %s", len(facts), kind)
 
     def _granted(self, worker: str, message: ToWorker) -> ToWorker:
         """Assignments get the proof with which the worker may use the datastore."""

@@ -1,0 +1,30 @@
+"""The loop in trouble: what a failed commit must not forget, effects that raise, a database that is gone, jobs that stay in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boss.core.events import WorkerSaid, WorkersWanted
+from tests.boss.test_loop import Boss
+from worker.protocol import Heartbeat, ToWorker
+
+
+@pytest.fixture
+def boss(tmp_path: Path) -> Iterator[Boss]:
+    one = Boss(tmp_path)
+    yield one
+    one.store.close()
+
+
+def test_an_effect_that_raises_does_not_repeat_what_was_committed(boss: Boss) -> None:
+    boss.push()
+    boss.join()
+
+    def send(worker: str, message: ToWorker) -> None:
+        raise RuntimeError("a fault of ours")
+
+    boss.outsider.send = send  # type: ignore[method-assign]
+    boss.loop.put(WorkerSaid("local-1", Heartbeat("s1", boss.loop._epoch, 0, {})))
+    assert boss.ask(WorkersWanted(1)).code == 200
+    assert [said for said in boss.outsider.said if said == ("create", "local-2")] == [("create", "local-2")]
