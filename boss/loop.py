@@ -285,7 +285,7 @@ class Loop:
 
     def _load(self) -> None:
         """Drop the state and take the store's; keeps trying while the store does not answer."""
-        stopping, deadline = self._state.stopping, self._state.stop_deadline
+        old = self._state
         while True:
             try:
                 picture = self._outside.store.load()
@@ -298,7 +298,9 @@ class Loop:
                 time.sleep(RELOAD)
         now = self._clock.advance(RELOAD)
         self._state = state_of(self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms)
-        self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, stopping, deadline
+        self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline
+        for worker in self._state.workers.values():  # this is still the same epoch: numbers of messages only grow
+            worker.sent = old.workers[worker.id].sent if worker.id in old.workers else 0
         self._state.lag = self._clock.lag()
         effects = reactor.resume(self._state, now)
         self._commit()

@@ -7,7 +7,7 @@ import pytest
 
 from boss.core.events import WorkerSaid, WorkersWanted
 from tests.boss.test_loop import Boss
-from worker.protocol import Heartbeat, ToWorker
+from worker.protocol import Assign, Heartbeat, ToWorker
 
 
 @pytest.fixture
@@ -15,6 +15,23 @@ def boss(tmp_path: Path) -> Iterator[Boss]:
     one = Boss(tmp_path)
     yield one
     one.store.close()
+
+
+def test_after_a_reload_the_numbers_of_messages_go_on(boss: Boss) -> None:
+    boss.push()
+    boss.join()
+    handled = boss.loop._state.workers["local-1"].sent
+    boss.store.fail_before = True
+    boss.finish("u1.0.1")
+    boss.finish("u1.0.1")  # said again, as workers do
+    boss.turn(*boss.pushed("u2"))
+    beat = Heartbeat("s1", boss.loop._epoch, handled, {})
+    boss.turn(WorkerSaid("local-1", beat))
+    if not boss.messages(Assign):
+        boss.turn(WorkerSaid("local-1", beat))
+    (task,) = boss.loop._state.jobs["u2"].tasks
+    assert (task.number, task.losses) == (1, 0)  # the worker cannot have handled that assignment when it said this
+    assert boss.loop._state.workers["local-1"].sent > handled
 
 
 def test_an_effect_that_raises_does_not_repeat_what_was_committed(boss: Boss) -> None:
