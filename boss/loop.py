@@ -31,7 +31,7 @@ from boss.core.effects import (
     Send,
     Stop,
 )
-from boss.core.events import Answer, Event, Request, TimePassed, WorkerSaid
+from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event, Request, TimePassed, WorkerSaid
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
@@ -257,6 +257,8 @@ class Loop:
         log.error("%s; loading everything again", reason)
         for event in events:
             self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
+            if isinstance(event, BrokerConnected | BrokerDisconnected):  # said once, and nowhere in the store
+                self._connected = isinstance(event, BrokerConnected)
         self._load()
 
     def _give_up(self) -> None:

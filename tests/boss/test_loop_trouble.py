@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.core.events import WorkerSaid, WorkersWanted
+from boss.core.events import BrokerConnected, BrokerDisconnected, WorkerSaid, WorkersWanted
 from tests.boss.test_loop import Boss
 from worker.protocol import Assign, Heartbeat, ToWorker
 
@@ -15,6 +15,14 @@ def boss(tmp_path: Path) -> Iterator[Boss]:
     one = Boss(tmp_path)
     yield one
     one.store.close()
+
+
+def test_a_connection_that_comes_up_in_a_turn_whose_commit_fails_is_not_forgotten(boss: Boss) -> None:
+    boss.turn(BrokerDisconnected("gone"))
+    boss.store.fail_before = True
+    boss.turn(BrokerConnected(), *boss.pushed())
+    boss.turn(*boss.pushed())
+    assert ("create", "local-1") in boss.outsider.said
 
 
 def test_after_a_reload_the_numbers_of_messages_go_on(boss: Boss) -> None:
