@@ -31,7 +31,7 @@ from boss.core.effects import (
     Send,
     Stop,
 )
-from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event, Request, TimePassed, WorkerSaid
+from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event, Request, StopWanted, TimePassed, WorkerSaid
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
@@ -140,12 +140,15 @@ class Loop:
         self._brought: list[Job] = []
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
+        self._stop_asked = False  # heard even while the database does not answer and no turn begins
         self.ended_as_asked = True
 
     # ---- the desk: called from any thread ------------------------------------------------------------------------
 
     def put(self, event: Event) -> bool:
         """Add an event to the inbox."""
+        if isinstance(event, StopWanted):
+            self._stop_asked = True
         return self._inbox.put(event)
 
     def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
@@ -265,6 +268,9 @@ class Loop:
         """Another boss has taken over: nothing more may be said or done here."""
         log.error("another boss has opened this database; this one ends")
         self.ended_as_asked = False
+        self._end()
+
+    def _end(self) -> None:
         with self._lock:
             self._ended = True
 
@@ -296,6 +302,10 @@ class Loop:
                 self._give_up()
                 return
             except StoreError as error:
+                if self._stop_asked:
+                    log.error("cannot load: %s; ending without it, workers go on for their lease", error)
+                    self._end()
+                    return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)
         now = self._clock.advance(RELOAD)
@@ -344,8 +354,7 @@ class Loop:
             case ListServers():
                 self._outside.clouds[effect.provider].list(now)
             case Stop():
-                with self._lock:
-                    self._ended = True
+                self._end()
 
     def _tell(self, kind: str, facts: Sequence[Mapping[str, object]]) -> None:
         try:

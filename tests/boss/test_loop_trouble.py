@@ -1,11 +1,13 @@
 """The loop in trouble: what a failed commit must not forget, effects that raise, a database that is gone, jobs that stay in memory."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from boss.core.events import BrokerConnected, BrokerDisconnected, WorkerSaid, WorkersWanted
+from boss.core.events import BrokerConnected, BrokerDisconnected, StopWanted, WorkerSaid, WorkersWanted
+from boss.ports import Picture, StoreError
 from tests.boss.test_loop import Boss
 from worker.protocol import Assign, Heartbeat, ToWorker
 
@@ -53,3 +55,19 @@ def test_an_effect_that_raises_does_not_repeat_what_was_committed(boss: Boss) ->
     boss.loop.put(WorkerSaid("local-1", Heartbeat("s1", boss.loop._epoch, 0, {})))
     assert boss.ask(WorkersWanted(1)).code == 200
     assert [said for said in boss.outsider.said if said == ("create", "local-2")] == [("create", "local-2")]
+
+
+def test_a_boss_whose_database_is_gone_can_be_ended(boss: Boss) -> None:
+    broken = threading.Event()
+
+    def load() -> Picture:
+        broken.set()
+        raise StoreError("no route to host")
+
+    boss.store.load = load  # type: ignore[method-assign]
+    running = threading.Thread(target=boss.loop.run, daemon=True)
+    running.start()
+    assert broken.wait(5)
+    boss.loop.put(StopWanted())
+    running.join(10)
+    assert not running.is_alive()
