@@ -137,7 +137,7 @@ class Loop:
         self._view = View(self._clock.now, epoch, self._started)
         self._published = 0.0
         self._unseen = False
-        self._brought: list[Job] = []
+        self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
         self._stop_asked = False  # heard even while the database does not answer and no turn begins
@@ -229,17 +229,16 @@ class Loop:
         changes = self._state.take_changes()
         if changes:
             self._outside.store.commit(changes)
-        for job in [*changes.jobs.values(), *changes.new_jobs.values(), *self._brought]:
-            if job.finished is not None and job.loaded:
-                self._unload(job)
-        self._brought.clear()
+        finished = {job.uid: job for job in (*changes.jobs.values(), *changes.new_jobs.values(), *self._over)}
+        self._over = [job for job in finished.values() if job.finished is not None and job.loaded and not self._unload(job)]
 
-    def _unload(self, job: Job) -> None:
-        """A finished job's tasks stay in the store only; commands that need them load them again."""
+    def _unload(self, job: Job) -> bool:
+        """A finished job's tasks stay in the store only; commands that need them load them again. False while a worker holds one."""
         if any(attempt.job == job.uid for worker in self._state.workers.values() for attempt in worker.held.values()):
-            return
+            return False
         job.tasks, job.templates, job.loaded = [], [], False
-        self._state.ready.forget(job.uid)
+        self._state.forget(job)
+        return True
 
     def _make_loaded(self, event: Event) -> None:
         """Bring the tasks of a finished job back, if the event is about one. What is not committed yet is committed first."""
@@ -252,7 +251,7 @@ class Loop:
         job.tasks = self._outside.store.load_tasks(job)
         job.inits = [task.index for task in job.tasks if task.template.init]
         job.loaded = True
-        self._brought.append(job)
+        self._over.append(job)
 
     # ---- trouble -------------------------------------------------------------------------------------------------
 
@@ -308,6 +307,7 @@ class Loop:
                     return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)
+        self._over.clear()
         now = self._clock.advance(RELOAD)
         self._state = state_of(self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms)
         self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline

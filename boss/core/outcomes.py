@@ -169,8 +169,6 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
             announce(state, task)
     elif result.outcome == "failed":
         _init_failed(state, worker, task, result)
-    if job.finished is not None:
-        state.touch_job(job)  # nobody holds an attempt of it any more: it may leave the memory
 
 
 def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> None:

@@ -184,6 +184,13 @@ class State:
             worker.used.clear()  # no drift of fractional sums
             worker.idle_since = now
 
+    def forget(self, job: Job) -> None:
+        """Drop what is remembered beside a finished job's tasks: they leave the memory."""
+        self.ready.forget(job.uid)
+        self.shares.jobs.pop(job.uid, None)
+        for key in [(job.uid, number) for uid, number in self.pace if uid == job.uid]:
+            del self.pace[key]
+
     def take_changes(self) -> Changes:
         """What this turn has to make durable; a new turn begins."""
         taken, self.changes = self.changes, Changes()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from boss.core.events import BrokerConnected, BrokerDisconnected, StopWanted, WorkerSaid, WorkersWanted
+from boss.core.events import BrokerConnected, BrokerDisconnected, StopWanted, TasksCancelled, WorkerSaid, WorkersWanted
 from boss.ports import Picture, StoreError
 from tests.boss.test_loop import Boss
-from worker.protocol import Assign, Heartbeat, ToWorker
+from worker.protocol import Assign, Heartbeat, Result, Results, ToWorker
 
 
 @pytest.fixture
@@ -71,3 +71,15 @@ def test_a_boss_whose_database_is_gone_can_be_ended(boss: Boss) -> None:
     boss.loop.put(StopWanted())
     running.join(10)
     assert not running.is_alive()
+
+
+def test_a_cancelled_job_leaves_the_memory_when_its_last_attempt_has_ended(boss: Boss) -> None:
+    boss.push()
+    boss.join()
+    boss.loop._state.pace["u1", 0] = 1.0
+    boss.turn(TasksCancelled("job"))
+    assert boss.loop._state.jobs["u1"].loaded
+    boss.turn(WorkerSaid("local-1", Results("s1", (Result("u1.0.1", "cancelled"),))))
+    boss.turn()
+    assert not boss.loop._state.jobs["u1"].loaded
+    assert boss.loop._state.pace == {}
