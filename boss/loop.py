@@ -277,6 +277,8 @@ class Loop:
         """Find the event that the core cannot digest: one event per commit, each on a state that is known to be good."""
         self._load()
         for event in events:
+            if self._ended:
+                return  # nothing could be loaded: the state in memory is not known to be good
             try:
                 self._play([event], self._clock.now)
             except Superseded:
