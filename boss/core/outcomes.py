@@ -90,7 +90,8 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
         _drop_stale(state, worker, task, result, now)
         return
     if result.outcome == "succeeded" and result.files is None:
-        state.out.append(ReadRecord(name))  # the manifest is too long for a message
+        attempt.files = None  # the manifest is too long for a message: only the datastore's record has it
+        state.out.append(ReadRecord(name))
         return
     state.release(worker, name, now)
     _record(attempt, result)
@@ -207,18 +208,31 @@ def on_accepted(state: State, name: str, now: float) -> None:
         acknowledge(state, worker, name)
 
 
+def on_no_record(state: State, task: Task, now: float) -> None:
+    """The datastore has no complete upload of the current attempt; that matters only if its worker says that there is one."""
+    attempt = task.attempt
+    if attempt is None or attempt.files is not None or attempt.state not in OPEN_ATTEMPTS or task.state not in AWAITING:
+        return
+    worker = state.workers.get(attempt.worker)
+    if worker is not None:
+        state.release(worker, attempt.id, now)
+    _refuse(state, task, attempt, "the datastore has no record of its upload", now)
+
+
 def on_refused(state: State, name: str, reason: str, now: float) -> None:
     """The gate has no such upload, or another one: it will never be accepted."""
     task = state.current(name)
-    if task is None or task.state is not S.PROMOTING or task.attempt is None:
-        return
-    attempt = task.attempt
+    if task is not None and task.state is S.PROMOTING and task.attempt is not None:
+        _refuse(state, task, task.attempt, reason, now)
+
+
+def _refuse(state: State, task: Task, attempt: Attempt, reason: str, now: float) -> None:
     attempt.state, attempt.phase, attempt.reason = "failed", Phase.PROMOTE, reason
     state.touch_attempt(attempt)
     fail(state, task, Phase.PROMOTE, reason, now)
     worker = state.workers.get(attempt.worker)
     if worker is not None:
-        acknowledge(state, worker, name)
+        acknowledge(state, worker, attempt.id)
 
 
 def complete(state: State, task: Task, now: float) -> None:
