@@ -160,9 +160,9 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     if busy is not None:
         answer(state, event.reply, 409, error=f"task {busy.name} of job {job.name} is {busy.state}; cancel it or wait, then push")
         return
-    held_up = next((found for task in replaced if (found := dag.active_below(task)) is not None), None)
-    if held_up is not None:
-        error = f"task {held_up.name} of job {job.name} is {held_up.state} and uses what would be replaced; cancel it or wait"
+    found = dag.active_below(replaced)
+    if found is not None:
+        error = f"task {found[1].name} of job {job.name} is {found[1].state} and uses what would be replaced; cancel it or wait"
         answer(state, event.reply, 409, error=error)
         return
     job.templates += event.templates
@@ -313,12 +313,12 @@ def on_redone(state: State, event: TasksRedone, now: float) -> None:
     if choice is None:
         return
     job, chosen = choice
-    for task in chosen:
-        active = dag.active_below(task)
-        if active is not None:
-            error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
-            answer(state, event.reply, 409, error=error)
-            return
+    found = dag.active_below(chosen)
+    if found is not None:
+        task, active = found
+        error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
+        answer(state, event.reply, 409, error=error)
+        return
     _reopen(state, chosen, now)
     answer(state, event.reply, 200, job=job.name, redone=len(chosen))
 
