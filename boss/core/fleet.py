@@ -289,7 +289,6 @@ def on_deleted(state: State, name: str, now: float) -> None:
     vm = state.vms.get(name)
     if vm is None:
         return
-    state.strays.pop(vm.server, None)
     if vm.state in (VmState.CLAIMED,):
         return
     _vanish(state, vm, "deleted", now)
@@ -309,12 +308,15 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
                 on_created(state, VmCreated(vm.id, server.server, server.address), now)
         elif vm.since < event.asked and vm.state is not VmState.CREATING:
             _vanish(state, vm, "its server is gone", now)
-    strays = {}
+    strays = {
+        key: since for key, since in state.strays.items() if key[0] != event.provider
+    }  # another cloud's list says nothing of them
     for server in event.servers:
         known = state.vms.get(server.vm)
         if known is not None and known.state not in (VmState.GONE, VmState.FAILED):
             continue
-        strays[server.server] = since = state.strays.get(server.server, now)
+        key = (event.provider, server.server)
+        strays[key] = since = state.strays.get(key, now)
         if now - since >= state.policy.stray_grace:
             state.out.append(DeleteVm(server.vm, server.pool, server.server))
     state.strays = strays

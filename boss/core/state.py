@@ -70,7 +70,7 @@ class State:
     pace: dict[tuple[str, int], float] = field(default_factory=dict)
     health: dict[str, PoolHealth] = field(default_factory=dict)
     blocked: dict[Shape, float] = field(default_factory=dict)
-    strays: dict[str, float] = field(default_factory=dict)
+    strays: dict[tuple[str, str], float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
     wanted_workers: deque[tuple[str, float]] = field(default_factory=deque)
     acknowledgements: dict[str, list[str]] = field(default_factory=dict)
