@@ -113,3 +113,14 @@ def test_a_lost_attempt_of_the_old_definition_does_not_finish_the_new_one() -> N
     scene.finish("local-1", "u1.0.1", files=(("out.txt", 3, "ab" * 32),))
     assert scene.states() == {"t0": "ready"}
     assert RejectResult("u1.0.1") in scene.said
+
+
+def test_a_ready_task_that_is_replaced_by_a_larger_one_does_not_go_where_the_small_one_would_have_gone() -> None:
+    scene = Scene()
+    job = scene.push(bag(3))
+    scene.join("local-1")  # runs t0
+    large = Template(1, "t", ("echo new",), needs={"cpus": 2})
+    scene.answer(extend(job, TaskSpec(1, "t1", 1), template=large))
+    scene.finish("local-1", "u1.0.1")
+    assert [(a.task, a.needs) for a in scene.dealt("local-1")][1:] == [("t2", {"cpus": 1})]
+    assert scene.states()["t1"] == "ready"
