@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ from boss.core.effects import (
     Send,
     Stop,
 )
-from boss.core.events import Answer, Event, Request, TimePassed, WorkerSaid
+from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event, Request, StopWanted, TimePassed, WorkerSaid
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
@@ -137,15 +137,18 @@ class Loop:
         self._view = View(self._clock.now, epoch, self._started)
         self._published = 0.0
         self._unseen = False
-        self._brought: list[Job] = []
+        self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
+        self._stop_asked = False  # heard even while the database does not answer and no turn begins
         self.ended_as_asked = True
 
     # ---- the desk: called from any thread ------------------------------------------------------------------------
 
     def put(self, event: Event) -> bool:
         """Add an event to the inbox."""
+        if isinstance(event, StopWanted):
+            self._stop_asked = True
         return self._inbox.put(event)
 
     def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
@@ -226,17 +229,16 @@ class Loop:
         changes = self._state.take_changes()
         if changes:
             self._outside.store.commit(changes)
-        for job in [*changes.jobs.values(), *changes.new_jobs.values(), *self._brought]:
-            if job.finished is not None and job.loaded:
-                self._unload(job)
-        self._brought.clear()
+        finished = {job.uid: job for job in (*changes.jobs.values(), *changes.new_jobs.values(), *self._over)}
+        self._over = [job for job in finished.values() if job.finished is not None and job.loaded and not self._unload(job)]
 
-    def _unload(self, job: Job) -> None:
-        """A finished job's tasks stay in the store only; commands that need them load them again."""
+    def _unload(self, job: Job) -> bool:
+        """A finished job's tasks stay in the store only; commands that need them load them again. False while a worker holds one."""
         if any(attempt.job == job.uid for worker in self._state.workers.values() for attempt in worker.held.values()):
-            return
+            return False
         job.tasks, job.templates, job.loaded = [], [], False
-        self._state.ready.forget(job.uid)
+        self._state.forget(job)
+        return True
 
     def _make_loaded(self, event: Event) -> None:
         """Bring the tasks of a finished job back, if the event is about one. What is not committed yet is committed first."""
@@ -249,7 +251,7 @@ class Loop:
         job.tasks = self._outside.store.load_tasks(job)
         job.inits = [task.index for task in job.tasks if task.template.init]
         job.loaded = True
-        self._brought.append(job)
+        self._over.append(job)
 
     # ---- trouble -------------------------------------------------------------------------------------------------
 
@@ -257,12 +259,17 @@ class Loop:
         log.error("%s; loading everything again", reason)
         for event in events:
             self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
+            if isinstance(event, BrokerConnected | BrokerDisconnected):  # said once, and nowhere in the store
+                self._connected = isinstance(event, BrokerConnected)
         self._load()
 
     def _give_up(self) -> None:
         """Another boss has taken over: nothing more may be said or done here."""
         log.error("another boss has opened this database; this one ends")
         self.ended_as_asked = False
+        self._end()
+
+    def _end(self) -> None:
         with self._lock:
             self._ended = True
 
@@ -270,6 +277,8 @@ class Loop:
         """Find the event that the core cannot digest: one event per commit, each on a state that is known to be good."""
         self._load()
         for event in events:
+            if self._ended:
+                return  # nothing could be loaded: the state in memory is not known to be good
             try:
                 self._play([event], self._clock.now)
             except Superseded:
@@ -285,7 +294,7 @@ class Loop:
 
     def _load(self) -> None:
         """Drop the state and take the store's; keeps trying while the store does not answer."""
-        stopping, deadline = self._state.stopping, self._state.stop_deadline
+        old = self._state
         while True:
             try:
                 picture = self._outside.store.load()
@@ -294,11 +303,18 @@ class Loop:
                 self._give_up()
                 return
             except StoreError as error:
+                if self._stop_asked:
+                    log.error("cannot load: %s; ending without it, workers go on for their lease", error)
+                    self._end()
+                    return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)
+        self._over.clear()
         now = self._clock.advance(RELOAD)
         self._state = state_of(self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms)
-        self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, stopping, deadline
+        self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline
+        for worker in self._state.workers.values():  # this is still the same epoch: numbers of messages only grow
+            worker.sent = old.workers[worker.id].sent if worker.id in old.workers else 0
         self._state.lag = self._clock.lag()
         effects = reactor.resume(self._state, now)
         self._commit()
@@ -307,36 +323,49 @@ class Loop:
     # ---- speaking ------------------------------------------------------------------------------------------------
 
     def _perform(self, effects: Iterable[Effect], now: float) -> None:
+        """Speak. What was committed has happened: a wish that raises is reported and the others are performed, never the turn again."""
         announced: dict[str, list[Mapping[str, object]]] = {}
         for effect in effects:
-            match effect:
-                case Send():
-                    self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
-                case Announce():
-                    announced.setdefault(effect.kind, []).append(effect.facts)
-                case Reply():
-                    self._answer(effect.reply, effect.answer)
-                case AcceptResult():
-                    self._outside.results.accept(effect.attempt, effect.job, effect.files)
-                case RejectResult():
-                    self._outside.results.reject(effect.attempt)
-                case ReadRecord():
-                    self._outside.results.read_record(effect.attempt)
-                case CreateVm():
-                    self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
-                case DeleteVm():
-                    self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
-                case ListServers():
-                    self._outside.clouds[effect.provider].list(now)
-                case Stop():
-                    with self._lock:
-                        self._ended = True
+            if isinstance(effect, Announce):
+                announced.setdefault(effect.kind, []).append(effect.facts)
+                continue
+            try:
+                self._perform_one(effect, now)
+            except Exception:
+                log.exception("could not do this: %r", effect)
         self._connected = self._state.connected
         for kind, facts in announced.items():
+            self._tell(kind, facts)
+
+    def _perform_one(self, effect: Effect, now: float) -> None:
+        match effect:
+            case Send():
+                self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
+            case Reply():
+                self._answer(effect.reply, effect.answer)
+            case AcceptResult():
+                self._outside.results.accept(effect.attempt, effect.job, effect.files)
+            case RejectResult():
+                self._outside.results.reject(effect.attempt)
+            case ReadRecord():
+                self._outside.results.read_record(effect.attempt)
+            case CreateVm():
+                self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
+            case DeleteVm():
+                self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
+            case ListServers():
+                self._outside.clouds[effect.provider].list(now)
+            case Stop():
+                self._end()
+
+    def _tell(self, kind: str, facts: Sequence[Mapping[str, object]]) -> None:
+        try:
             self._outside.broker.announce(kind, facts)
             for receive in self._listeners:
                 for fact in facts:
                     receive(kind, fact)
+        except Exception:
+            log.exception("could not announce %d facts about a %s", len(facts), kind)
 
     def _granted(self, worker: str, message: ToWorker) -> ToWorker:
         """Assignments get the proof with which the worker may use the datastore."""

@@ -4,7 +4,7 @@ import argparse
 import sys
 import traceback
 
-from simulator.scenarios import hostile_job
+from simulator.scenarios import hostile_job, hostile_jobs
 
 
 def main(words: list[str]) -> int:
@@ -18,7 +18,7 @@ def main(words: list[str]) -> int:
     faults = 0
     for seed in range(chosen.first, chosen.first + chosen.seeds):
         try:
-            faults += hostile_job(seed).faults
+            faults += hostile_job(seed).faults + hostile_jobs(seed).faults
         except Exception:
             traceback.print_exc()
             print(f"seed {seed} broke a promise; again: python -m simulator hunt --seeds 1 --first {seed}")

@@ -3,6 +3,7 @@
 from boss.core.events import (
     Event,
     FailedRetried,
+    JobExtended,
     JobOpened,
     JobPaused,
     JobResumed,
@@ -10,6 +11,8 @@ from boss.core.events import (
     TasksCancelled,
     TasksRedone,
     TasksStaged,
+    WorkersDrained,
+    WorkersWanted,
 )
 from boss.core.model import OutputSpec, TaskSpec, TaskState, Template
 from simulator.world import Broken, World
@@ -54,16 +57,73 @@ def hostile_job(seed: int) -> World:
     return world
 
 
+def prepared_job(world: World, uid: str, name: str) -> None:
+    """Push a job of six tasks that need two init tasks on each worker."""
+    inits = tuple(Template(number, f"init{number}", ("make",), init=True) for number in (0, 1))
+    plain = Template(2, "p", ("true",), retries=3, outputs=(OutputSpec("out"),))
+    specs = (TaskSpec(0, "init0", 0), TaskSpec(1, "init1", 1), *(TaskSpec(i, f"p{i}", 2, 0, (), 0) for i in range(2, 8)))
+    world.inbox += [JobStaged(uid, name, "ben", uid), TasksStaged(uid, (*inits, plain), specs), JobOpened(uid, {})]
+
+
+def extension(world: World, uid: str) -> list[Event]:
+    """A merge: one task is replaced, one is new and depends on it; half of the time an init changes sides."""
+    job = world.state.jobs.get(uid)
+    if job is None:
+        return []
+    count, number = len(job.tasks), len(job.templates)
+    templates = [Template(number, "x", ("new",), retries=3, outputs=(OutputSpec("out"),)), Template(number + 1, "y", ("new",))]
+    specs = [TaskSpec(3, job.tasks[3].name, number), TaskSpec(count, f"n{count}", number + 1, 0, (3,))]
+    if world.chance.random() < 0.5:
+        templates.append(Template(number + 2, "init0", ("make",), init=not job.tasks[0].template.init))
+        specs.insert(0, TaskSpec(0, "init0", number + 2))
+    return [JobExtended(uid, count, tuple(templates), tuple(specs), {}, f"{uid}-{count}")]
+
+
+def hostile_jobs(seed: int) -> World:
+    """Two jobs, one with init tasks that merges change, among faults and people who meddle with jobs and workers; then calm."""
+    world = World(seed)
+    push(world, "u1", "one")
+    prepared_job(world, "u2", "two")
+    world.run(10)
+    for uid, name, again in (("u1", "one", push), ("u2", "two", prepared_job)):
+        if uid not in world.state.jobs:
+            again(world, uid, name)
+    for _ in range(12):
+        job = world.chance.choice(["one", "two"])
+        wishes: list[list[Event]] = [
+            [JobPaused(job)],
+            [JobResumed(job)],
+            [TasksCancelled(job, world.chance.choice(["*", "p3", "t1.*", "init0"]))],
+            [TasksRedone(job, world.chance.choice(["*", "p*", "t0.*", "init1"]))],
+            [FailedRetried(job, "*")],
+            [WorkersDrained((), now=world.chance.random() < 0.3)],
+            [WorkersWanted(1)],
+            extension(world, "u2"),
+        ]
+        world.inbox += world.chance.choice(wishes)
+        world.run(world.chance.uniform(1, 12))
+    world.calm = True
+    for _ in range(60):
+        world.inbox += [JobResumed("one"), JobResumed("two")]
+        world.run(15)
+        if world.done():
+            break
+    judge(world)
+    return world
+
+
 def judge(world: World) -> None:
     """Every task has ended, each result was accepted once, and no machine outlives its use."""
     if not world.done():
-        left = {task.name: str(task.state) for task in world.state.jobs["u1"].tasks}
+        left = {f"{job.name}:{task.name}": str(task.state) for job in world.state.jobs.values() for task in job.tasks}
         raise Broken(f"not every task has ended: {left}")
     if len(world.accepts) != len(set(world.accepts)):
         raise Broken("a result was accepted twice")
-    for task in world.state.jobs["u1"].tasks:
-        if task.state is TaskState.SUCCEEDED and task.template.outputs and f"u1.{task.index}.{task.number}" not in world.accepted:
+    for task in (task for job in world.state.jobs.values() for task in job.tasks):
+        attempt = f"{task.job.uid}.{task.index}.{task.number}"
+        if task.state is TaskState.SUCCEEDED and task.template.outputs and attempt not in world.accepted:
             raise Broken(f"{task.name} succeeded without an accepted result")
-    world.run(60 + world.state.policy.create_timeout)  # a claim whose create call was never made lives until its deadline
+    # a claim whose create call was never made lives until its deadline, and one whose deletion failed until it is asked again
+    world.run(60 + world.state.policy.create_timeout + world.state.policy.delete_timeout)
     if world.processes or world.state.vms:
         raise Broken(f"machines outlive their use: {list(world.processes)}, {list(world.state.vms)}")

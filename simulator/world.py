@@ -21,7 +21,9 @@ from boss.core.events import (
     ServersListed,
     TimePassed,
     VmCreated,
+    VmCreateFailed,
     VmDeleted,
+    VmDeleteFailed,
     WorkerSaid,
 )
 from boss.core.model import FINAL_STATES, Flavor, JobState, Policy, Pool, TaskState, WorkerState
@@ -85,7 +87,7 @@ class World:
         effects += reactor.settle(self.state, self.now)
         self.state.check()
         if self.fault(0.004):
-            self.restart_boss()
+            self.restart_boss(dead=self.chance.random() < 0.5)
             return
         self.state.take_changes()
         self.stored = copy.deepcopy(self.state)
@@ -95,9 +97,13 @@ class World:
                 return
             self.perform(effect)
 
-    def restart_boss(self) -> None:
-        """Everything in memory is gone; what was stored is loaded, as the store would, and resumed."""
+    def restart_boss(self, dead: bool = True) -> None:
+        """Everything in memory is gone; what was stored is loaded, as the store would, and resumed.
+
+        A boss that did not die, but whose commit failed, goes on in the same epoch and remembers how many messages it has sent.
+        """
         old = self.stored
+        sent = {} if dead else {worker.id: worker.sent for worker in self.state.workers.values()}
         jobs = [job for job in old.jobs.values() if job.state is JobState.OPEN]
         for job in jobs:
             for task in job.tasks:
@@ -108,8 +114,8 @@ class World:
                     task.attempt.seq = 0
         workers = [worker for worker in old.workers.values() if worker.state is not WorkerState.GONE]
         for worker in workers:
-            worker.held, worker.used, worker.sent = {}, {}, 0
-        self.state = state_of(old.policy, old.epoch + 1, old.context, jobs, workers, old.vms.values())
+            worker.held, worker.used, worker.sent = {}, {}, sent.get(worker.id, 0)
+        self.state = state_of(old.policy, old.epoch + dead, old.context, jobs, workers, old.vms.values())
         self.inbox.clear()
         effects = reactor.resume(self.state, self.now)
         self.state.take_changes()
@@ -132,9 +138,9 @@ class World:
                 record = self.incoming.get(effect.attempt) or self.accepted.get(effect.attempt)
                 self.inbox.append(RecordRead(effect.attempt, record))
             case CreateVm():
-                self.boot(effect.vm, effect.flavor)
-                if not self.fault(0.05):
-                    self.inbox.append(VmCreated(effect.vm, f"server-{effect.vm}"))
+                self.create(effect)
+            case DeleteVm() if self.fault(0.05):
+                self.inbox.append(VmDeleteFailed(effect.vm, "no answer"))
             case DeleteVm():
                 self.processes.pop(effect.vm, None)
                 self.inbox.append(VmDeleted(effect.vm))
@@ -143,6 +149,17 @@ class World:
                 self.inbox.append(ServersListed("local", self.now, servers))
             case _:
                 pass
+
+    def create(self, effect: CreateVm) -> None:
+        """The cloud gives a server; or refuses; or gives one and does not say so, or says that it does not know."""
+        if self.fault(0.05):
+            self.inbox.append(VmCreateFailed(effect.vm, "no quota"))
+            return
+        self.boot(effect.vm, effect.flavor)
+        if self.fault(0.03):
+            self.inbox.append(VmCreateFailed(effect.vm, "no answer", final=False))
+        elif not self.fault(0.05):
+            self.inbox.append(VmCreated(effect.vm, f"server-{effect.vm}"))
 
     # ---- the datastore ---------------------------------------------------------------------------------------------
 

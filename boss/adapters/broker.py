@@ -34,7 +34,7 @@ from boss.adapters.certificates import TlsFiles
 from boss.adapters.incoming import Incoming
 from boss.core.events import BrokerConnected, BrokerDisconnected
 from boss.ports import Put
-from worker.protocol import MAX_MESSAGE, LogChunk, ProtocolError, ToWorker, encode, topic_boss, topic_events, topic_in
+from worker.protocol import MAX_MESSAGE, Assign, LogChunk, ProtocolError, ToWorker, encode, topic_boss, topic_events, topic_in
 
 _KEEPALIVE = 10
 _CONNECT_TIMEOUT = 5.0
@@ -94,6 +94,10 @@ class MqttBroker:
         try:
             payloads = encode(message)
         except ProtocolError as error:
+            if isinstance(message, Assign) and len(message.attempts) > 1:  # one that is too long must not hold the others back
+                for attempt in message.attempts:
+                    self.send(worker, message._replace(attempts=(attempt,)))
+                return
             _log.error("a message to %s is not sent: %s", worker, error)
             return
         topic = topic_in(self._cluster, worker)

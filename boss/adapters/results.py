@@ -171,6 +171,11 @@ class DatastoreGate:
                 self._link.close()
                 self._seen(False, f"{self._link.name}: {error}")
                 delayed = True
+            except Exception as error:  # a fault of ours, or an answer that no gate gives: said loudly, and the wishes wait
+                log.exception("the datastore's thread stumbled")
+                self._link.close()
+                self._seen(False, f"{self._link.name}: internal error: {error}")
+                delayed = True
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
 
     def _pause(self, wait: float) -> bool:
@@ -234,13 +239,14 @@ def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:
         return None
     try:
         message = decode(str(record["result"]).encode("utf-8"))
-    except ProtocolError as error:
+        files = tuple((str(path), int(size), str(digest)) for path, size, digest in record["files"])
+    except (ProtocolError, ValueError, TypeError, KeyError) as error:
         log.warning("the record of attempt %s cannot be read: %s", attempt, error)
         return None
     if not isinstance(message, Results) or len(message.results) != 1 or message.results[0].attempt != attempt:
         log.warning("the record of attempt %s is another's", attempt)
         return None
-    return message.results[0]._replace(files=tuple((path, size, digest) for path, size, digest in record["files"]))
+    return message.results[0]._replace(files=files)
 
 
 def _batches(uploads: dict[str, tuple[str, Files]]) -> Iterator[dict[str, tuple[str, Files]]]:

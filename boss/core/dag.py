@@ -65,19 +65,23 @@ def waiting_below(task: Task) -> Iterator[Task]:
                 yield dependent
 
 
-def active_below(task: Task) -> Task | None:
-    """A transitive dependent that is assigned, running or promoting, if there is one."""
-    tasks = task.job.tasks
-    stack, seen = [task], {task.index}
-    while stack:
-        for index in stack.pop().dependents:
-            if index in seen:
-                continue
-            seen.add(index)
-            dependent = tasks[index]
-            if dependent.state in ACTIVE_STATES:
-                return dependent
-            stack.append(dependent)
+def active_below(tasks: Iterable[Task]) -> tuple[Task, Task] | None:
+    """One of these tasks and a transitive dependent of it that is assigned, running or promoting, if there is such a pair.
+
+    Each task is looked at once, however many are asked for: redoing a whole job must not walk it once per task.
+    """
+    seen: set[int] = set()
+    for task in tasks:
+        everyone, stack = task.job.tasks, [task]
+        while stack:
+            for index in stack.pop().dependents:
+                if index in seen:
+                    continue
+                seen.add(index)
+                dependent = everyone[index]
+                if dependent.state in ACTIVE_STATES:
+                    return task, dependent
+                stack.append(dependent)
     return None
 
 

@@ -101,7 +101,7 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
 def is_prepared(worker: Worker, job: Job) -> bool:
     """Whether all init tasks of the job have succeeded on this worker, in this session of it."""
     done = worker.prepared.get(job.uid)
-    return done is not None and len(done) == len(job.inits)
+    return done is not None and done.issuperset(job.inits)
 
 
 def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assignment]], now: float) -> None:

@@ -14,7 +14,6 @@ from boss.core import outcomes
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
 from boss.core.events import ServersListed, VmCreated, VmCreateFailed
-from boss.core.jobs import send_cancel
 from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
 from boss.core.model import Attempt, TaskState, Vm, VmState, Worker, WorkerState
 from boss.core.retry import backoff
@@ -109,10 +108,12 @@ def _compare_held(state: State, worker: Worker, held: Mapping[str, str], now: fl
         task = state.current(name)
         if attempt is None and what != "finished" and not _adopt(state, worker, name, what):
             cancelled.append(name)
+        elif attempt is not None and attempt.state == "cancelled" and what != "finished":
+            cancelled.append(name)  # the first message may be lost
         elif attempt is not None and what == "running" and task is not None and task.state is TaskState.ASSIGNED:
             outcomes.started(state, task, state.wall(now))
     if cancelled:
-        send_cancel(state, worker.id, cancelled, "not current any more")
+        outcomes.send_cancel(state, worker.id, cancelled, "not current any more")
 
 
 def _adopt(state: State, worker: Worker, name: str, what: str) -> bool:
@@ -288,7 +289,6 @@ def on_deleted(state: State, name: str, now: float) -> None:
     vm = state.vms.get(name)
     if vm is None:
         return
-    state.strays.pop(vm.server, None)
     if vm.state in (VmState.CLAIMED,):
         return
     _vanish(state, vm, "deleted", now)
@@ -308,12 +308,15 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
                 on_created(state, VmCreated(vm.id, server.server, server.address), now)
         elif vm.since < event.asked and vm.state is not VmState.CREATING:
             _vanish(state, vm, "its server is gone", now)
-    strays = {}
+    strays = {
+        key: since for key, since in state.strays.items() if key[0] != event.provider
+    }  # another cloud's list says nothing of them
     for server in event.servers:
         known = state.vms.get(server.vm)
         if known is not None and known.state not in (VmState.GONE, VmState.FAILED):
             continue
-        strays[server.server] = since = state.strays.get(server.server, now)
+        key = (event.provider, server.server)
+        strays[key] = since = state.strays.get(key, now)
         if now - since >= state.policy.stray_grace:
             state.out.append(DeleteVm(server.vm, server.pool, server.server))
     state.strays = strays

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
 from boss.core import dag
-from boss.core.effects import Announce, Reply, Send
+from boss.core.effects import Announce, RejectResult, Reply
 from boss.core.events import (
     Answer,
     FailedRetried,
@@ -27,9 +27,8 @@ from boss.core.events import (
 )
 from boss.core.lifecycle import TaskCause
 from boss.core.model import ACTIVE_STATES, FINAL_STATES, Job, JobState, Task, TaskSpec, TaskState, Wanted
-from boss.core.outcomes import announce, close_if_done, job_state, skip_below
+from boss.core.outcomes import OPEN_ATTEMPTS, announce, close_if_done, job_state, send_cancel, skip_below
 from boss.core.state import State
-from worker.protocol import Cancel
 
 C = TaskCause
 S = TaskState
@@ -161,9 +160,9 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     if busy is not None:
         answer(state, event.reply, 409, error=f"task {busy.name} of job {job.name} is {busy.state}; cancel it or wait, then push")
         return
-    held_up = next((found for task in replaced if (found := dag.active_below(task)) is not None), None)
-    if held_up is not None:
-        error = f"task {held_up.name} of job {job.name} is {held_up.state} and uses what would be replaced; cancel it or wait"
+    found = dag.active_below(replaced)
+    if found is not None:
+        error = f"task {found[1].name} of job {job.name} is {found[1].state} and uses what would be replaced; cancel it or wait"
         answer(state, event.reply, 409, error=error)
         return
     job.templates += event.templates
@@ -198,12 +197,28 @@ def _redefine(state: State, task: Task, spec: TaskSpec) -> None:
     dag.unlink(task.job, task)
     if task.state in (S.READY, S.DELAYED):
         state.move(task, C.DEPENDENCY_REOPENED)
+    _supersede(state, task)
+    was_init = task.template.init
     task.template = task.job.templates[spec.template]
     task.row, task.rank = spec.row, spec.rank
+    if was_init or task.template.init:
+        task.job.inits = [other.index for other in task.job.tasks if other.template.init]
+        _unprepare(state, task)
     task.dependencies = array("I", spec.dependencies)
     dag.link(task.job, [task])
     state.changes.redefined_tasks[task.job.uid, task.index] = task
     state.touch(task)
+
+
+def _supersede(state: State, task: Task) -> None:
+    """What an attempt of the old definition yields is not believed any more, even if its lost worker comes back."""
+    attempt = task.attempt
+    task.attempt = None
+    if attempt is not None and attempt.state in OPEN_ATTEMPTS:
+        attempt.state, attempt.reason = "cancelled", "the task was replaced"
+        state.touch_attempt(attempt)
+        if task.template.outputs:
+            state.out.append(RejectResult(attempt.id))
 
 
 # ---- changing ------------------------------------------------------------------------------------------------------
@@ -258,14 +273,6 @@ def on_cancelled(state: State, event: TasksCancelled, now: float) -> None:
     answer(state, event.reply, 200, job=job.name, cancelled=len(chosen), accepting=job.counts.get(S.PROMOTING, 0))
 
 
-def send_cancel(state: State, worker_name: str, attempts: Iterable[str], reason: str) -> None:
-    """Tell a worker to stop these attempts."""
-    worker = state.workers.get(worker_name)
-    if worker is not None:
-        worker.sent += 1
-        state.out.append(Send(worker.id, Cancel(state.epoch, worker.sent, tuple(attempts), reason)))
-
-
 def on_paused(state: State, event: JobPaused, now: float) -> None:
     """Deal out nothing new of this job."""
     _want(state, event.job, Wanted.PAUSE, event.reply)
@@ -279,6 +286,9 @@ def on_resumed(state: State, event: JobResumed, now: float) -> None:
             if job.uid in worker.barred:
                 worker.barred.discard(job.uid)
                 state.touch_worker(worker)
+        for task in (job.tasks[index] for index in job.inits if job.loaded):
+            task.failures = task.losses = 0
+            state.touch(task)
     _want(state, event.job, Wanted.RUN, event.reply)
 
 
@@ -303,12 +313,12 @@ def on_redone(state: State, event: TasksRedone, now: float) -> None:
     if choice is None:
         return
     job, chosen = choice
-    for task in chosen:
-        active = dag.active_below(task)
-        if active is not None:
-            error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
-            answer(state, event.reply, 409, error=error)
-            return
+    found = dag.active_below(chosen)
+    if found is not None:
+        task, active = found
+        error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
+        answer(state, event.reply, 409, error=error)
+        return
     _reopen(state, chosen, now)
     answer(state, event.reply, 200, job=job.name, redone=len(chosen))
 
@@ -348,10 +358,20 @@ def _reopen(state: State, tasks: list[Task], now: float) -> None:
     close_if_done(state, job, now)
 
 
+def _unprepare(state: State, task: Task) -> None:
+    """What this init task has done on the workers counts no more."""
+    for worker in state.workers.values():
+        if task.index in worker.prepared.get(task.job.uid, ()):
+            worker.prepared[task.job.uid].discard(task.index)
+            state.touch_worker(worker)
+
+
 def _open(state: State, task: Task) -> None:
     task.failures = task.losses = 0
     task.reason = task.phase = ""
     task.exit_code = task.started = task.finished = None
+    if task.template.init:
+        _unprepare(state, task)
     if task.missing or task.template.init:
         state.move(task, C.REOPENED_WAITING)
     else:

@@ -6,13 +6,15 @@ Rules:
 - An attempt stays current until the next one is dealt: a lost worker that comes back before is believed.
 """
 
+from collections.abc import Iterable
+
 from boss.core import dag, pace
-from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult
+from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
 from boss.core.retry import LOSSES, judge
 from boss.core.state import State
-from worker.protocol import Recalled, Result, Results, Started
+from worker.protocol import Cancel, Recalled, Result, Results, Started
 
 C = TaskCause
 S = TaskState
@@ -21,8 +23,8 @@ S = TaskState
 OPEN_ATTEMPTS = frozenset({"assigned", "running", "lost", "recalled"})
 #: A task in one of these states can be finished by its current attempt (a ready one, by an attempt that was given up too early).
 AWAITING = frozenset({S.READY, S.ASSIGNED, S.RUNNING})
-#: Workers whose init failed until a job is paused.
-BARRED_PAUSES = 3
+#: How often in a row the init tasks of a job may fail on workers until it is paused.
+INIT_FAILURES = 3
 
 
 def on_started(state: State, worker: Worker, message: Started, now: float) -> None:
@@ -88,7 +90,8 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
         _drop_stale(state, worker, task, result, now)
         return
     if result.outcome == "succeeded" and result.files is None:
-        state.out.append(ReadRecord(name))  # the manifest is too long for a message
+        attempt.files = None  # the manifest is too long for a message: only the datastore's record has it
+        state.out.append(ReadRecord(name))
         return
     state.release(worker, name, now)
     _record(attempt, result)
@@ -161,19 +164,35 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
     if result.outcome == "succeeded":
         worker.prepared.setdefault(job.uid, set()).add(task.index)
         state.touch_worker(worker)
+        task.failures = task.losses = 0
         if task.state is S.WAITING:
             state.move(task, C.COMPLETED)
             announce(state, task)
-    elif result.outcome == "failed" and result.phase != Phase.INFRASTRUCTURE:
+    elif result.outcome == "failed":
+        _init_failed(state, worker, task, result)
+
+
+def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> None:
+    """Bar the worker from the job; a failure of the infrastructure counts against the worker, and may be tried there again.
+
+    Too many in a row pause the job, however few workers there are at a time: new VMs would fail like those before.
+    """
+    job = task.job
+    task.phase, task.reason = result.phase or Phase.RUN, result.reason
+    if task.phase == Phase.INFRASTRUCTURE:
+        task.losses += 1
+        _count_against_worker(state, worker.id, task.phase)
+    else:
+        task.failures += 1
         worker.barred.add(job.uid)
         state.touch_worker(worker)
-        task.phase, task.reason = result.phase or Phase.RUN, result.reason
-        barred = [other.id for other in state.workers.values() if job.uid in other.barred]
-        if len(barred) >= BARRED_PAUSES and job.wanted is Wanted.RUN:
-            job.wanted = Wanted.PAUSE
-            job.reason = f"init task {task.name} failed on {len(barred)} workers ({', '.join(sorted(barred))}): {result.reason}"
-            state.touch_job(job)
-            state.out.append(Announce("job", {"job": job.name, "state": "paused", "reason": job.reason}))
+    hopeless = task.failures >= INIT_FAILURES or task.losses > state.policy.infrastructure_budget
+    if hopeless and job.wanted is Wanted.RUN and job.finished is None:
+        job.wanted = Wanted.PAUSE
+        times = max(task.failures, task.losses)
+        job.reason = f"init task {task.name} failed {times} times in a row, the last time on {worker.id}: {result.reason}"
+        state.touch_job(job)
+        state.out.append(Announce("job", {"job": job.name, "state": "paused", "reason": job.reason}))
 
 
 def on_accepted(state: State, name: str, now: float) -> None:
@@ -189,18 +208,31 @@ def on_accepted(state: State, name: str, now: float) -> None:
         acknowledge(state, worker, name)
 
 
+def on_no_record(state: State, task: Task, now: float) -> None:
+    """The datastore has no complete upload of the current attempt; that matters only if its worker says that there is one."""
+    attempt = task.attempt
+    if attempt is None or attempt.files is not None or attempt.state not in OPEN_ATTEMPTS or task.state not in AWAITING:
+        return
+    worker = state.workers.get(attempt.worker)
+    if worker is not None:
+        state.release(worker, attempt.id, now)
+    _refuse(state, task, attempt, "the datastore has no record of its upload", now)
+
+
 def on_refused(state: State, name: str, reason: str, now: float) -> None:
     """The gate has no such upload, or another one: it will never be accepted."""
     task = state.current(name)
-    if task is None or task.state is not S.PROMOTING or task.attempt is None:
-        return
-    attempt = task.attempt
+    if task is not None and task.state is S.PROMOTING and task.attempt is not None:
+        _refuse(state, task, task.attempt, reason, now)
+
+
+def _refuse(state: State, task: Task, attempt: Attempt, reason: str, now: float) -> None:
     attempt.state, attempt.phase, attempt.reason = "failed", Phase.PROMOTE, reason
     state.touch_attempt(attempt)
     fail(state, task, Phase.PROMOTE, reason, now)
     worker = state.workers.get(attempt.worker)
     if worker is not None:
-        acknowledge(state, worker, name)
+        acknowledge(state, worker, attempt.id)
 
 
 def complete(state: State, task: Task, now: float) -> None:
@@ -327,7 +359,28 @@ def close_if_done(state: State, job: Job, now: float) -> None:
         return
     job.finished = state.wall(now)
     state.touch_job(job)
+    if job.inits:
+        _end_inits(state, job)
     state.out.append(Announce("job", {"job": job.name, "state": job_state(job)}))
+
+
+def _end_inits(state: State, job: Job) -> None:
+    """Stop the preparation of workers that nothing of the job will use."""
+    for worker in state.workers.values():
+        under_way = [name for name, attempt in worker.held.items() if attempt.init and attempt.job == job.uid]
+        if under_way:
+            for name in under_way:
+                worker.held[name].state = "cancelled"
+                state.touch_attempt(worker.held[name])
+            send_cancel(state, worker.id, under_way, f"job {job.name} is {job_state(job)}")
+
+
+def send_cancel(state: State, worker_name: str, attempts: Iterable[str], reason: str) -> None:
+    """Tell a worker to stop these attempts."""
+    worker = state.workers.get(worker_name)
+    if worker is not None:
+        worker.sent += 1
+        state.out.append(Send(worker.id, Cancel(state.epoch, worker.sent, tuple(attempts), reason)))
 
 
 def job_state(job: Job) -> str:

@@ -223,7 +223,10 @@ def _stranger_said(state: State, worker: Worker, event: WorkerSaid, now: float) 
 def _record_read(state: State, event: RecordRead, now: float) -> None:
     """The datastore's record of an attempt: as good as its worker's own word."""
     task = state.current(event.attempt)
-    if task is None or task.attempt is None or not isinstance(event.result, Result):
+    if task is None or task.attempt is None:
+        return
+    if not isinstance(event.result, Result):
+        outcomes.on_no_record(state, task, now)
         return
     worker = state.workers.get(task.attempt.worker) or Worker(task.attempt.worker, state=WorkerState.GONE)
     outcomes.on_result(state, worker, event.result, now)

@@ -3,7 +3,8 @@
 Rules:
 - Tasks of one job with equal needs and priority are interchangeable for placement: one ``Bucket``. Within a bucket the longest chain
   below goes first, then the lower index.
-- Entries are dropped lazily: a popped task that is not READY any more (adopted, cancelled) is passed over.
+- Entries are dropped lazily: a popped task that is not READY any more (adopted, cancelled), or is of another kind since a merge
+  replaced it, is passed over.
 """
 
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Bucket:
         while self.heap:
             entry = heappop(self.heap)
             task = self.job.tasks[entry[1]]
-            if task.state is not TaskState.READY:
+            if task.state is not TaskState.READY or not self._holds(task):
                 continue
             if avoid and kept is None and task.worker == avoid and (task.failures or task.losses):
                 kept = entry
@@ -51,6 +52,11 @@ class Bucket:
                 return self.job.tasks[kept[1]]
             heappush(self.heap, kept)
         return found
+
+    def _holds(self, task: Task) -> bool:
+        """Whether it is still of this kind: a merge may have replaced it by one that needs more."""
+        template = task.template
+        return self.priority == self.job.priority + template.priority and self.shape == shape_of(template)
 
 
 @dataclass(slots=True)

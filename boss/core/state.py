@@ -70,7 +70,7 @@ class State:
     pace: dict[tuple[str, int], float] = field(default_factory=dict)
     health: dict[str, PoolHealth] = field(default_factory=dict)
     blocked: dict[Shape, float] = field(default_factory=dict)
-    strays: dict[str, float] = field(default_factory=dict)
+    strays: dict[tuple[str, str], float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
     wanted_workers: deque[tuple[str, float]] = field(default_factory=deque)
     acknowledgements: dict[str, list[str]] = field(default_factory=dict)
@@ -183,6 +183,13 @@ class State:
         if not worker.held:
             worker.used.clear()  # no drift of fractional sums
             worker.idle_since = now
+
+    def forget(self, job: Job) -> None:
+        """Drop what is remembered beside a finished job's tasks: they leave the memory."""
+        self.ready.forget(job.uid)
+        self.shares.jobs.pop(job.uid, None)
+        for key in [(job.uid, number) for uid, number in self.pace if uid == job.uid]:
+            del self.pace[key]
 
     def take_changes(self) -> Changes:
         """What this turn has to make durable; a new turn begins."""

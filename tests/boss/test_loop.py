@@ -115,7 +115,11 @@ class Boss:
         return future.result(timeout=0)
 
     def push(self, count: int = 1) -> None:
-        self.turn(JobStaged("u1", "job", "ada", "s1"), TasksStaged("u1", *bag(count)), JobOpened("u1", {}))
+        self.turn(*self.pushed(count=count))
+
+    def pushed(self, uid: str = "u1", count: int = 1) -> tuple[Event, ...]:
+        name = "job" if uid == "u1" else uid
+        return JobStaged(uid, name, "ada", uid), TasksStaged(uid, *bag(count)), JobOpened(uid, {})
 
     def join(self) -> None:
         hello = Hello("s1", self.loop._epoch, 0, {"cpus": 1, "memory": 4 * GIB}, {})

@@ -1,8 +1,11 @@
 """Pushing into a job that exists: new tasks, replaced tasks, and what must not change."""
 
-from boss.core.events import JobExtended
-from boss.core.model import Job, TaskSpec, Template
+from boss.core import fleet
+from boss.core.effects import RejectResult
+from boss.core.events import JobExtended, JobPaused
+from boss.core.model import Job, OutputSpec, TaskSpec, Template
 from tests.core.scene import Scene, bag, chain
+from worker.protocol import Cancel
 
 
 def extend(job: Job, *specs: TaskSpec, expected: int = -1, template: Template | None = None) -> JobExtended:
@@ -94,3 +97,30 @@ def test_a_failed_task_whose_results_exist_counts_as_done_when_it_is_replaced() 
     scene.finish("local-1", "u1.0.1", "failed", phase="run")
     assert scene.answer(extend(job, TaskSpec(0, "a", 1, done=True))).code == 200
     assert scene.states() == {"a": "succeeded", "b": "assigned"}
+
+
+def test_a_lost_attempt_of_the_old_definition_does_not_finish_the_new_one() -> None:
+    scene = Scene()
+    job = scene.push(bag(1, outputs=(OutputSpec("out.txt"),)))
+    scene.join("local-1")
+    scene.start("local-1", "u1.0.1")
+    scene.turn(JobPaused("job"))  # so that the next attempt is not dealt at once
+    fleet.lose_worker(scene.state, scene.state.workers["local-1"], "silence", scene.now)
+    assert scene.states() == {"t0": "ready"}
+    scene.answer(extend(job, TaskSpec(0, "t0", 1), template=Template(1, "t", ("echo new",), outputs=(OutputSpec("out.txt"),))))
+    scene.beat("local-1", {"u1.0.1": "running"})
+    assert [message.attempts for message in scene.heard(Cancel)] == [("u1.0.1",)]  # type: ignore[attr-defined]
+    scene.finish("local-1", "u1.0.1", files=(("out.txt", 3, "ab" * 32),))
+    assert scene.states() == {"t0": "ready"}
+    assert RejectResult("u1.0.1") in scene.said
+
+
+def test_a_ready_task_that_is_replaced_by_a_larger_one_does_not_go_where_the_small_one_would_have_gone() -> None:
+    scene = Scene()
+    job = scene.push(bag(3))
+    scene.join("local-1")  # runs t0
+    large = Template(1, "t", ("echo new",), needs={"cpus": 2})
+    scene.answer(extend(job, TaskSpec(1, "t1", 1), template=large))
+    scene.finish("local-1", "u1.0.1")
+    assert [(a.task, a.needs) for a in scene.dealt("local-1")][1:] == [("t2", {"cpus": 1})]
+    assert scene.states()["t1"] == "ready"

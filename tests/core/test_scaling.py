@@ -1,7 +1,7 @@
 """Scaling: the what-if over placement."""
 
-from boss.core.effects import CreateVm
-from boss.core.events import VmCreateFailed, VmDeleted, WorkerSaid, WorkersWanted
+from boss.core.effects import CreateVm, DeleteVm
+from boss.core.events import Server, ServersListed, VmCreateFailed, VmDeleted, WorkerSaid, WorkersWanted
 from boss.core.model import Flavor, Pool
 from tests.core.scene import GIB, Scene, bag, local_pool
 from worker.protocol import Drain, Goodbye
@@ -120,3 +120,13 @@ def test_workers_wanted_by_hand_come_and_are_kept() -> None:
     assert not scene.heard(Drain)
     assert scene.answer(WorkersWanted(5, reply=1)).code == 409
     assert scene.answer(WorkersWanted(1, "nowhere", reply=1)).code == 404
+
+
+def test_strays_of_two_clouds_are_deleted_although_each_list_knows_only_its_own() -> None:
+    far = Pool("far", "far", (Flavor("far.1", {"cpus": 1, "memory": GIB}),))
+    scene = Scene(pools=(local_pool(), far))
+    for _ in range(4):
+        scene.turn(ServersListed("local", scene.now, (Server("7", "local-9", "local"),)))
+        scene.turn(ServersListed("far", scene.now, (Server("8", "far-9", "far"),)))
+        scene.now += 30
+    assert {effect.server for effect in scene.hush() if isinstance(effect, DeleteVm)} == {"7", "8"}
