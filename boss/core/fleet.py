@@ -20,6 +20,8 @@ from boss.core.retry import backoff
 from boss.core.state import LIVE_VMS, PoolHealth, State
 from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Resync
 
+#: A VM that vanishes within so many seconds after it joined counts as one that failed to come up.
+EARLY_DEATH = 2.0
 #: Seconds that an attempt may wait unstarted on a worker before it is asked back.
 QUEUED_TOO_LONG = 2.0
 
@@ -38,7 +40,6 @@ def heard(state: State, worker: Worker, now: float) -> None:
     if vm is not None and vm.state in (VmState.CREATING, VmState.BOOTING):
         _step(state, vm, VmCause.HEARD, now)
         vm.deadline = None
-        state.health.pop(vm.pool, None)
 
 
 def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
@@ -144,7 +145,9 @@ def _adopt(state: State, worker: Worker, name: str, what: str) -> bool:
 
 
 def on_goodbye(state: State, worker: Worker, message: Goodbye, now: float) -> None:
-    """A worker exits with nothing held."""
+    """A worker exits with nothing held (a repeat of what an earlier process of it said says nothing about this one)."""
+    if message.session != worker.session:
+        return
     vm = state.vms.get(worker.id)
     if vm is not None and vm.state in LIVE_VMS:
         condemn(state, vm, message.reason or "its worker has ended", now)
@@ -336,15 +339,15 @@ def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
 
 
 def _fail(state: State, vm: Vm, cause: VmCause, reason: str, now: float) -> None:
-    """The claim did not become what it was meant for: keep the reason, and do not ask again at once."""
-    never_joined = vm.state is not VmState.JOINED
+    """The claim did not become what it was meant for: keep the reason, and do not ask again at once if that happened early."""
+    early = vm.state is not VmState.JOINED or now - vm.since < EARLY_DEATH
     vm.reason, vm.deadline = reason, None
     after = _step(state, vm, cause, now)
     worker = state.workers.get(vm.id)
     if worker is not None:
         end_worker(state, worker, reason, now)
     state.vms.pop(vm.id, None)
-    if after is VmState.FAILED and never_joined:
+    if after is VmState.FAILED and early:
         back_off(state, vm.pool, reason, now)
 
 

@@ -101,6 +101,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     task.started, task.finished = attempt.started, attempt.finished
     if result.outcome == "succeeded":
         worker.failures_in_a_row = 0
+        state.health.pop(worker.pool, None)
         task.phase = task.reason = ""
         if result.files:
             attempt.state = "promoting"

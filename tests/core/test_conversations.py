@@ -362,7 +362,7 @@ def test_a_draining_worker_gets_nothing_new() -> None:
 def test_a_vm_that_vanishes_gives_its_attempts_back_at_once() -> None:
     scene = with_worker()
     scene.push(bag(1))
-    scene.now += 1
+    scene.now += 5
     scene.turn(ServersListed("local", scene.now, ()))
     assert scene.task("t0").state == "ready"
     assert scene.task("t0").losses == 1

@@ -130,3 +130,24 @@ def test_strays_of_two_clouds_are_deleted_although_each_list_knows_only_its_own(
         scene.turn(ServersListed("far", scene.now, (Server("8", "far-9", "far"),)))
         scene.now += 30
     assert {effect.server for effect in scene.hush() if isinstance(effect, DeleteVm)} == {"7", "8"}
+
+
+def test_a_vm_that_dies_right_after_it_joined_is_not_replaced_at_once() -> None:
+    scene = Scene()
+    scene.push(bag(1))
+    scene.join("local-1")
+    scene.now += 1
+    scene.hush()
+    scene.turn(ServersListed("local", scene.now, ()))
+    assert created(scene) == []
+    scene.wait(4)
+    assert created(scene) == ["local.1"]
+
+
+def test_a_goodbye_of_an_earlier_process_says_nothing_about_this_one() -> None:
+    scene = Scene()
+    scene.push(bag(1))
+    scene.join("local-1", "s1")
+    scene.join("local-1", "s2")
+    scene.turn(WorkerSaid("local-1", Goodbye("s1")))
+    assert scene.states() == {"t0": "assigned"}
