@@ -18,7 +18,7 @@ from worker import protocol as wire
 from worker.protocol import Result
 
 #: How long results may wait for company while more work waits, in seconds.
-LINGER = 0.02
+LINGER = 0.05
 #: How long a start may wait for company, in seconds.
 START_LINGER = 0.1
 #: When a result that nobody acknowledged is said again, in seconds.
