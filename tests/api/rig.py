@@ -124,6 +124,11 @@ class Workers:
         )
         self._say(worker, Results("s1", (done,)))
 
+    def tell(self, attempt: str, result: Result) -> None:
+        """A held attempt ends with just this result."""
+        worker, _ = self.held.pop(attempt)
+        self._say(worker, Results("s1", (result,)))
+
     def end_all(self) -> None:
         """Everything that is held succeeds."""
         for attempt in list(self.held):

@@ -229,6 +229,17 @@ def test_following_a_log_prints_it_as_it_comes(rig: Rig, shell: Shell) -> None:
     assert shell.admin("logs", "job:a", "--stdout").out == "out of it\n"
 
 
+def test_logs_of_a_task_without_output_say_why(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    assert shell.admin("logs", "job:after-bad").err.startswith("no output: the task was skipped because ")
+    assert shell.admin("logs", "job:after-long").err == "no output: the task has not run yet, it is waiting\n"
+    assert shell.admin("logs", "job:long").err == "attempt 1 is running; --follow shows what it writes\n"
+    held = next(iter(rig.workers.held))
+    rig.workers.end(held, stdout="", stderr="")
+    rig.until(lambda rig: rig.states()["long"] == "succeeded")
+    assert shell.admin("logs", "job:long").err == "no output: attempt 1 wrote nothing; it succeeded\n"
+
+
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:
     said = Shell(None, tmp_path).spawn("admin.py", "doctor", "--json")
     assert said.code in (0, 1)
