@@ -1,9 +1,13 @@
 """The admin commands: names, JSON, exit codes, one clear line on stderr."""
 
 import json
+import os
 import re
 from pathlib import Path
+from unittest import mock
 
+from client import Client
+from client.commands.watching import watch_job
 from tests.api.rig import TOKEN, Rig
 from tests.cli.shell import ROOT, Shell
 
@@ -206,6 +210,39 @@ def test_watching_ends_with_the_job_and_its_code(rig: Rig, shell: Shell) -> None
     assert "good succeeded: 1 succeeded" in said.err
     rig.push({"a": "fail", "b": "true"}, name="bad")
     assert "bad failed: 1 succeeded, 1 failed" in shell.admin("status", "--job", "bad", "--watch", code=1).err
+
+
+def test_a_watcher_on_a_terminal_hears_that_the_job_is_paused(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "hold"})
+    rig.post("/pause", {"targets": ["job"]})
+    said = shell.on_terminal("admin.py", "status", "--job", "job", "--watch", interrupted_when=rig.watched())
+    assert "job job is paused; ./admin.py resume job" in said.out
+
+
+def test_a_watcher_through_a_pipe_hears_of_a_pause_and_why_nothing_runs(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "big", "command": "true", "cpus": 99}])
+    rig.until(lambda rig: rig.states() == {"big": "ready"})
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if "big waits: No VM of any pool can hold it: it needs cpus 99" in line:
+            rig.post("/pause", {"targets": ["job"]})
+        if "is paused" in line:
+            rig.post("/cancel", {"targets": ["job"]})
+
+    with (
+        mock.patch.dict(os.environ, shell.environment, clear=True),
+        mock.patch("client.commands.watching.say", tell),
+        mock.patch("client.commands.news.STUCK", 0.0),
+        Client() as client,
+    ):
+        assert watch_job(client, "job") == 1
+    assert [line.split(":")[0] for line in told[:3]] == [
+        "job",
+        "big waits",
+        "job job is paused; ./admin.py resume job deals its tasks out again",
+    ]
 
 
 def test_ctrl_c_only_stops_the_watching(rig: Rig, shell: Shell) -> None:
