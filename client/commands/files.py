@@ -10,6 +10,7 @@ import typer
 from client import Client
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
+from client.commands.tables import lost
 from client.commands.watching import transferring
 from datastore.layout import matches
 
@@ -94,7 +95,7 @@ def fetch(
     with Client() as client:
         job = client.job(name)
         there = job.results_so_far()
-        progress = f"{there['finished']} of {there['total']} tasks finished"
+        progress = _progress(there, job.status()["tasks"])
         if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
             say(
                 f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
@@ -110,6 +111,12 @@ def fetch(
     here = f", {len(done.identical)} were here already" if done.identical else ""
     typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
     typer.echo(f"{folder}/")
+
+
+def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:
+    """``18 of 18 tasks finished (2 failed, 2 skipped)``."""
+    without = f" ({', '.join(lost(counts))})" if lost(counts) else ""
+    return f"{there['finished']} of {there['total']} tasks finished{without}"
 
 
 def doctor(as_json: Json = False) -> None:

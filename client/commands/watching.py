@@ -21,7 +21,7 @@ from client import Client
 from client.api import ENDED, patiently
 from client.commands.frame import say
 from client.commands.news import News, busy
-from client.commands.tables import clean, lasted, tally
+from client.commands.tables import clean, lasted, lost, tally
 
 #: Seconds between two looks, and between two plain lines at least.
 LOOK = 0.5
@@ -63,16 +63,15 @@ class Pace:
 
 
 def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
-    """Tasks done, tasks in all, and the rest in words: paused, running, failed, rate, ETA (while something runs), workers."""
+    """Tasks done, tasks in all, and the rest in words: paused, running, lost, rate, ETA (while something runs), workers."""
     counts = status["tasks"]
     done, total = sum(counts.get(state, 0) for state in DONE), sum(counts.values())
-    lost = counts.get("failed", 0) + counts.get("skipped", 0) + counts.get("cancelled", 0)
     workers = sum(worker["state"] == "online" for worker in status["workers"])
     paused = sum(job["state"] == "paused" for job in status["jobs"])
     words = [
         ("paused" if len(status["jobs"]) == 1 else f"{paused} paused") if paused else "",
         f"{counts.get('running', 0)} running",
-        f"{lost} failed" if lost else "",
+        *lost(counts),
         f"{pace.rate:.1f}/s",
         pace.eta(total - done) if busy(status) else "",
         f"{workers} worker{'' if workers == 1 else 's'}",

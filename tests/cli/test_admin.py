@@ -277,6 +277,12 @@ def test_logs_of_a_task_without_output_say_why(rig: Rig, shell: Shell) -> None:
     assert shell.admin("logs", "job:long").err == "no output: attempt 1 wrote nothing; it succeeded\n"
 
 
+def test_fetch_says_how_many_tasks_did_not_succeed(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}, {"id": "c", "command": "true"}])
+    rig.until(lambda rig: set(rig.states().values()) == {"failed", "skipped", "succeeded"})
+    assert "3 of 3 tasks finished (1 failed, 1 skipped)" in shell.admin("fetch", "job", code=1).err
+
+
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:
     said = Shell(None, tmp_path).spawn("admin.py", "doctor", "--json")
     assert said.code in (0, 1)

@@ -37,6 +37,14 @@ def test_why_nothing_runs_is_told_once_after_ten_seconds_of_it() -> None:
     assert news.of(_status(ready=1), 90) == []
 
 
+def test_failed_skipped_and_cancelled_tasks_are_counted_each_by_itself() -> None:
+    pace = Pace()
+    pace.look(0.0, 0)
+    done, total, words = facts_of(_status(succeeded=1, failed=2, skipped=3, cancelled=4, running=1), pace)
+    assert (done, total) == (10, 11)
+    assert "1 running · 2 failed · 3 skipped · 4 cancelled · " in words
+
+
 def test_there_is_an_eta_only_while_something_runs() -> None:
     pace = Pace()
     pace.look(0.0, 0)
