@@ -292,7 +292,11 @@ def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> 
 def test_commands_work_as_processes_of_their_own(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "true"})
     assert json.loads(shell.spawn("admin.py", "show-jobs", "--json").out)[0]["name"] == "job"
-    assert shell.spawn("admin.py", "show_task", "nothing") == (2, "", "there is no job and no task named 'nothing'\n")
+    assert shell.spawn("admin.py", "show_task", "nothing") == (
+        2,
+        "",
+        "there is no job and no task named 'nothing' (the only job is 'job')\n",
+    )
 
 
 def test_the_token_is_in_no_output(rig: Rig, shell: Shell) -> None:
