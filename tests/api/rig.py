@@ -267,6 +267,7 @@ class Rig:
                 "received": folder / "received",
                 "boss_address": "here",
                 "datastore_address": "ecloud@store",
+                "read_datastore": self._read,
                 "check_datastore": self._check,
                 "max_task_file": 1 << 20,
                 **facts,
@@ -304,9 +305,11 @@ class Rig:
         self.reader.close()
         self.store.close()
 
-    def _check(self, address: str) -> str:
+    def _read(self, address: str) -> None:
         if "@" not in address:
             raise ValueError(f"{address!r} is no address of a datastore")
+
+    def _check(self, address: str) -> str:
         if address.startswith("down@"):
             raise DatastoreDown(f"{address} refused the connection")
         self.checked.append(address)
