@@ -134,7 +134,8 @@ def _read_task(data: Mapping[str, Any], label: str, dialect: Dialect, content: C
     )
     places = tuple(place for place, _ in inputs), tuple(place for place, _ in outputs)
     entry = Entry(label, template, dependencies, *places, lenient=True, keep_results=not overwrite)
-    entry.name_field, entry.output_field = dialect.name, "results"
+    entry.name_field, entry.command_field = dialect.name, dialect.commands
+    entry.input_field, entry.output_field = dialect.requirements, "results"
     content.entries.append(entry)
 
 
