@@ -106,6 +106,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         received=settings.inbox,
         boss_address=socket.gethostname(),
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
+        read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
         max_task_file=settings.max_task_file,
     )

@@ -22,8 +22,8 @@ FACT = "datastore_address"
 _ADDRESS = re.compile(r"(?P<login>[^@\s:/]+@[^@\s:/]+)(?::(?P<port>\d+))?(?::(?P<root>/[^\s]*))?")
 
 
-def gate_at(settings: BossConfig, address: str) -> Gate:
-    """The gate at an address. Raises ValueError (what is wrong with the address) or DeployError (what is in the way)."""
+def read_address(settings: BossConfig, address: str) -> tuple[str, int | None, str]:
+    """Log-in (``user@host``), port and folder of an address. Raises ValueError with what is wrong with it."""
     found = _ADDRESS.fullmatch(address)
     if found is None:
         raise ValueError(f"{address!r} is no address of a datastore; write it like eva@store.example.org:22:/data/ecloud")
@@ -31,10 +31,17 @@ def gate_at(settings: BossConfig, address: str) -> Gate:
     root = found["root"] or (own.root if own is not None else "")
     if not root:
         raise ValueError(f"{address!r} names no folder; write it like {found['login']}:/data/ecloud")
-    user, _, host = found["login"].partition("@")
-    if own is not None and (own.user, own.host) == (user, host) and int(found["port"] or own.port) == own.port:
+    return found["login"], int(found["port"]) if found["port"] else None, root
+
+
+def gate_at(settings: BossConfig, address: str) -> Gate:
+    """The gate at an address. Raises ValueError (what is wrong with the address) or DeployError (what is in the way)."""
+    login, port, root = read_address(settings, address)
+    own = settings.datastore
+    user, _, host = login.partition("@")
+    if own is not None and (own.user, own.host) == (user, host) and (port or own.port) == own.port:
         return Gate(host, own.port, user, own.host_key, gate_program(root), root)
-    place = deploy.resolve(found["login"] + (f":{found['port']}" if found["port"] else ""))
+    place = deploy.resolve(login if port is None else f"{login}:{port}")
     return Gate(place.host, place.port, place.user, deploy.host_key(place), gate_program(root), root)
 
 

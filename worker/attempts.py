@@ -7,6 +7,7 @@ Rules:
 - Cancelled is what the boss asked for, whatever the attempt itself came to meanwhile; only a result that is finished stands.
 - Room is free again as soon as the process has ended: deliveries go on beside the next attempts.
 - Logs that cannot be stored never change a result: their tails are in it.
+- What fails outside its command (inputs, start, outputs, this machine) says why in the last line of its stderr, like a command does.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
@@ -309,7 +310,7 @@ class Attempts:
 
     def _finish(self, entry: Entry, result: Result, now: float) -> None:
         entry.advance(Step.FINISHED)
-        entry.result = _fitting(result)
+        entry.result = _explained(_fitting(result))
         self.worked = now
         self._outbox.finished(entry.result, now)
 
@@ -327,3 +328,14 @@ def _fitting(result: Result) -> Result:
     if result.files and sum(len(path.encode("utf-8", "replace")) + 100 for path, _, _ in result.files) > wire.MAX_MESSAGE // 2:
         result = result._replace(files=None)
     return result
+
+
+def _explained(result: Result) -> Result:
+    """A result whose log says why it failed, where the command itself could not."""
+    if result.outcome != "failed" or result.phase == "run" or not result.reason:
+        return result
+    begun = "\n" if result.stderr and not result.stderr.endswith("\n") else ""
+    line = "%s%s%s\n" % (begun, wire.VERDICT, " ".join(result.reason.split("\n")))
+    added = len(line.encode("utf-8", "replace"))
+    kept = (result.stderr + line).encode("utf-8", "replace")[-wire.MAX_TAIL :].decode("utf-8", "ignore")
+    return result._replace(stderr=kept, stderr_size=result.stderr_size + added)

@@ -20,6 +20,8 @@ SUPPORTED = (VERSION,)
 MAX_MESSAGE = 256 * 1024
 #: The largest tail of stdout or stderr that travels in a result, in bytes.
 MAX_TAIL = 4096
+#: How the line begins that tells, at the end of an attempt's stderr, why it failed outside its command.
+VERDICT = "ecloud: "
 
 
 class ProtocolError(ValueError):

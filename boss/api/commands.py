@@ -119,6 +119,10 @@ async def drop_context(house: TheHouse) -> Dropped:
 @router.put("/context/datastore")
 async def set_datastore(house: TheHouse, body: Address) -> Checked:
     """Use another datastore, after a log-in and a write there; refused while unfinished jobs use the one there is."""
+    try:
+        house.facts.read_datastore(body.address)
+    except ValueError as error:
+        raise Refusal(422, str(error)) from None
     known = (await blocking(house.reader.context)).get("datastore_address", house.facts.datastore_address)
     unfinished = [job.name for job in house.view().jobs if job.finished is None]
     if body.address != known and unfinished:

@@ -30,8 +30,9 @@ PATIENCE = 30.0
 class ApiFacts:
     """What only the composition root knows. ``tokens`` are the bearer tokens and their owners; sizes in bytes, times in seconds.
 
-    ``check_datastore`` logs in at an address (``user@host[:port][:/folder]``), writes, reads back and removes a small file; it returns one
-    sentence and raises DatastoreDown (what was tried) or ValueError (what is wrong with the address).
+    ``read_datastore`` raises ValueError with what is wrong with the form of an address (``user@host[:port][:/folder]``).
+    ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
+    (what was tried) or ValueError (what is wrong with the address).
     """
 
     version: str
@@ -40,6 +41,7 @@ class ApiFacts:
     received: Path
     boss_address: str
     datastore_address: str
+    read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0

@@ -23,13 +23,18 @@ def logs(
     attempt: Annotated[int | None, Query(ge=1, description="which attempt; the newest when not given")] = None,
     stream: Annotated[Literal["stdout", "stderr"] | None, Query(description="only this one")] = None,
 ) -> LogText:
-    """What one attempt of a task has written, as far as it is stored. A running attempt's output comes by /logs/follow."""
+    """What one attempt of a task has written, as far as it is stored: nothing, of attempt 0, while there was none.
+
+    A running attempt's output comes by /logs/follow.
+    """
     row = house.targets.task(target)
     attempts = house.reader.attempts(row.job, row.index)
     chosen = next((one for one in reversed(attempts) if attempt in (None, one.number)), None)
+    if chosen is None and attempt is None:
+        return LogText(job=row.job, id=row.id, attempt=0, stdout="", stderr="")
     if chosen is None:
         known = ", ".join(str(one.number) for one in attempts) or "none: it has not run yet"
-        raise Refusal(404, f"{row.job}:{row.id} has no attempt {attempt or 1} (attempts: {known})")
+        raise Refusal(404, f"{row.job}:{row.id} has no attempt {attempt} (attempts: {known})")
     texts = {name: written(house, row.job, row.id, chosen, name) for name in ("stdout", "stderr") if stream in (None, name)}
     return LogText(job=row.job, id=row.id, attempt=chosen.number, stdout=texts.get("stdout", ""), stderr=texts.get("stderr", ""))
 

@@ -313,7 +313,7 @@ class Opened(BaseModel):
 
 
 class LogText(BaseModel):
-    """What an attempt has written: all of it, or the first and last 5 MB with a line between that says so."""
+    """What an attempt (0: there was none) has written: all of it, or the first and last 5 MB with a line between that says so."""
 
     job: str
     id: str

@@ -14,9 +14,9 @@ from boss.api.answers import Refusal
 from boss.api.house import House, blocking
 from boss.api.loghub import Feed, LogFeed, Seen
 from boss.core.events import LogFollowed
-from boss.core.model import FINAL_STATES, Attempt, TaskState
+from boss.core.model import FINAL_STATES, Attempt, Phase, TaskState
 from boss.ports import TaskRow
-from worker.protocol import LogChunk
+from worker.protocol import VERDICT, LogChunk
 
 #: Seconds of silence after which an empty line is sent, and after which a follower looks again how its task stands.
 QUIET = 10.0
@@ -153,6 +153,12 @@ def written(house: House, job: str, task: str, attempt: Attempt, stream: str, st
         while piece := house.datastore.read_log(job, task, attempt.number, stream, start, BLOCK):
             pieces.append(piece)
             start += len(piece)
-        return b"".join(pieces).decode("utf-8", "replace")
+        return b"".join(pieces).decode("utf-8", "replace") + (_verdict(attempt) if stream == "stderr" else "")
     data = tail.encode("utf-8", "replace")
     return data[max(0, start - (size - len(data))) :].decode("utf-8", "replace") if start < size else ""
+
+
+def _verdict(attempt: Attempt) -> str:
+    """The last line of a tail that the stored log lacks: why the outputs were refused, which was known after the logs were sent."""
+    last = attempt.stderr.rstrip("\n").rsplit("\n", 1)[-1]
+    return f"\n{last}\n" if attempt.phase == Phase.UPLOAD and last.startswith(VERDICT) else ""

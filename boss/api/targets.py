@@ -17,6 +17,11 @@ from boss.ports import JobRow, Reader, TaskRow
 
 #: How many tasks of a job are looked at in search of a name like the one that was asked for.
 SEARCHED = 2000
+#: So many jobs are all named when none is like the one that was asked for.
+FEW = 5
+#: How alike names must be to be suggested, from 0 to 1; a typing error in a short name changes more of it.
+ALIKE = 0.6
+SHORT, SHORT_ALIKE = 4, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,9 @@ class Targets:
         """A job by its name; 404 with the nearest names."""
         row = self._reader.job(name)
         if row is None:
-            near = nearest(name, (job.name for job in self._reader.jobs()))
-            raise Refusal(404, f"there is no job named {name!r}{perhaps(near)}", near)
+            known = [job.name for job in self._reader.jobs()]
+            near = nearest(name, known)
+            raise Refusal(404, f"there is no job named {name!r}{perhaps(near) or all_of(known)}", near)
         return row
 
     def resolve(self, text: str, *, changing: bool) -> Target:
@@ -94,15 +100,27 @@ class Targets:
         near = nearest(word, (job.name for job in jobs))
         for job in reversed(jobs[-5:]):
             near += nearest(word, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
-        return Refusal(404, f"there is no job and no task named {word!r}{perhaps(near[:3])}", near[:3])
+        hint = perhaps(near[:3]) or all_of([job.name for job in jobs])
+        return Refusal(404, f"there is no job and no task named {word!r}{hint}", near[:3])
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """At most three known names that are most like this one."""
+    """At most three known names that are most like this one; of short names half a likeness is enough."""
     lowered = {name.lower(): name for name in known}
-    return [lowered[name] for name in difflib.get_close_matches(word.lower(), lowered, 3, 0.6)]
+    alike = SHORT_ALIKE if len(word) <= SHORT else ALIKE
+    return [lowered[name] for name in difflib.get_close_matches(word.lower(), lowered, 3, alike)]
 
 
 def perhaps(near: Sequence[str]) -> str:
     """`` (did you mean 'a' or 'b'?)``, or nothing."""
     return f" (did you mean {' or '.join(repr(name) for name in near)}?)" if near else ""
+
+
+def all_of(jobs: Sequence[str]) -> str:
+    """`` (the jobs are 'a' and 'b')`` when there are few; nothing when there are many."""
+    if not jobs:
+        return " (there are no jobs)"
+    if len(jobs) > FEW:
+        return ""
+    *most, last = [repr(name) for name in jobs]
+    return f" (the jobs are {', '.join(most)} and {last})" if most else f" (the only job is {last})"

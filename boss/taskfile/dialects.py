@@ -116,7 +116,7 @@ def _read_task(data: Mapping[str, Any], label: str, dialect: Dialect, content: C
     commands = _texts(form, dialect.commands)
     if not commands and not data.get(dialect.commands):
         form.wrong(dialect.commands, "is missing: the task has nothing to run")
-    dependencies = tuple(_dependencies(form, dialect.dependencies))
+    dependencies = tuple(_dependencies(form, dialect))
     if name is None:
         given = data.get(dialect.name)
         form.wrong(dialect.name, "is missing" if given is None else f"must be a text or a whole number, not {described(given)}")
@@ -133,7 +133,10 @@ def _read_task(data: Mapping[str, Any], label: str, dialect: Dialect, content: C
         init=init,
     )
     places = tuple(place for place, _ in inputs), tuple(place for place, _ in outputs)
-    content.entries.append(Entry(label, template, dependencies, *places, lenient=True, keep_results=not overwrite))
+    entry = Entry(label, template, dependencies, *places, lenient=True, keep_results=not overwrite)
+    entry.name_field, entry.command_field = dialect.name, dialect.commands
+    entry.input_field, entry.output_field = dialect.requirements, "results"
+    content.entries.append(entry)
 
 
 def _name(value: object) -> str | None:
@@ -169,11 +172,11 @@ def _texts(form: Form, field: str) -> list[Placed]:
     return found
 
 
-def _dependencies(form: Form, field: str) -> Iterator[Placed]:
-    for place, item in _listed(form, field):
+def _dependencies(form: Form, dialect: Dialect) -> Iterator[Placed]:
+    for place, item in _listed(form, dialect.dependencies):
         name = _name(item)
         if name is None:
-            form.wrong(place, f"must be the id of a task, not {described(item)}")
+            form.wrong(place, f"must be the {dialect.name} of a task, not {described(item)}")
         else:
             yield place, name
 

@@ -20,7 +20,7 @@ class Entry:
     """What becomes one template and, row by row, its tasks. Places are parallel to the template's inputs and outputs.
 
     ``lenient``: an input that nobody yields is looked for when the task runs. ``keep_results``: the task counts as done
-    when all its results exist.
+    when all its results exist. ``*_field`` is what its format calls a field.
     """
 
     label: str  #: ``tasks[3]``
@@ -30,6 +30,10 @@ class Entry:
     output_places: tuple[str, ...] = ()
     lenient: bool = False
     keep_results: bool = False
+    name_field: str = "id"
+    command_field: str = "command"
+    input_field: str = "inputs"
+    output_field: str = "outputs"
 
 
 @dataclass(slots=True)

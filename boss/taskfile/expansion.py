@@ -26,6 +26,7 @@ from boss.taskfile.outputs import Finished, collect
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.roster import NOBODY, Roster
+from boss.taskfile.sizes import check_sizes
 
 #: How many tasks of a circle are named.
 _NAMED = 12
@@ -92,6 +93,8 @@ def expand(data: bytes, context: Context) -> Expansion:
     links = Links(content, roster, yields, context, problems)
     for entry, start in zip(content.entries, roster.starts, strict=True):
         links.enter(entry, start)
+    pushed = context.files | (context.existing.files if context.existing else frozenset())
+    check_sizes(content.entries, PathIndex(pushed), problems)
     ranks, residue = chains(links.begins, links.ends, links.edges)
     if residue:
         _tell_circles(residue, links, roster, problems)

@@ -147,7 +147,9 @@ class Links:
 
     def _input(self, task: int, place: str, path: str) -> Sequence[int]:
         found, known = self._lookup(task, place, path)
-        if not known and self._content.yields_known and not any(other != task for other in found):
+        # What this task yields nobody else may yield: an entry that could not be read does not change that.
+        certain = self._content.yields_known or task in found
+        if not known and certain and not any(other != task for other in found):
             self._wrong(task, place, self._nowhere(task, path))
         return found
 

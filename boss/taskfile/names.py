@@ -17,7 +17,7 @@ def is_id(name: str) -> bool:
 
 
 #: What ``is_id`` asks for, in a sentence.
-ID_RULE = "a task's id has 1 to 200 characters, no ':', no control characters and no blanks at its ends"
+ID_RULE = "it has 1 to 200 characters, no ':', no control characters and no blanks at its ends"
 
 
 def is_job_name(name: str) -> bool:

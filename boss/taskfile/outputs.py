@@ -48,7 +48,7 @@ def collect(entries: Iterable[Entry], roster: Roster, context: Context, problems
             break
         task, output, other, covered = max((task, output, other, covered), (other, covered, task, output))
         what = f"{quoted(output)} and {quoted(covered)} of {roster.label(other)} may be one file"
-        problems.add(roster.label(task), "outputs", f"{what}: give each task a file or folder of its own")
+        problems.add(roster.label(task), roster.output_field(task), f"{what}: give each task a file or folder of its own")
     for path in context.files:
         for task in yields.yielding(path):
             problems.add("", "files", f"{quoted(path)} is pushed, and {roster.label(task)} yields it too: rename one of them")

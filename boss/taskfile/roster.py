@@ -59,7 +59,8 @@ class Roster:
             else:
                 names.append(name)
                 if not is_id(name):
-                    self._problems.add(f"{entry.label} {quoted(name)}", "id", f"{quoted(name)} cannot be an id: {ID_RULE}")
+                    message = f"{quoted(name)} cannot be {_indefinite(entry.name_field)}: {ID_RULE}"
+                    self._problems.add(f"{entry.label} {quoted(name)}", entry.name_field, message)
             tasks.append(index)
             if entry.template.init and index != NOBODY:
                 self.inits.add(index)
@@ -68,13 +69,13 @@ class Roster:
         """What becomes of a row whose name is taken."""
         label = f"{entry.label} {quoted(name)}"
         if index >= self.first_new or index in self._again:
-            self._problems.add(label, "id", f"is there twice: {self._holder(index)} has the same id")
+            self._problems.add(label, entry.name_field, f"is there twice: {self._holder(index)} has the same {entry.name_field}")
             self.names.append(name)  # a task of its own, so that the rest of it is looked at too
             return len(self.names) - 1
         self._again.add(index)
         if self._existing is None or self._merge is None:
             remedy = "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
-            self._problems.add(label, "id", f"the job has a task of this name already: {remedy}")
+            self._problems.add(label, entry.name_field, f"the job has a task of this name already: {remedy}")
         elif self._merge is Merge.IGNORE or (self._merge is Merge.KEEP_SUCCEEDED and self._existing.succeeded[index]):
             self.kept += 1
             return NOBODY
@@ -84,7 +85,14 @@ class Roster:
 
     def _holder(self, index: int) -> str:
         """The entry that made a new task."""
-        return self._entries[bisect_right(self._first_of, index) - 1].label if index >= self.first_new else "an entry before"
+        return self._made_by(index).label if index >= self.first_new else "an entry before"
+
+    def _made_by(self, index: int) -> Entry:
+        return self._entries[bisect_right(self._first_of, index) - 1]
+
+    def output_field(self, index: int) -> str:
+        """What the format of a task's entry calls its outputs."""
+        return self._made_by(index).output_field if index >= self.first_new else self._entries[0].output_field
 
     def label(self, index: int) -> str:
         """A task in a sentence about it: ``tasks[3] 'sim-7'``."""
@@ -104,3 +112,7 @@ class Roster:
     def hint(self, name: str) -> str:
         """The nearest name there is, in brackets."""
         return self._neighbours.hint(name)
+
+
+def _indefinite(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from client import Client
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
+from client.commands.tables import lost
 from client.commands.watching import transferring
 from datastore.layout import matches
 
@@ -44,8 +45,35 @@ def logs(
             return
         for name in ("stdout", "stderr"):
             sys.stdout.write(found[name])
-        if not (found["stdout"] or found["stderr"]) and client.task(f"{found['job']}:{found['id']}")["state"] == "running":
-            say(f"attempt {found['attempt']} is running; --follow shows what it writes")
+        if not (found["stdout"] or found["stderr"]):
+            say(_no_output(client.task(f"{found['job']}:{found['id']}"), found["attempt"], stream))
+
+
+def _no_output(task: dict[str, Any], attempt: int, stream: str | None) -> str:
+    """Why there is nothing to show of an attempt (0: there was none)."""
+    nothing = f"no output{f' on {stream}' if stream else ''}"
+    because = f" because {task['reason']}" if task["reason"] else ""
+    match task["state"]:
+        case "running" if attempt == task["attempt"]:
+            return f"attempt {attempt} is running; --follow shows what it writes"
+        case "skipped" if not attempt:
+            return f"{nothing}: the task was skipped{because}"
+        case "cancelled" if not attempt:
+            return f"{nothing}: the task was cancelled before it ran"
+        case "succeeded" if not attempt:
+            return f"{nothing}: the task did not run, it counts as succeeded{because}"
+        case state if not attempt:
+            return f"{nothing}: the task has not run yet, it is {state}"
+    return f"{nothing}: attempt {attempt} {_verdict(task, attempt)}"
+
+
+def _verdict(task: dict[str, Any], attempt: int) -> str:
+    """How an attempt stands that wrote nothing."""
+    found = next((one for one in task["attempts"] if one["number"] == attempt), None)
+    if found is None or found["state"] in ("assigned", "running"):
+        return "has not begun" if found is None or found["state"] == "assigned" else "is running"
+    reason = f": {found['reason']}" if found["reason"] else ""
+    return f"wrote nothing; it {found['state'] if found['state'] == 'succeeded' else 'ended as ' + found['state']}{reason}"
 
 
 def _follow(client: Client, task: str, stream: str | None) -> None:
@@ -67,7 +95,7 @@ def fetch(
     with Client() as client:
         job = client.job(name)
         there = job.results_so_far()
-        progress = f"{there['finished']} of {there['total']} tasks finished"
+        progress = _progress(there, job.status()["tasks"])
         if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
             say(
                 f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
@@ -83,6 +111,12 @@ def fetch(
     here = f", {len(done.identical)} were here already" if done.identical else ""
     typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
     typer.echo(f"{folder}/")
+
+
+def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:
+    """``18 of 18 tasks finished (2 failed, 2 skipped)``."""
+    without = f" ({', '.join(lost(counts))})" if lost(counts) else ""
+    return f"{there['finished']} of {there['total']} tasks finished{without}"
 
 
 def doctor(as_json: Json = False) -> None:

@@ -42,10 +42,10 @@ def push_tasks(
                 pushed = client.push_file(file, wishes, bar)
         except Refused as refused:
             for problem in refused.problems:
-                say(f"{file.name}: {problem}")
+                say(f"{file}: {problem}")
             raise typer.Exit(refused.exit_code) from None
         for warning in pushed.summary["warnings"]:
-            say(f"{file.name}: {warning}")
+            say(f"{file}: {warning}")
         if dry_run:
             _describe(pushed.job, pushed.summary)
             return

@@ -104,3 +104,8 @@ def tally(counts: dict[str, int]) -> str:
     """``3 running, 12 succeeded``; states in the order in which tasks pass through them."""
     order = ("waiting", "ready", "delayed", "assigned", "running", "promoting", "succeeded", "failed", "skipped", "cancelled")
     return ", ".join(f"{counts[state]:,} {state}" for state in order if counts.get(state)) or "no tasks"
+
+
+def lost(counts: dict[str, int]) -> list[str]:
+    """``["2 failed", "1 skipped"]``: what ended without success, each kind by itself."""
+    return [f"{counts[state]:,} {state}" for state in ("failed", "skipped", "cancelled") if counts.get(state)]

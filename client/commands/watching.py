@@ -1,6 +1,8 @@
 """Watching a job or everything: a bar on a terminal, a plain line now and then elsewhere; on stderr, so that stdout stays clean.
 
-Ctrl-C only stops the watching: exit code 130, the job goes on.
+Rules:
+- Ctrl-C only stops the watching: exit code 130, the job goes on.
+- What is more than a number (a paused job, trouble outside, why nothing runs) is a line of its own, at once, on a terminal too.
 """
 
 import sys
@@ -8,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -17,7 +20,8 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from client import Client
 from client.api import ENDED, patiently
 from client.commands.frame import say
-from client.commands.tables import lasted, tally
+from client.commands.news import News, busy
+from client.commands.tables import clean, lasted, lost, tally
 
 #: Seconds between two looks, and between two plain lines at least.
 LOOK = 0.5
@@ -26,7 +30,13 @@ LINE = 5.0
 WINDOW = 30.0
 DONE = ("succeeded", "failed", "skipped", "cancelled")
 
-Show = Callable[[dict[str, Any], "Pace"], None]
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Where progress goes (``show``), and lines beside it (``tell``)."""
+
+    show: Callable[[dict[str, Any], "Pace"], None]
+    tell: Callable[[str], None]
 
 
 class Pace:
@@ -53,26 +63,26 @@ class Pace:
 
 
 def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
-    """Tasks done, tasks in all, and the rest in words: running, failed, rate, ETA, workers."""
+    """Tasks done, tasks in all, and the rest in words: paused, running, lost, rate, ETA (while something runs), workers."""
     counts = status["tasks"]
     done, total = sum(counts.get(state, 0) for state in DONE), sum(counts.values())
-    lost = counts.get("failed", 0) + counts.get("skipped", 0) + counts.get("cancelled", 0)
     workers = sum(worker["state"] == "online" for worker in status["workers"])
+    paused = sum(job["state"] == "paused" for job in status["jobs"])
     words = [
+        ("paused" if len(status["jobs"]) == 1 else f"{paused} paused") if paused else "",
         f"{counts.get('running', 0)} running",
-        f"{lost} failed" if lost else "",
+        *lost(counts),
         f"{pace.rate:.1f}/s",
-        pace.eta(total - done),
+        pace.eta(total - done) if busy(status) else "",
         f"{workers} worker{'' if workers == 1 else 's'}",
-        *status["notes"][:1],
     ]
     return done, total, " · ".join(word for word in words if word)
 
 
 def watch_job(client: Client, name: str) -> int:
     """Show a job's progress until it has ended; returns 0, or 1 when a task failed, was skipped or cancelled."""
-    with _stopping(f"stopped watching; job {name} goes on: ./admin.py status --job {name} --watch"), _shown(name) as show:
-        status = _look(client, name, show, lambda status: status["jobs"][0]["state"] in ENDED)
+    with _stopping(f"stopped watching; job {name} goes on: ./admin.py status --job {name} --watch"), _shown(name) as display:
+        status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED)
     job = status["jobs"][0]
     say(f"{name} {job['state']}: {tally(job['tasks'])} in {lasted((job['finished'] or time.time()) - job['created'])}")
     return 0 if job["state"] == "succeeded" else 1
@@ -80,20 +90,34 @@ def watch_job(client: Client, name: str) -> int:
 
 def watch_all(client: Client) -> None:
     """Show the progress of everything until Ctrl-C."""
-    with _stopping("stopped watching"), _shown("all jobs") as show:
-        _look(client, None, show, lambda status: False)
+    with _stopping("stopped watching"), _shown("all jobs") as display:
+        _look(client, None, display, lambda status: False)
 
 
-def _look(client: Client, job: str | None, show: Show, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def _look(client: Client, job: str | None, display: Display, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     pace = Pace()
+    news = News(lambda: _why(client, job))
     status = client.status(job)
     while True:
-        pace.look(time.monotonic(), sum(status["tasks"].get(state, 0) for state in DONE))
-        show(status, pace)
+        now = time.monotonic()
+        pace.look(now, sum(status["tasks"].get(state, 0) for state in DONE))
+        display.show(status, pace)
+        for line in news.of(status, now):
+            display.tell(clean(line))
         if ended(status):
             return status
         time.sleep(LOOK)
         status = patiently(lambda: client.status(job))
+
+
+def _why(client: Client, job: str | None) -> str:
+    """Why one of the ready tasks is not dealt out: ``big waits: No VM of any pool can hold it: ...``; empty when none is ready."""
+    page = patiently(lambda: next(client.task_pages(*([job + ":*"] if job else []), states=["ready"])))
+    if not page:
+        return ""
+    full = f"{page[0]['job']}:{page[0]['id']}"
+    sentences = patiently(lambda: client.why(full))["why"]
+    return f"{page[0]['id'] if job else full} waits: {' '.join(sentences)}"
 
 
 @contextmanager
@@ -106,9 +130,9 @@ def _stopping(sentence: str) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(name: str) -> Iterator[Show]:
+def _shown(name: str) -> Iterator[Display]:
     if not sys.stderr.isatty():
-        yield _lines(name)
+        yield Display(_lines(name), say)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
@@ -118,11 +142,11 @@ def _shown(name: str) -> Iterator[Show]:
             done, total, words = facts_of(status, pace)
             progress.update(bar, completed=done, total=total, words=words)
 
-        yield show
+        yield Display(show, lambda line: progress.console.print(line, markup=False, highlight=False))
 
 
-def _lines(name: str) -> Show:
-    """A line when something has changed, but not too often."""
+def _lines(name: str) -> Callable[[dict[str, Any], Pace], None]:
+    """A line when the counts have changed, but not too often."""
     last: list[Any] = [None, 0.0]
 
     def show(status: dict[str, Any], pace: Pace) -> None:

@@ -116,4 +116,6 @@ def test_set_datastore_is_refused_while_unfinished_jobs_use_the_old_one(rig: Rig
     answer = rig.http.put("/context/datastore", json={"address": "eva@new"})
     assert answer.status_code == 409
     assert "job" in answer.json()["error"]
+    nonsense = rig.http.put("/context/datastore", json={"address": "nonsense"})
+    assert (nonsense.status_code, nonsense.json()["error"]) == (422, "'nonsense' is no address of a datastore")
     assert rig.checked == []

@@ -11,6 +11,7 @@ import httpx
 
 from tests.api.rig import TOKEN, Rig, chunk
 from tests.servers import eventually
+from worker.protocol import Result
 
 
 class Heard:
@@ -66,6 +67,26 @@ def test_the_logs_of_the_newest_attempt_are_read(rig: Rig) -> None:
     assert (found["job"], found["id"], found["attempt"]) == ("job", "a", 1)
     assert (found["stdout"], found["stderr"]) == ("out of it\n", "err of it\n")
     assert rig.get("/logs", target="a", stream="stderr")["stdout"] == ""
+
+
+def test_the_reason_of_refused_outputs_follows_a_stored_log(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    attempt = _held(rig)
+    rig.shelf.logs["job", "a", 1, "stderr"] = b"much\n" * 2000
+    told = Result(
+        attempt, "failed", "upload", 0, reason="no y", stderr="much\necloud: no y\n", stderr_size=10016, stored_logs=True
+    )
+    rig.workers.tell(attempt, told)
+    rig.until(lambda rig: rig.states() == {"a": "failed"})
+    text = rig.get("/logs", target="a")["stderr"]
+    assert text.startswith("much\nmuch\n") and text.endswith("much\n\necloud: no y\n")
+
+
+def test_a_task_that_never_ran_has_an_empty_log_of_no_attempt(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}])
+    rig.until(lambda rig: rig.states()["b"] == "skipped")
+    assert rig.get("/logs", target="b") == {"job": "job", "id": "b", "attempt": 0, "stdout": "", "stderr": ""}
+    assert "has not run yet" in rig.get("/logs", 404, target="b", attempt=1)["error"]
 
 
 def test_an_attempt_that_never_was_is_refused_with_those_that_were(rig: Rig) -> None:

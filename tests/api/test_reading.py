@@ -163,3 +163,17 @@ def test_context_names_addresses_and_cluster(rig: Rig) -> None:
     found = rig.get("/context")
     assert (found["boss_address"], found["datastore_address"], found["cluster"]) == ("here", "ecloud@store", "cluster1")
     assert found["api_url"] == rig.url
+
+
+def test_a_short_name_needs_less_likeness_and_a_few_jobs_are_all_named(rig: Rig) -> None:
+    assert rig.get("/jobs/mn", 404)["error"] == "there is no job named 'mn' (there are no jobs)"
+    rig.push({"a": "true"}, name="mm")
+    found = rig.get("/jobs/mn", 404)
+    assert (found["error"], found["nearest"]) == ("there is no job named 'mn' (did you mean 'mm'?)", ["mm"])
+    assert rig.get("/jobs/ising", 404)["error"].endswith("(the only job is 'mm')")
+    rig.push({"a": "true"}, name="kk")
+    assert rig.get("/jobs/ising", 404)["error"].endswith("(the jobs are 'mm' and 'kk')")
+    assert rig.get("/task", 404, target="ising")["error"].endswith("(the jobs are 'mm' and 'kk')")
+    for name in ("p", "q", "r", "s"):
+        rig.push({"a": "true"}, name=name)
+    assert rig.get("/jobs/ising", 404)["error"] == "there is no job named 'ising'"

@@ -1,9 +1,13 @@
 """The admin commands: names, JSON, exit codes, one clear line on stderr."""
 
 import json
+import os
 import re
 from pathlib import Path
+from unittest import mock
 
+from client import Client
+from client.commands.watching import watch_job
 from tests.api.rig import TOKEN, Rig
 from tests.cli.shell import ROOT, Shell
 
@@ -208,6 +212,39 @@ def test_watching_ends_with_the_job_and_its_code(rig: Rig, shell: Shell) -> None
     assert "bad failed: 1 succeeded, 1 failed" in shell.admin("status", "--job", "bad", "--watch", code=1).err
 
 
+def test_a_watcher_on_a_terminal_hears_that_the_job_is_paused(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "hold"})
+    rig.post("/pause", {"targets": ["job"]})
+    said = shell.on_terminal("admin.py", "status", "--job", "job", "--watch", interrupted_when=rig.watched())
+    assert "job job is paused; ./admin.py resume job" in said.out
+
+
+def test_a_watcher_through_a_pipe_hears_of_a_pause_and_why_nothing_runs(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "big", "command": "true", "cpus": 99}])
+    rig.until(lambda rig: rig.states() == {"big": "ready"})
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if "big waits: No VM of any pool can hold it: it needs cpus 99" in line:
+            rig.post("/pause", {"targets": ["job"]})
+        if "is paused" in line:
+            rig.post("/cancel", {"targets": ["job"]})
+
+    with (
+        mock.patch.dict(os.environ, shell.environment, clear=True),
+        mock.patch("client.commands.watching.say", tell),
+        mock.patch("client.commands.news.STUCK", 0.0),
+        Client() as client,
+    ):
+        assert watch_job(client, "job") == 1
+    assert [line.split(":")[0] for line in told[:3]] == [
+        "job",
+        "big waits",
+        "job job is paused; ./admin.py resume job deals its tasks out again",
+    ]
+
+
 def test_ctrl_c_only_stops_the_watching(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "hold"})
     watched = rig.watched()
@@ -229,6 +266,23 @@ def test_following_a_log_prints_it_as_it_comes(rig: Rig, shell: Shell) -> None:
     assert shell.admin("logs", "job:a", "--stdout").out == "out of it\n"
 
 
+def test_logs_of_a_task_without_output_say_why(rig: Rig, shell: Shell) -> None:
+    _job(rig)
+    assert shell.admin("logs", "job:after-bad").err.startswith("no output: the task was skipped because ")
+    assert shell.admin("logs", "job:after-long").err == "no output: the task has not run yet, it is waiting\n"
+    assert shell.admin("logs", "job:long").err == "attempt 1 is running; --follow shows what it writes\n"
+    held = next(iter(rig.workers.held))
+    rig.workers.end(held, stdout="", stderr="")
+    rig.until(lambda rig: rig.states()["long"] == "succeeded")
+    assert shell.admin("logs", "job:long").err == "no output: attempt 1 wrote nothing; it succeeded\n"
+
+
+def test_fetch_says_how_many_tasks_did_not_succeed(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}, {"id": "c", "command": "true"}])
+    rig.until(lambda rig: set(rig.states().values()) == {"failed", "skipped", "succeeded"})
+    assert "3 of 3 tasks finished (1 failed, 1 skipped)" in shell.admin("fetch", "job", code=1).err
+
+
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:
     said = Shell(None, tmp_path).spawn("admin.py", "doctor", "--json")
     assert said.code in (0, 1)
@@ -238,7 +292,11 @@ def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> 
 def test_commands_work_as_processes_of_their_own(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "true"})
     assert json.loads(shell.spawn("admin.py", "show-jobs", "--json").out)[0]["name"] == "job"
-    assert shell.spawn("admin.py", "show_task", "nothing") == (2, "", "there is no job and no task named 'nothing'\n")
+    assert shell.spawn("admin.py", "show_task", "nothing") == (
+        2,
+        "",
+        "there is no job and no task named 'nothing' (the only job is 'job')\n",
+    )
 
 
 def test_the_token_is_in_no_output(rig: Rig, shell: Shell) -> None:

@@ -93,6 +93,14 @@ def test_files_that_cannot_be_read_end_with_2(shell: Shell) -> None:
         assert said.err.count("\n") == 1
 
 
+def test_problems_name_the_path_as_it_was_typed(shell: Shell) -> None:
+    (shell.folder / "deep").mkdir()
+    (shell.folder / "deep" / "x.json").write_text("[")
+    assert shell.run("push_tasks.py", ".").err == ".: is a folder; push the task file in it\n"
+    assert shell.run("push_tasks.py", "/dev/null").err == "/dev/null: is empty\n"
+    assert shell.run("push_tasks.py", "deep/x.json").err.startswith("deep/x.json: ")
+
+
 def test_a_file_over_the_limit_ends_with_2_and_the_remedy(shell: Shell) -> None:
     said = shell.push(b" " * (100 << 20), code=2)
     assert "x.json: is larger (100 MiB)" in said.err

@@ -68,6 +68,7 @@ def test_the_originals_task_files_run(ecloud: Deployment, dialect: str) -> None:
     failed = {task["id"][-1]: task for task in ecloud.look("show_failed", "--job", dialect)}
     assert failed["0"]["phase"] == "fetch"
     assert (failed["2"]["phase"], failed["2"]["exit_code"]) == ("run", 1)
+    assert failed["0"]["reason"] in ecloud.admin("logs", f"{dialect}:{failed['0']['id']}")
     two = next(name for name in states if name.endswith("2"))
     assert "on purpose" in ecloud.admin("logs", f"{dialect}:{two}", "--stderr")
     ecloud.admin("fetch", dialect, "--to", f"fetched-{dialect}")

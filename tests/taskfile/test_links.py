@@ -252,3 +252,14 @@ def test_after_an_output_that_cannot_be_read_missing_files_are_not_told() -> Non
         "tasks[0] 'a': outputs[0]: must be a text in double quotes, not 3",
         "tasks[1] 'b': after[0]: there is no task 'c'",
     ]
+
+
+def test_a_task_with_wrong_fields_still_has_its_links_looked_at() -> None:
+    assert refusal([{"key": "a", "cmd": "true", "prio": 1, "depends-on": ["x"]}]) == [
+        "[0] 'a': prio: is not a known field",
+        "[0] 'a': depends-on[0]: there is no task 'x'",
+    ]
+    entry = {"id": "a", "command": "true", "prio": 1, "outputs": ["o", 3], "inputs": ["o"], "after": ["x"]}
+    told = refusal({"tasks": [entry]})
+    assert [line.split(": ")[1] for line in told] == ["prio", "outputs[1]", "after[0]", "inputs[0]"]
+    assert "is yielded by this task only" in told[-1]

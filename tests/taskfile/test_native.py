@@ -68,7 +68,7 @@ def test_every_field_of_a_task_arrives() -> None:
         (
             "id",
             "a:b",
-            "id: 'a:b' cannot be an id: a task's id has 1 to 200 characters, no ':', no control characters and no blanks at its ends",
+            "id: 'a:b' cannot be an id: it has 1 to 200 characters, no ':', no control characters and no blanks at its ends",
         ),
         ("id", " a", "id: ' a' cannot be an id: "),
         ("id", "a\n", "id: 'a\\n' cannot be an id: "),

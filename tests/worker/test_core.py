@@ -9,6 +9,13 @@ from worker.core import LAST_WAIT, PATIENCE
 from worker.ledger import Entry, Step
 from worker.outbox import LINGER, REPEAT, START_LINGER
 
+
+def explained(result: wire.Result) -> wire.Result:
+    """A result whose reason is the one line in its log."""
+    said = f"ecloud: {result.reason}\n"
+    return result._replace(stderr=said, stderr_size=result.stderr_size + len(said))
+
+
 A, B, C = attempt("a"), attempt("b"), attempt("c")
 NEEDS_INPUT = attempt("in", inputs=(wire.Input("x", "x"),))
 HAS_OUTPUT = attempt("out", outputs=(wire.Output("y", "y"),))
@@ -172,7 +179,7 @@ def test_a_fetch_that_cannot_succeed_fails_the_attempt_in_that_phase() -> None:
     talk = Conversation()
     talk.connect()
     talk.assign(NEEDS_INPUT)
-    failed = wire.Result("in.0.1", "failed", "fetch", reason="no such file: x")
+    failed = explained(wire.Result("in.0.1", "failed", "fetch", reason="no such file: x"))
     assert talk.tell(ev.StageFailed("in.0.1", "fetch", "no such file: x", True)) == [ev.Keep((failed,)), results(failed)]
 
 
@@ -223,7 +230,23 @@ def test_a_failed_delivery_fails_the_attempt_and_still_saves_its_long_logs() -> 
     missing = ev.StageFailed("out.0.1", "upload", "the output y was not made", True)
     assert talk.tell(missing) == [ev.Deliver(HAS_OUTPUT, failed)]
     stored = failed._replace(stored_logs=True)
-    assert talk.tell(ev.Delivered("out.0.1", stored)) == [ev.Keep((stored,)), results(stored)]
+    told = explained(stored)
+    assert talk.tell(ev.Delivered("out.0.1", stored)) == [ev.Keep((told,)), results(told)]
+
+
+def test_the_reason_of_a_failed_delivery_follows_what_the_task_wrote() -> None:
+    for wrote, kept in (("half a line", "half a line\n"), ("whole\n", "whole\n"), ("ä" * 2048, ("ä" * 2048)[18:] + "\n")):
+        talk = Conversation()
+        talk.connect()
+        talk.start(HAS_OUTPUT)
+        ran = done("out", stderr=wrote, stderr_size=len(wrote.encode()))
+        talk.tell(ev.Ended("out.0.1", ran))
+        (_, said) = talk.tell(ev.StageFailed("out.0.1", "upload", "the output y was not made", True))
+        (message,) = sent([said], wire.Results)
+        assert isinstance(message, wire.Results)
+        (result,) = message.results
+        assert result.stderr == kept + "ecloud: the output y was not made\n"
+        assert len(result.stderr.encode()) <= wire.MAX_TAIL and result.stderr_size >= len(result.stderr.encode())
 
 
 def test_logs_that_cannot_be_stored_do_not_fail_a_success() -> None:
@@ -249,9 +272,9 @@ def test_a_cancel_breaks_off_a_delivery() -> None:
 def test_what_can_never_fit_fails_at_once_and_says_why() -> None:
     talk = Conversation()
     talk.connect()
-    too_large = wire.Result("big.0.1", "failed", "infrastructure", reason="needs 8 cpus, this worker has 4")
+    too_large = explained(wire.Result("big.0.1", "failed", "infrastructure", reason="needs 8 cpus, this worker has 4"))
     assert talk.assign(attempt("big", needs={"cpus": 8.0})) == [ev.Keep((too_large,)), results(too_large)]
-    no_gpu = wire.Result("g.0.1", "failed", "infrastructure", reason="needs 1 gpus, this worker has 0")
+    no_gpu = explained(wire.Result("g.0.1", "failed", "infrastructure", reason="needs 1 gpus, this worker has 0"))
     assert talk.assign(attempt("g", needs={"gpus": 1.0})) == [ev.Keep((no_gpu,)), results(no_gpu)]
 
 
@@ -334,12 +357,13 @@ def test_a_stopped_worker_kills_and_leaves_as_soon_as_its_results_are_kept() -> 
     talk.connect()
     talk.start(A, HAS_OUTPUT)
     talk.tell(ev.Ended("out.0.1", done("out")))
-    lost = done("out", outcome="failed", phase="infrastructure", reason="stopped")
+    lost = explained(done("out", outcome="failed", phase="infrastructure", reason="stopped"))
     effects = talk.tell(ev.StopAsked("stopped"))
     assert effects[:2] == [ev.Kill("a.0.1", "stopped", grace=False), ev.Halt("out.0.1")]
     assert ev.Keep((lost,)) in effects
     killed = done("a", outcome="failed", phase="infrastructure", signal=9, exit_code=None, reason="stopped")
-    assert talk.tell(ev.Ended("a.0.1", killed)) == [ev.Keep((killed,)), results(killed), ev.Exit("stopped")]
+    told = explained(killed)
+    assert talk.tell(ev.Ended("a.0.1", killed)) == [ev.Keep((told,)), results(told), ev.Exit("stopped")]
 
 
 def test_an_idle_worker_without_an_answer_of_its_boss_leaves_after_its_lease() -> None:

@@ -64,6 +64,7 @@ def test_a_missing_input_fails_the_attempt_in_phase_fetch_and_nothing_runs(boss:
     result = boss.result("a.0.1")
     assert (result.outcome, result.phase, result.exit_code) == ("failed", "fetch", None)
     assert "nowhere.txt" in result.reason
+    assert result.stderr == f"ecloud: {result.reason}\n"
 
 
 def test_a_missing_output_fails_the_attempt_in_phase_upload(boss: ScriptedBoss, serving: WorkerProcess) -> None:

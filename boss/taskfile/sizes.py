@@ -1,0 +1,84 @@
+"""How long a task's assignment can become: what does not fit into one message to a worker is refused at the push.
+
+Rules:
+- The bound is that of the largest row: each text with the longest value of each of its parameters, as JSON in UTF-8.
+- A folder or glob counts as all the pushed files that it names, because each of them is named in the message.
+"""
+
+import json
+
+from boss.core.model import Axis, Text
+from boss.core.templates import rows
+from boss.taskfile.entry import Entry
+from boss.taskfile.paths import PathIndex
+from boss.taskfile.problems import Problems, quoted
+from datastore.layout import is_folder, is_pattern
+from worker.protocol import MAX_MESSAGE
+
+#: Bytes of a message that are left to names, needs, the datastore's grant and the message's own frame.
+RESERVE = 8 * 1024
+LIMIT = MAX_MESSAGE - RESERVE
+#: Bytes that an input, an output or a variable takes beside its texts: keys, a digest, a mode.
+_FRAME = 140
+_TEXT = "put long text into a file, push that (`files` and `inputs`) and read it in the command"
+_MANY = "let the task read fewer files, or push them as one archive"
+
+
+def check_sizes(entries: list[Entry], files: PathIndex, problems: Problems) -> None:
+    """Tell which entries have a task whose assignment may be too long. ``files`` are all pushed files of the job."""
+    for entry in entries:
+        parts = _parts(entry, files)
+        total = sum(parts.values())
+        if total > LIMIT:
+            field = max(parts, key=lambda name: parts[name])
+            remedy = _MANY if field == entry.input_field else _TEXT
+            message = (
+                f"takes {parts[field] / 1024:,.0f} KiB of the task's {total / 1024:,.0f} KiB, more than the {LIMIT / 1024:.0f} KiB "
+                f"that can be sent to a worker: {remedy}"
+            )
+            name = entry.template.name
+            problems.add(f"{entry.label} {quoted(name)}" if isinstance(name, str) else entry.label, field, message)
+
+
+def _parts(entry: Entry, files: PathIndex) -> dict[str, int]:
+    """Bytes by field, by the names that the entry's format has for them."""
+    template, grid = entry.template, entry.template.grid
+    inputs = outputs = 0
+    for spec in template.inputs:
+        inputs += _FRAME + _length(spec.source, grid) + _length(spec.source if spec.to is None else spec.to, grid)
+        inputs += _named(spec.source, grid, files)
+    for out in template.outputs:
+        outputs += _FRAME + _length(out.path, grid) + _length(out.path if out.to is None else out.to, grid)
+    return {
+        entry.command_field: sum(_length(text, grid) for text in template.commands),
+        entry.input_field: inputs,
+        entry.output_field: outputs,
+        "env": sum(len(name) + _length(text, grid) for name, text in template.env),
+    }
+
+
+def _length(text: Text, grid: tuple[Axis, ...]) -> int:
+    """The most bytes that a text takes in any row."""
+    if isinstance(text, str):
+        return _bytes(text)
+    axes = {axis.name: axis for axis in grid}
+    return sum(
+        _bytes(piece) if isinstance(piece, str) else max(map(_bytes, rows((piece,), (axes[piece.name],)))) for piece in text
+    )
+
+
+def _named(source: Text, grid: tuple[Axis, ...], files: PathIndex) -> int:
+    """The most bytes that the pushed files take which a folder or glob names in any row."""
+    if not files.paths:
+        return 0
+    sources = {source} if isinstance(source, str) else set(rows(source, grid))
+    return max((_listed(path, files) for path in sources if is_folder(path) or is_pattern(path)), default=0)
+
+
+def _listed(source: str, files: PathIndex) -> int:
+    return sum(_FRAME + 2 * _bytes(path) for path in files.matching(source))
+
+
+def _bytes(text: str) -> int:
+    """The length of a text as JSON, with its comma."""
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) + 1
