@@ -9,6 +9,7 @@ Rules:
 """
 
 import fcntl
+import gc
 import getpass
 import logging
 import os
@@ -43,6 +44,9 @@ from boss.ports import StoreError
 from datastore.channel import Endpoint
 
 VERSION = "0.1.0"
+#: Objects made (net) between two garbage collections: tasks and attempts live long and die by reference counts, and with
+#: Python's 700 every tenth collection would walk half a million of them for nothing.
+GARBAGE = 100_000
 
 log = logging.getLogger("boss")
 
@@ -116,6 +120,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         stack.callback(part.stop)
     stack.enter_context(Served(app, listener))
     _end_on_signals(loop)
+    gc.set_threshold(GARBAGE)
     loop.run(lambda: print(f"ready: {url}", flush=True))
     log.info("ending")
     return 0 if loop.ended_as_asked else 1

@@ -33,6 +33,10 @@ from worker.staging import Staging
 _LOG = logging.getLogger("worker")
 
 
+#: Objects made (net) between two collections: what a task leaves dies by its reference counts, cycles are rare.
+GARBAGE = 50_000
+
+
 def main() -> int:
     """Start a worker and run it to its end; the exit code."""
     arguments = argparse.ArgumentParser(prog="worker", description="An ecloud worker: runs the attempts that its boss assigns.")
@@ -47,6 +51,7 @@ def main() -> int:
             print("worker: %s" % line, file=sys.stderr)
         return 2
     gc.freeze()  # what lives from here to the end need not be looked at by every collection
+    gc.set_threshold(GARBAGE)
     return loop.run()
 
 
