@@ -209,7 +209,7 @@ class Loop:
             self._give_up()
         except StoreError as error:
             self._recover(events, f"the database did not take a change: {error}")
-        except Exception:
+        except Exception:  # a fault of ours, whatever it is: one event must not end the boss, and the replay finds which it was
             log.exception("the core raised; replaying %d events one by one", len(events))
             self._replay(events)
         self._publish(now)
@@ -331,7 +331,7 @@ class Loop:
                 continue
             try:
                 self._perform_one(effect, now)
-            except Exception:
+            except Exception:  # a port may only fail by an event; one that raises must not keep the others from being performed
                 log.exception("could not do this: %r", effect)
         self._connected = self._state.connected
         for kind, facts in announced.items():
@@ -364,7 +364,7 @@ class Loop:
             for receive in self._listeners:
                 for fact in facts:
                     receive(kind, fact)
-        except Exception:
+        except Exception:  # listeners are guests: what they do wrong is reported and stays theirs
             log.exception("could not announce %d facts about a %s", len(facts), kind)
 
     def _granted(self, worker: str, message: ToWorker) -> ToWorker:

@@ -19,7 +19,7 @@ def main(words: list[str]) -> int:
     for seed in range(chosen.first, chosen.first + chosen.seeds):
         try:
             faults += hostile_job(seed).faults + hostile_jobs(seed).faults
-        except Exception:
+        except Exception:  # Broken, a failed check, or a fault of the cores: each is what the hunt is for
             traceback.print_exc()
             print(f"seed {seed} broke a promise; again: python -m simulator hunt --seeds 1 --first {seed}")
             return 1

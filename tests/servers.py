@@ -5,6 +5,7 @@ are imported from here. No test sleeps: ``eventually`` waits on a condition.
 """
 
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,11 +51,11 @@ def ssh_server(tmp_path: Path, authority: Authority) -> Iterator[Daemon]:
 def eventually(look: Callable[[], T | None], timeout: float = 15.0) -> T:
     """What ``look`` returns as soon as that is true-like; fails the test after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
-    pause = 0.001
+    pause, never = 0.001, threading.Event()
     while not (seen := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout} s: {look}")
-        time.sleep(pause)
+        never.wait(pause)
         pause = min(0.02, pause * 1.5)
     return seen
 

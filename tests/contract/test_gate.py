@@ -1,9 +1,6 @@
-"""The gate, asked as a caller does: rights, grants, uploads, acceptance, downloads."""
+"""The gate, asked as a caller does: rights, grants, uploads, acceptance, logs."""
 
-import hashlib
-import json
 import os
-import re
 import stat
 from pathlib import Path
 from threading import Event
@@ -12,31 +9,12 @@ from typing import Any
 import pytest
 
 from datastore import layout
-from datastore.channel import Channel, Unreachable
-from datastore.frames import GateMissing, GateRefused, Line, Wire
-from datastore.landing import Listed, Stopped, Wanted
-from datastore.transfer import Given, deliver, fetch, find
+from datastore.channel import Unreachable
+from datastore.frames import GateRefused
+from datastore.landing import Stopped
+from datastore.transfer import Given, deliver, find
+from tests.contract.asking import A, B, accept
 from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256, wait_for
-
-A = b"result of a\n"
-B = b"result of b\n"
-
-
-def accept(store: Datastore, manifest: Any, attempt: str = "u.0.1", job: str = "j") -> list[Any]:
-    uploads = [[attempt, job, [list(row) for row in manifest]]]
-    answer: list[Any] = store.boss.ask({"op": "accept", "uploads": uploads})["answers"][0]
-    return answer
-
-
-def put(channel: Channel, digest: str, data: bytes) -> Line:
-    def give(wire: Wire) -> Line:
-        wire.write_line({"item": digest})
-        wire.write_chunk(data)
-        wire.end_item()
-        return {"end": True}
-
-    return channel.ask({"op": "put"}, give=give)
-
 
 # ---- who may do what -----------------------------------------------------------------------------------------------
 
@@ -424,142 +402,3 @@ def test_logs_are_kept_without_a_boss_and_read_in_parts(datastore: Datastore) ->
 def test_there_are_no_logs_but_stdout_and_stderr(datastore: Datastore) -> None:
     with pytest.raises(GateRefused, match="no log called"):
         datastore.upload({}, logs={"../evil": [b"x"]})
-
-
-# ---- inputs --------------------------------------------------------------------------------------------------------
-
-
-def bring(store: Datastore, inputs: Any, target: Path) -> dict[str, bytes]:
-    """What a worker gets for these inputs."""
-    channel, grant = store.gate("worker:w1"), store.grant(inputs=inputs)
-    wanted = [Wanted(listed, str(target / f"{listed.input}" / listed.path)) for listed in find(channel, grant)]
-    fetch(channel, grant, wanted, NEVER)
-    return {f"{one.listed.input}/{one.listed.path}": Path(one.target).read_bytes() for one in wanted}
-
-
-def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore, tmp_path: Path) -> None:
-    accept(datastore, datastore.upload({"a.txt": A, "x/1.dat": A, "x/2.dat": B, "x/y/3.dat": A}))
-    put(datastore.gate("user:ada"), sha256(B), B)
-    inputs = [("a.txt", "", "", 0), ("x/", "", "", 0), ("x/*.dat", "", "", 0), ("script.py", "", sha256(B), 0o755)]
-    assert bring(datastore, inputs, tmp_path) == {
-        "0/a.txt": A,
-        "1/x/1.dat": A,
-        "1/x/2.dat": B,
-        "1/x/y/3.dat": A,
-        "2/x/1.dat": A,
-        "2/x/2.dat": B,
-        "3/script.py": B,
-    }
-
-
-def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> None:
-    accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
-    (datastore.root / "jobs/j/by-hand.txt").write_bytes(A)
-    found = find(datastore.gate("worker:w1"), datastore.grant(inputs=[("*.txt", "", "", 0)]))
-    assert found == [
-        Listed("a.txt", len(A), sha256(A), False),
-        Listed("b.txt", len(B), sha256(B), False),
-        Listed("by-hand.txt", len(A), "", False),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("source", "digest", "said"),
-    [
-        ("none.txt", "", "none.txt of job j is not on the datastore"),
-        ("*.none", "", "no file of job j fits"),
-        ("x", "", "is a folder"),
-        ("p.py", sha256(A), "pushed file p.py"),
-    ],
-)
-def test_an_input_that_is_missing_is_named(datastore: Datastore, source: str, digest: str, said: str) -> None:
-    accept(datastore, datastore.upload({"x/1.dat": A}))
-    with pytest.raises(GateMissing, match=re.escape(said)):
-        find(datastore.gate("worker:w1"), datastore.grant(inputs=[(source, "", digest, 0)]))
-
-
-def test_a_worker_gets_nothing_but_its_inputs(datastore: Datastore) -> None:
-    accept(datastore, datastore.upload({"a.txt": A, "b.txt": B}))
-    grant = datastore.grant(inputs=[("a.txt", "", "", 0), ("x/*", "", "", 0)])
-    channel = datastore.gate("worker:w1")
-    for row in ([0, "b.txt"], [1, "x/../b.txt"], [1, "../../secret"], [2, "a.txt"], [-1, "a.txt"]):
-        with pytest.raises(GateRefused):
-            channel.ask(dict(grant, op="send", files=[row]))
-
-
-def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path) -> None:
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside/key").write_bytes(A)
-    (datastore.root / "jobs/j").mkdir()
-    (datastore.root / "jobs/j/key").symlink_to(tmp_path / "outside/key")
-    (datastore.root / "jobs/j/way").symlink_to(tmp_path / "outside")
-    for source in ("key", "way/key", "way/", "**"):
-        with pytest.raises((GateMissing, GateRefused)):
-            find(datastore.gate("worker:w1"), datastore.grant(inputs=[(source, "", "", 0)]))
-
-
-# ---- people --------------------------------------------------------------------------------------------------------
-
-
-def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:
-    user = datastore.gate("user:ada")
-    with pytest.raises(GateRefused, match="digest"):
-        put(user, sha256(A), B)
-    assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(A), sha256(B)]
-    assert put(user, sha256(A), A)["stored"] == 1
-    assert put(user, sha256(A), A)["stored"] == 0
-    assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(B)]
-    assert datastore.tree.names("incoming") == []
-
-
-def test_what_is_no_digest_is_refused(datastore: Datastore) -> None:
-    with pytest.raises(GateRefused):
-        put(datastore.gate("user:ada"), "../../evil", A)
-    with pytest.raises(GateRefused):
-        datastore.gate("user:ada").ask({"op": "have", "digests": ["../secret"]})
-
-
-def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Path) -> None:
-    (datastore.root / "jobs/j").mkdir()
-    (datastore.root / "jobs/j/link").symlink_to(datastore.root / layout.SECRET)
-    user = datastore.gate("user:ada")
-    for path in ("../../secret", "/etc/passwd", "a/../../../secret"):
-        with pytest.raises(GateRefused):
-            user.ask({"op": "get", "job": "j", "files": [[path, 0]]})
-    seen: list[Line] = []
-    user.ask({"op": "get", "job": "j", "files": [["link", 0], ["none", 0]]}, take=seen.extend)
-    assert [item["missing"] for item in seen] == [True, True]
-    with pytest.raises(GateRefused):
-        user.ask({"op": "list", "job": "../trash"})
-
-
-def test_nonsense_is_answered_and_the_session_goes_on(datastore: Datastore) -> None:
-    boss = datastore.boss
-    for line in (
-        {},
-        {"op": 7},
-        {"op": "accept"},
-        {"op": "accept", "uploads": [[1, 2, 3]]},
-        {"op": "record"},
-        {"op": "record", "attempt": "/"},
-    ):
-        with pytest.raises(GateRefused):
-            boss.ask(line)
-    assert "root" in boss.ask({"op": "check"})
-
-
-def test_check_leaves_nothing_behind(datastore: Datastore) -> None:
-    before = datastore.inventory()
-    answer = datastore.boss.ask({"op": "check"})
-    assert (answer["root"], answer["cluster"]) == (str(datastore.root), CLUSTER)
-    assert answer["free"] > 0
-    assert datastore.inventory() == before
-
-
-def test_records_are_json_that_holds_any_name(datastore: Datastore) -> None:
-    name = "größe \\ 'x' \"y\".txt"
-    manifest = datastore.upload({name: A})
-    record = json.loads((datastore.root / "incoming/u.0.1/record.json").read_text())
-    assert record["files"] == [[name, len(A), hashlib.sha256(A).hexdigest()]]
-    accept(datastore, manifest)
-    assert datastore.sums_hold()
