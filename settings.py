@@ -171,7 +171,7 @@ class PolicySettings(Section):
     prefetch_seconds: float = Field(
         default=0.25, ge=0, description="Seconds of work that may wait on a worker beyond what it runs."
     )
-    prefetch_limit: int = Field(default=64, ge=0, description="Tasks per slot that may wait on a worker.")
+    prefetch_limit: int = Field(default=128, ge=0, description="Tasks per slot that may wait on a worker.")
     worker_failures: int = Field(default=3, gt=0, description="Infrastructure failures in a row that drain a worker.")
     check: bool = Field(default=False, description="Check the state's invariants after every turn (slow; for tests).")
 

@@ -233,13 +233,16 @@ def parse_manifest_line(line: str) -> Tuple[str, str]:
     return (path.replace("\\\\", "\\") if escaped else path), found.group(1)
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps makes one for each call
+
+
 def grant(secret: bytes, worker: str, attempt: str, job: str, task: str, inputs: Iterable[Sequence[object]]) -> str:
     """The proof that ``worker`` may read these inputs of ``job`` and write this attempt's outputs and logs: HMAC-SHA256, hex.
 
     The boss makes it with the secret that it shares with the gate; the gate makes it again and compares.
     ``inputs`` are ``(source, to, digest, mode)``, as in ``worker.protocol.Input``.
     """
-    said = json.dumps([worker, attempt, job, task, [list(item) for item in inputs]], separators=(",", ":"), ensure_ascii=True)
+    said = _JSON.encode([worker, attempt, job, task, [list(item) for item in inputs]])
     return hmac.new(secret, said.encode("ascii"), hashlib.sha256).hexdigest()
 
 

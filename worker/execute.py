@@ -18,7 +18,7 @@ import heapq
 import os
 import signal
 import time
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from worker import command, processes
 from worker.events import Began, Ended
@@ -46,6 +46,15 @@ class _Run:
         self.started = started
         self.ending = ""
         self.killed = False
+
+
+class _End(NamedTuple):
+    """An attempt whose process was reaped: its wait status, what it used (``struct_rusage``), when (Unix seconds)."""
+
+    run: _Run
+    status: int
+    used: Any
+    finished: float
 
 
 class Executor:
@@ -115,20 +124,20 @@ class Executor:
 
     def reap(self) -> List[Ended]:
         """What has ended since the last call (to be called after SIGCHLD)."""
-        ended: List[Ended] = []
+        ends: List[_End] = []
         orphans = False
         pid = processes.ended_child()
         while pid:
             run = self._by_pid.pop(pid, None)
             if run is not None:
-                ended.append(self._end(run))
+                ends.append(self._end(run))
             else:
                 os.waitpid(pid, 0)
                 orphans = True
             pid = processes.ended_child()
-        if orphans:
-            self._kill_leftovers()  # what was below an orphan is our child only now
-        return ended
+        if pid is not None and (ends or orphans):
+            self._kill_leftovers()  # what was below an attempt or an orphan is our child by now
+        return [Ended(end.run.assignment.attempt, self._result(end)) for end in ends]
 
     def output(self, attempt: str, stream: str) -> str:
         """The path of an attempt's ``stdout`` or ``stderr``."""
@@ -163,14 +172,12 @@ class Executor:
             chosen.program, chosen.argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_RESTORED
         )
 
-    def _end(self, run: _Run) -> Ended:
-        """Kill what is left of an attempt whose process has ended, reap it, and tell how it ended."""
+    def _end(self, run: _Run) -> _End:
+        """Kill what is left of the group of an attempt whose process has ended, and reap it."""
         processes.signal_group(run.pid, signal.SIGKILL)
         _, status, used = os.wait4(run.pid, 0)
-        finished = time.time()
         del self._by_attempt[run.assignment.attempt]
-        self._kill_leftovers()
-        return Ended(run.assignment.attempt, self._result(run, status, used, finished))
+        return _End(run, status, used, time.time())
 
     def _kill_leftovers(self) -> None:
         """Kill what ended attempts left behind in sessions of their own, and all below that."""
@@ -182,7 +189,8 @@ class Executor:
             if ours and environment.get("ECLOUD_ATTEMPT_ID") not in self._by_attempt:
                 processes.kill_tree(pid)
 
-    def _result(self, run: _Run, status: int, used: Any, finished: float) -> Result:
+    def _result(self, end: _End) -> Result:
+        run, status, used, finished = end
         stdout, stdout_size = _tail(run.folder + "/stdout")
         stderr, stderr_size = _tail(run.folder + "/stderr")
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None

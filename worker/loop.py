@@ -5,7 +5,7 @@
 
 Rules:
 - Nothing here decides; nothing here blocks (what may take long is a stage thread's).
-- A wake is a byte in a socket pair, written by the interpreter at a signal and by other threads when they have something.
+- A wake is a byte in a pipe, written by the interpreter at a signal and by other threads when they have something.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
@@ -14,7 +14,6 @@ import logging
 import os
 import selectors
 import signal
-import socket
 import time
 from collections import deque
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Type
@@ -38,15 +37,15 @@ class Waker:
     """Ends the wait of the main loop, from signal handlers and other threads."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
         selector.register(self._reader, selectors.EVENT_READ, self._on_ready)
         self._asked: Deque[int] = deque()
 
     def watch_signals(self) -> None:
         """From now on SIGCHLD, SIGTERM and SIGINT end the wait. To be called by the main thread."""
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _frame: self._asked.append(number))
@@ -54,7 +53,7 @@ class Waker:
     def wake(self) -> None:
         """End the wait."""
         try:
-            self._writer.send(b"\0")
+            os.write(self._writer, b"\0")
         except BlockingIOError:
             return  # so many wakes are waiting already that one more says nothing new
 
@@ -64,7 +63,7 @@ class Waker:
 
     def _on_ready(self, _mask: int) -> None:
         try:
-            while len(self._reader.recv(4096)) == 4096:
+            while len(os.read(self._reader, 4096)) == 4096:
                 pass
         except BlockingIOError:
             return  # it held exactly so many

@@ -12,7 +12,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import ctypes
 import os
 import signal
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 _PR_SET_CHILD_SUBREAPER = 36
 #: For waitid: only children of the calling thread (and orphans, which the kernel gives to the main thread).
@@ -37,12 +37,12 @@ def seal_descriptors() -> None:
                 continue  # the one that the listing itself had open
 
 
-def ended_child() -> int:
-    """The pid of a child of this thread that has ended and waits to be reaped; 0 when there is none."""
+def ended_child() -> Optional[int]:
+    """The pid of a child of this thread that has ended and waits to be reaped; 0 when none has, None when there are no children."""
     try:
         state = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WNOTHREAD)
     except ChildProcessError:
-        return 0
+        return None
     return state.si_pid if state is not None else 0
 
 

@@ -109,9 +109,12 @@ def storable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+_JSON = json.JSONEncoder(separators=(",", ":"))  # made once: json.dumps makes one for each call
+
+
 def compact(data: Any) -> str:
     """Plain data as ASCII JSON."""
-    return json.dumps(data, separators=(",", ":"))
+    return _JSON.encode(data)
 
 
 def pack(indices: Sequence[int]) -> bytes | None:

@@ -341,6 +341,6 @@ class Policy:
     retry_limit: float = 300.0  #: longest delay before a retry
     infrastructure_budget: int = 5  #: losses of one task that are repeated without asking
     prefetch_seconds: float = 0.25  #: work that may wait on a worker beyond what its slots run
-    prefetch_limit: int = 64  #: attempts that may wait on a worker beyond what its slots run, per slot
+    prefetch_limit: int = 128  #: attempts that may wait on a worker beyond what its slots run, per slot
     worker_failures: int = 3  #: infrastructure failures in a row that drain a worker
     check: bool = False  #: state.check() after every turn

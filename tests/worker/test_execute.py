@@ -220,7 +220,7 @@ def test_many_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -
         result = bench.run("true")
         assert bench.folders.reuse(result.attempt)
     assert len(os.listdir(os.path.join(bench.folders.root, "attempts"))) == 1
-    assert processes.ended_child() == 0, "somebody waits to be reaped"
+    assert not processes.ended_child(), "somebody waits to be reaped"
 
 
 def test_the_grace_of_a_stopped_attempt_is_not_extended_by_asking_again(bench: Bench) -> None:

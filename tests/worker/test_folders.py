@@ -1,6 +1,7 @@
 """Folders of attempts: made, reused only when as good as new, and removed whatever a task did to them."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_an_untouched_folder_serves_the_next_attempt_as_if_new(tmp_path: Path) -
     inode = first.stat().st_ino
     assert folders.reuse("a.1.1")
     second = Path(folders.make(assignment("b")))
-    assert not first.exists() and second.stat().st_ino == inode
+    assert second.stat().st_ino == inode and folders.path("a.1.1") != folders.path("b.1.1") == str(second)
     assert sorted(path.name for path in second.rglob("*")) == ["stderr", "stdout", "temp", "work"]
     assert (second / "stdout").read_text() == ""
 
@@ -80,8 +81,32 @@ def test_a_restart_sweeps_attempts_but_keeps_what_inits_prepared(tmp_path: Path)
     assert again.init("other.7.1") == ""
 
 
+def test_a_trace_is_found_in_a_folder_that_is_not_read_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = Folders(str(tmp_path))
+    folder = used(folders, "a")
+    while time.time_ns() < (folder / "temp").stat().st_ctime_ns + 25_000_000:
+        pass  # until the time of its last change tells it apart from the next one
+    assert folders.reuse("a.1.1")
+    assert used(folders, "b") == folder
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda _path: pytest.fail("an unchanged folder was read"))
+        assert folders.reuse("b.1.1")
+    assert used(folders, "c") == folder
+    (folder / "work" / "left").write_text("")
+    os.utime(folder / "work", (1, 1))  # what a task can set is not what is looked at
+    assert not folders.reuse("c.1.1")
+
+
+def test_what_was_never_made_is_neither_found_nor_removed(tmp_path: Path) -> None:
+    folders = Folders(str(tmp_path / "w"))
+    assert not Path(folders.path("a.1.1")).exists()
+    assert not folders.reuse("a.1.1")
+    folders.remove("a.1.1")
+
+
 def test_an_attempt_is_never_a_way_out_of_the_folder(tmp_path: Path) -> None:
     folders = Folders(str(tmp_path / "w"))
-    assert folders.path("../../etc.1.1") == str(tmp_path / "w/attempts/..%2F..%2Fetc.1.1")
+    assert Path(folders.make(assignment("../../etc"))).parent == tmp_path / "w" / "attempts"
+    assert folders.work(assignment("../../etc", init=True)) == str(tmp_path / "w/inits/..%2F..%2Fetc")
     with pytest.raises(ValueError, match="cannot be the name"):
-        folders.path("..")
+        folders.init("..")
