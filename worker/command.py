@@ -56,9 +56,15 @@ def plain_words(commands: Sequence[str]) -> List[str]:
     return words if words and words[0] not in _SHELL_WORDS else []
 
 
-def in_shell(commands: Sequence[str], bash: str) -> Command:
-    """The commands as one bash script."""
-    return Command(bash, ["bash", "-e", "-o", "pipefail", "-c", "\n".join(commands)])
+def script_of(commands: Sequence[str]) -> str:
+    """The commands as the text of one script."""
+    return "\n".join(commands)
+
+
+def in_shell(commands: Sequence[str], bash: str, script: str = "") -> Command:
+    """The commands as one bash script; ``script`` is the path of a file that holds it, when it is too long to be an argument."""
+    how = [script] if script else ["-c", script_of(commands)]
+    return Command(bash, ["bash", "-e", "-o", "pipefail", *how])
 
 
 def prepare(commands: Sequence[str], path: str, folder: str, bash: str) -> Command:

@@ -18,7 +18,7 @@ import heapq
 import os
 import signal
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from worker import command, processes
 from worker.events import Began, Ended
@@ -29,6 +29,8 @@ from worker.protocol import MAX_TAIL, Assignment, Result
 GRACE = 5.0
 #: Less room than this on the disk is named as the probable cause of a failure, in bytes.
 _DISK_FULL = 1 << 20
+#: One argument of a program has fewer bytes than this (Linux: 32 pages).
+_MAX_ARGUMENT = 131_072
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 #: What Python ignores and a task should not.
 _RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
@@ -159,10 +161,14 @@ class Executor:
             try:
                 return self._posix_spawn(chosen, env, actions)
             except OSError as error:
-                if chosen.program == self._bash or error.errno not in (errno.ENOENT, errno.ENOEXEC, errno.EACCES):
+                if error.errno not in (errno.ENOENT, errno.ENOEXEC, errno.EACCES, errno.E2BIG):
                     raise
-            # No program after all (a script without #!, an interpreter that is not there): the shell knows what to do or say.
-            return self._posix_spawn(command.in_shell(assignment.commands, self._bash), env, actions)
+                if chosen.program == self._bash and error.errno != errno.E2BIG:
+                    raise
+            # No program after all (a script without #!, an interpreter that is not there), or words that are too long for the
+            # kernel: the shell knows what to do or say.
+            script = _write_script(folder + "/script", assignment.commands)
+            return self._posix_spawn(command.in_shell(assignment.commands, self._bash, script), env, actions)
         finally:
             os.chdir("/")
 
@@ -227,6 +233,16 @@ class Executor:
         if self._folders.free() < _DISK_FULL:
             reason += "; the worker's disk is full"
         return reason
+
+
+def _write_script(path: str, commands: Sequence[str]) -> str:
+    """The path of a file with commands that are too long to be an argument (the kernel's MAX_ARG_STRLEN); empty if they are not."""
+    text = os.fsencode(command.script_of(commands))
+    if len(text) < _MAX_ARGUMENT:
+        return ""
+    with open(path, "wb") as file:
+        file.write(text)
+    return path
 
 
 #: What a shell means by an exit code.

@@ -18,6 +18,8 @@ from worker.protocol import MAX_MESSAGE
 #: Bytes of a message that are left to names, needs, the datastore's grant and the message's own frame.
 RESERVE = 8 * 1024
 LIMIT = MAX_MESSAGE - RESERVE
+#: Bytes that one variable of a process may have, its name included (Linux: 32 pages, one byte ends it).
+VARIABLE_LIMIT = 131_071
 #: Bytes that an input, an output or a variable takes beside its texts: keys, a digest, a mode.
 _FRAME = 140
 _TEXT = "put long text into a file, push that (`files` and `inputs`) and read it in the command"
@@ -29,6 +31,7 @@ def check_sizes(entries: list[Entry], files: PathIndex, problems: Problems) -> N
     for entry in entries:
         parts = _parts(entry, files)
         total = sum(parts.values())
+        _check_variables(entry, problems)
         if total > LIMIT:
             field = max(parts, key=lambda name: parts[name])
             remedy = _MANY if field == entry.input_field else _TEXT
@@ -36,8 +39,21 @@ def check_sizes(entries: list[Entry], files: PathIndex, problems: Problems) -> N
                 f"takes {parts[field] / 1024:,.0f} KiB of the task's {total / 1024:,.0f} KiB, more than the {LIMIT / 1024:.0f} KiB "
                 f"that can be sent to a worker: {remedy}"
             )
-            name = entry.template.name
-            problems.add(f"{entry.label} {quoted(name)}" if isinstance(name, str) else entry.label, field, message)
+            problems.add(_place(entry), field, message)
+
+
+def _check_variables(entry: Entry, problems: Problems) -> None:
+    """No process can be given a longer variable: its start would fail on every worker."""
+    for name, text in entry.template.env:
+        size = len(name) + _length(text, entry.template.grid)
+        if size > VARIABLE_LIMIT:
+            message = f"takes {size:,} bytes, more than the {VARIABLE_LIMIT:,} that one variable can hold: {_TEXT}"
+            problems.add(_place(entry), f"env.{name}", message)
+
+
+def _place(entry: Entry) -> str:
+    name = entry.template.name
+    return f"{entry.label} {quoted(name)}" if isinstance(name, str) else entry.label
 
 
 def _parts(entry: Entry, files: PathIndex) -> dict[str, int]:

@@ -16,7 +16,7 @@ LONG = "echo " + "x" * MAX_MESSAGE
             tasks({"id": "a", "command": LONG}),
             "tasks[0] 'a': command: takes 256 KiB of the task's 256 KiB, more than the 248 KiB",
         ),
-        (tasks({"id": "a", "env": {"X": LONG}}), "tasks[0] 'a': env: "),
+        (tasks({"id": "a", "env": {f"X{n}": LONG[: LIMIT // 3] for n in range(3)}}), "tasks[0] 'a': env: "),
         (tasks({"id": "a", "command": "\x01" * (LIMIT // 5)}), "tasks[0] 'a': command: "),
         ([{"key": "a", "cmd": LONG}], "[0] 'a': cmd: "),
         ([{"id": "a", "commands": [LONG]}], "[0] 'a': commands: "),
@@ -27,6 +27,12 @@ def test_what_does_not_fit_into_a_message_names_its_field_and_the_remedy(documen
     (told,) = refusal(document)
     assert told.startswith(place)
     assert "put long text into a file" in told
+
+
+def test_a_variable_that_no_process_can_be_given_is_named() -> None:
+    (told,) = refusal(tasks({"id": "a", "env": {"MESH": "x" * 131_072}}))
+    assert told.startswith("tasks[0] 'a': env.MESH: takes 131,079 bytes, more than the 131,071 that one variable can hold: ")
+    push(tasks({"id": "a", "env": {"MESH": "x" * 131_000}}))
 
 
 def test_the_longest_value_of_a_parameter_counts() -> None:

@@ -107,6 +107,17 @@ def test_a_script_without_a_first_line_is_run_by_the_shell(bench: Bench) -> None
     assert bench.run(f"{script} x").stdout == "from a script x\n"
 
 
+def test_commands_that_are_too_long_for_an_argument_run_all_the_same(bench: Bench) -> None:
+    long = "x" * 200_000
+    said = bench.run("cd /", f"word={long}", "echo ${#word} $PWD")
+    assert (said.stdout, said.exit_code) == ("200000 /\n", 0)
+    words = bench.run("printf %s " + "word " * 40_000)  # many words, none of them long: no shell, no file
+    assert (words.stdout_size, words.exit_code) == (160_000, 0)
+    refused = bench.run(f"/bin/echo {long}")
+    assert (refused.exit_code, refused.phase) == (126, "run")
+    assert "Argument list too long" in refused.stderr
+
+
 def test_death_by_a_signal_is_named(bench: Bench) -> None:
     result = bench.run("kill -SEGV $$")
     assert (result.outcome, result.exit_code, result.signal, result.reason) == ("failed", None, 11, "killed by SIGSEGV")
