@@ -7,9 +7,9 @@ from typing import Any
 
 from boss.core import dag
 from boss.core.changes import Changes
+from boss.core.grid import Axis
 from boss.core.model import (
     Attempt,
-    Axis,
     Field,
     FileRef,
     InputSpec,

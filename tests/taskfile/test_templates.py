@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boss.core.model import Axis, Field, InputSpec, OutputSpec, Template
+from boss.core.grid import Axis
+from boss.core.model import Field, InputSpec, OutputSpec, Template
 from boss.core.templates import (
     TemplateError,
     fields,
