@@ -8,10 +8,10 @@ Rules:
 import re
 from math import isfinite
 
-_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_WHOLE = re.compile(r"[-+]?[0-9]+")
+#: A group that matches something makes it a number that is not written as a whole one.
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(\.[0-9]*)?|(\.[0-9]+))([eE][-+]?[0-9]+)?")
 #: A number without zeros in front, which would make it a label (``007``), and not longer than 64 bits hold.
-_PLAIN = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_PLAIN = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 #: Digits that no number of a parameter has; Python refuses to read many more.
 _TOO_LONG = 1000
 
@@ -31,9 +31,10 @@ class WrittenFloat(float):
 def number_in(text: str) -> int | float | None:
     """The number that a text is, blanks around it aside; None if it is none, or one without bounds."""
     text = text.strip()
-    if len(text) > _TOO_LONG or not _NUMBER.fullmatch(text):
+    found = _NUMBER.fullmatch(text)
+    if found is None or len(text) > _TOO_LONG:
         return None
-    if _WHOLE.fullmatch(text):
+    if found.lastindex is None:
         return int(text)
     number = float(text)
     return number if isfinite(number) else None
@@ -41,7 +42,8 @@ def number_in(text: str) -> int | float | None:
 
 def is_plain(text: str) -> bool:
     """Whether a cell is a number and nothing but a number: ``7``, ``-0.10``, ``1e-3``; ``007`` is a label, ``1e999`` is none."""
-    return _PLAIN.fullmatch(text) is not None and number_in(text) is not None
+    found = _PLAIN.fullmatch(text)
+    return found is not None and len(text) <= _TOO_LONG and (found.lastindex is None or isfinite(float(text)))
 
 
 def as_number(text: str) -> str | int | float:

@@ -95,7 +95,7 @@ class Table:
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def column(self, name: str) -> Sequence[Value]:
+    def column(self, name: str) -> Sequence[str]:
         """The cells of one parameter, row by row, as they are written."""
         if name not in self._columns:
             place = self.names.index(name)

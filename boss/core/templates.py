@@ -19,7 +19,7 @@ from math import prod
 from typing import Any
 
 from boss.core.cells import WrittenFloat, WrittenInt, number_in
-from boss.core.grid import Dimension, Value, dimension_from_data, dimension_to_data
+from boss.core.grid import Dimension, Table, Value, dimension_from_data, dimension_to_data
 from boss.core.model import Field, InputSpec, OutputSpec, Template, Text
 
 #: The number of the row, as a text names it; no parameter is called so.
@@ -189,6 +189,9 @@ def _column(field: Field, dimension: Dimension, stride: int, size: int) -> Itera
 
 def column_of(field: Field, dimension: Dimension) -> Sequence[str]:
     """One field's text in every row of the dimension that has its parameter. Raises ValueRefused."""
+    if isinstance(dimension, Table) and not field.format:
+        cells = dimension.column(field.name)
+        return list(map(shlex.quote, cells)) if field.conversion == "q" else cells
     texts: list[str] = []
     try:
         for value in dimension.column(field.name):

@@ -5,8 +5,8 @@ Rules:
 - A folder or glob counts as all the pushed files that it names, because each of them is named in the message.
 """
 
-import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 
 from boss.core.grid import Dimension
 from boss.core.model import Field, Text
@@ -88,4 +88,4 @@ def _listed(source: str, files: PathIndex) -> int:
 
 def _bytes(text: str) -> int:
     """The length of a text as JSON, with its comma."""
-    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) + 1
+    return len(encode_basestring(text).encode("utf-8", "replace")) + 1
