@@ -78,11 +78,12 @@ def read_foreach(form: Form, sheets: Sheets) -> Foreach:
     complete = known = bool(places)
     for place, block in places:
         dimensions = _read_block(form, place, block, sheets, found)
-        for name in _names(block, dimensions, found):
-            if owners.setdefault(name, place) != place:
-                form.wrong(place, f"{quoted(name)} is a parameter of {owners[name]} already")
-                complete = False
-        known &= _is_known(block, dimensions, found)
+        again = [name for name in _names(block, dimensions) if owners.setdefault(name, place) != place]
+        if again:
+            more = f" (like {len(again) - 1} more)" if len(again) > 1 else ""
+            form.wrong(place, f"{quoted(again[0])}{more} is a parameter of {owners[again[0]]} already")
+            complete = False
+        known &= _is_known(block, dimensions)
         complete &= dimensions is not None
         grid += dimensions or ()
         count = prod(map(len, grid))
@@ -170,7 +171,7 @@ def _read_zip(form: Form, place: str, given: object, limit: int, found: Foreach)
     return [Together(tuple(axes))]
 
 
-def _names(block: object, dimensions: list[Dimension] | None, found: Foreach) -> Iterator[str]:
+def _names(block: object, dimensions: list[Dimension] | None) -> Iterator[str]:
     """The parameters that a block declares, or seems to declare when something is wrong with it."""
     if dimensions is not None:
         for dimension in dimensions:
@@ -180,6 +181,6 @@ def _names(block: object, dimensions: list[Dimension] | None, found: Foreach) ->
         yield from (name for name in inner if NAME.fullmatch(name) and name != ROW) if isinstance(inner, dict) else ()
 
 
-def _is_known(block: object, dimensions: list[Dimension] | None, found: Foreach) -> bool:
+def _is_known(block: object, dimensions: list[Dimension] | None) -> bool:
     """Whether ``_names`` are all that a block declares."""
     return dimensions is not None or (isinstance(block, dict) and bool(block) and not _is_block("csv", block))

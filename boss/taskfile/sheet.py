@@ -219,7 +219,7 @@ def _checked(records: Iterable[_Record], width: int, header: int, lines: "array[
             others += 1
     if ragged is not None:
         line, count = ragged
-        more = f" (nor have {others:,} other lines)" if others else ""
+        more = f" (nor ha{'ve' if others > 1 else 's'} {others:,} other line{'s' * (others > 1)})" if others else ""
         names = "1 name" if width == 1 else f"{width:,} names"
         tell(f"line {line} has {count:,} cell{'s' * (count != 1)}, but the header in line {header} has {names}{more}")
 
