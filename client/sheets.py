@@ -5,6 +5,7 @@ Rules:
 - What cannot be read is told to the boss, which says so together with all other problems, with task and field.
 """
 
+import difflib
 import os
 import stat
 from collections.abc import Iterator
@@ -60,14 +61,24 @@ def read_sheets(folder: Path, names: list[str], room: int) -> SheetsRead:
     return read
 
 
+def _missing(folder: Path, name: str, path: str) -> str:
+    """That there is no such file, and the one that was perhaps meant."""
+    absolute = os.path.isabs(os.path.expanduser(name))
+    where = f"there is no {path}" if absolute else f"there is none beside the task file, in {folder}"
+    try:
+        near = difflib.get_close_matches(os.path.basename(path), os.listdir(os.path.dirname(path)), 1, 0.6)
+    except OSError:
+        near = []
+    meant = f" (did you mean {os.path.join(os.path.dirname(name), near[0])!r}?)" if near else ""
+    return f"was not found: {where}{meant}"
+
+
 def _read(folder: Path, name: str, room: int) -> bytes:
     if "\0" in name:
         raise _Unfit("is no path of a file: it contains a NUL character")
     path = os.path.join(folder, os.path.expanduser(name))
     if not os.path.lexists(path):
-        raise _Unfit(
-            f"was not found: there is no {path}" if os.path.isabs(name) else f"was not found beside the task file, in {folder}"
-        )
+        raise _Unfit(_missing(folder, name, path))
     if os.path.isdir(path):
         raise _Unfit("is a folder, no CSV file")
     with open(path, "rb", opener=open_at_once) as file:
