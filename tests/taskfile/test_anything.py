@@ -170,9 +170,9 @@ def test_the_table_of_the_documentation_prints_as_it_says() -> None:
     expansion = push(json.loads(text), files=["simulate.py"], tables={"params.csv": TABLE.encode()})
     template = expansion.templates[0]
     assert list(rows(template.commands[0], template.grid)) == [
-        "python3 simulate.py --T 1.50 --seed 7 --start cold > out/0.csv",
-        "python3 simulate.py --T 2.25 --seed 8 --start hot > out/1.csv",
-        "python3 simulate.py --T 2.25 --seed 9 --start 'cold, slowly' > out/2.csv",
+        "python3 simulate.py --T 1.50 --seed 7 --start cold > sim-0.csv",
+        "python3 simulate.py --T 2.25 --seed 8 --start hot > sim-1.csv",
+        "python3 simulate.py --T 2.25 --seed 9 --start 'cold, slowly' > sim-2.csv",
     ]
     assert params_of(template, 0) == {"row": 0, "T": 1.5, "seed": "007", "start": "cold"}
 
