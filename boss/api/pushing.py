@@ -92,7 +92,8 @@ def _tables(parts: list[UploadFile | str], options: PushOptions) -> dict[str, Up
         raise Refusal(422, "send each CSV file as a part `csv` with a file name (curl: -F csv=@params.csv)")
     names = [part.filename or "" for part in files] if options.csv is None else options.csv
     if len(names) != len(files):
-        message = f"names {len(names)} files, but {len(files)} parts `csv` were sent"
+        sent = "1 part `csv` was" if len(files) == 1 else f"{len(files)} parts `csv` were"
+        message = f"names {len(names)} files, but {sent} sent"
         raise Refused([Problem("", "options.csv", message)])
     tables = dict(zip(names, files, strict=True))
     if len(tables) != len(files):

@@ -18,9 +18,11 @@ from boss.core.templates import ROW
 from boss.taskfile.context import Context
 from boss.taskfile.fields import Form, described, unsound
 from boss.taskfile.grid import is_way, read_axes
-from boss.taskfile.problems import nearest, quoted
+from boss.taskfile.problems import quoted
 from boss.taskfile.sheet import NAME, Sheet, read_sheet
 
+#: How many of the files that were sent are named.
+_NAMED = 5
 _BLOCKS = '{"seed": {"range": [0, 4]}}, {"csv": "params.csv"} or {"zip": {...}}'
 
 
@@ -60,7 +62,8 @@ class Sheets:
     def _missing(self, name: str) -> str:
         if name in self._unread:
             return f"{quoted(name)} {self._unread[name]}"
-        sent = f"; sent was {', '.join(map(quoted, sorted(self._sent)[:5]))}{nearest(name, self._sent)}" if self._sent else ""
+        few = sorted(self._sent)[:_NAMED]
+        sent = f"; sent was {', '.join(map(quoted, few))}{', ...' * (len(self._sent) > _NAMED)}" if few else ""
         return f"{quoted(name)} was not sent along with the task file (as a part `csv` of that name: docs/api.md){sent}"
 
 

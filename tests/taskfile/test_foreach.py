@@ -105,7 +105,7 @@ def test_tasks_of_two_entries_meet_row_by_row() -> None:
         ({"csv": " "}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not \' \''),
         (
             [{"csv": "parms.csv"}],
-            f"foreach[0].csv: 'parms.csv' {NOT_SENT}; sent was 'params.csv' (did you mean 'params.csv'?)",
+            f"foreach[0].csv: 'parms.csv' {NOT_SENT}; sent was 'params.csv'",
         ),
         (
             {"csv": "params.csv", "seed": {"range": [4]}},
