@@ -143,7 +143,9 @@ class LimitSettings(Section):
     """How much may be asked for at once."""
 
     max_tasks: int = Field(default=5_000_000, gt=0, description="Tasks of one job.")
-    max_task_file: Size = Field(default=64 * 2**20, description="Bytes of one task file.")
+    max_task_file: Size = Field(
+        default=64 * 2**20, description="Bytes of one task file, with the CSV files that its foreach names."
+    )
 
 
 class PolicySettings(Section):

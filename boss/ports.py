@@ -252,7 +252,8 @@ class PushRequest:
 
     ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace) for an existing one, which is then
     ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
-    ``existing_results`` the paths that lie in the job's folder on the datastore already.
+    ``existing_results`` the paths that lie in the job's folder on the datastore already. ``tables`` are the CSV files that came along,
+    by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     """
 
     text: Path
@@ -264,6 +265,8 @@ class PushRequest:
     files: Mapping[str, FileRef] = field(default_factory=dict)
     existing: Job | None = None
     existing_results: frozenset[str] = frozenset()
+    tables: Mapping[str, Path] = field(default_factory=dict)
+    unread_tables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,9 @@ class Connection:
         """What the boss answers to a DELETE."""
         return self._ask("DELETE", path)
 
-    def upload(self, path: str, parts: Mapping[str, tuple[str, bytes, str]], timeout: float = ANSWER) -> Any:
-        """POST named parts ``(file name, content, media type)`` as multipart/form-data."""
-        return self._ask("POST", path, files=dict(parts), timeout=timeout)
+    def upload(self, path: str, parts: Sequence[tuple[str, tuple[str, bytes, str]]], timeout: float = ANSWER) -> Any:
+        """POST parts, each a name and ``(file name, content, media type)``, as multipart/form-data."""
+        return self._ask("POST", path, files=list(parts), timeout=timeout)
 
     @contextmanager
     def lines(self, path: str, params: Params) -> Iterator[Iterator[Any]]:

@@ -178,7 +178,7 @@ def _inside(folder: Path, path: str, entry: Entry) -> str:
 
 def _measured(path: str) -> tuple[str, int, int]:
     """sha256, size and permission bits of a file."""
-    with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+    with open(path, "rb", buffering=0, opener=open_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise _Unfit(f"{path} is no regular file")
@@ -189,6 +189,6 @@ def _measured(path: str) -> tuple[str, int, int]:
     return digest.hexdigest(), size, 0o755 if status.st_mode & stat.S_IXUSR else 0o644
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def open_at_once(path: str, flags: int) -> int:
     """Open without waiting for the other end of a pipe."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -18,6 +18,7 @@ from client.access import datastore
 from client.connection import Connection
 from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Problem, Refused
 from client.inventory import Entry, Inventory, entries_of, take_inventory
+from client.sheets import SheetsRead, read_sheets, sheets_named
 from datastore.transfer import push_files
 
 #: Seconds to wait for a plan or for the opening of a very large push.
@@ -88,6 +89,7 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
     """Push a task file. Raises Refused with everything that is wrong with it, and what ``Connection`` raises."""
     document = file.document
     inventory = take_inventory(file.folder, [*entries_of(document), *file.more])
+    sheets = _sheets(connection, file, document)
     options = {
         "file_name": file.name,
         "name": wishes.name,
@@ -97,17 +99,19 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
         "dry_run": wishes.dry_run,
         "document_job": _own_job(document),
         "files": inventory.described(),
+        "csv": list(sheets.files),
+        "csv_unread": sheets.unread,
         "submission": secrets.token_hex(16),
     }
     if inventory.problems:
-        raise Refused([*inventory.problems, *_other_problems(connection, file, options, inventory)])
-    summary = _plan(connection, file, options)
+        raise Refused([*inventory.problems, *_other_problems(connection, file, options, inventory, sheets)])
+    summary = _plan(connection, file, options, sheets)
     if wishes.dry_run or summary["opened"]:
         return Pushed(summary["job"], summary)
     if inventory.files:
         with datastore(connection) as endpoint:
             push_files(endpoint, inventory.paths(), sent)
-    return Pushed(_open(connection, file, options, summary["push"]), summary)
+    return Pushed(_open(connection, file, options, sheets, summary["push"]), summary)
 
 
 def submitted(tasks: object, files: tuple[object, ...], name: str, folder: Path) -> TaskFile:
@@ -123,11 +127,21 @@ def _own_job(document: Any) -> str | None:
     return job if isinstance(job, str) else None
 
 
-def _plan(connection: Connection, file: TaskFile, options: dict[str, Any]) -> dict[str, Any]:
-    parts = {
-        "options": ("options.json", json.dumps(options).encode(), "application/json"),
-        "tasks": (file.name, file.text, "application/json"),
-    }
+def _sheets(connection: Connection, file: TaskFile, document: Any) -> SheetsRead:
+    """The CSV files that the text names; the boss takes text and files up to a size together."""
+    names = sheets_named(document)
+    if not names:
+        return SheetsRead()
+    limit = int(connection.get("/health")["max_task_file"])
+    return read_sheets(file.folder, names, limit - len(file.text))
+
+
+def _plan(connection: Connection, file: TaskFile, options: dict[str, Any], sheets: SheetsRead) -> dict[str, Any]:
+    parts = [
+        ("options", ("options.json", json.dumps(options).encode(), "application/json")),
+        ("tasks", (file.name, file.text, "application/json")),
+        *(("csv", (f"{number}.csv", data, "text/csv")) for number, data in enumerate(sheets.files.values())),
+    ]
     try:
         summary: dict[str, Any] = connection.upload("/pushes", parts, PATIENCE)
     except Conflict as error:
@@ -135,17 +149,19 @@ def _plan(connection: Connection, file: TaskFile, options: dict[str, Any]) -> di
     return summary
 
 
-def _other_problems(connection: Connection, file: TaskFile, options: dict[str, Any], inventory: Inventory) -> list[Problem]:
+def _other_problems(
+    connection: Connection, file: TaskFile, options: dict[str, Any], inventory: Inventory, sheets: SheetsRead
+) -> list[Problem]:
     """What else the boss finds wrong, without what it says about files that were not found here."""
     told = {problem.field for problem in inventory.problems}
     try:
-        _plan(connection, file, {**options, "dry_run": True})
+        _plan(connection, file, {**options, "dry_run": True}, sheets)
     except Refused as refused:
         return [problem for problem in refused.problems if problem.field not in told]
     return []
 
 
-def _open(connection: Connection, file: TaskFile, options: dict[str, Any], push_id: str) -> str:
+def _open(connection: Connection, file: TaskFile, options: dict[str, Any], sheets: SheetsRead, push_id: str) -> str:
     """Open a push whose files are uploaded; asked again when the answer was lost, also of a boss that was started again since."""
     for wait in (*PAUSES, None):
         try:
@@ -154,7 +170,7 @@ def _open(connection: Connection, file: TaskFile, options: dict[str, Any], push_
             if wait is None:
                 raise
         except NotFound:  # another life of the boss: it may have made the job before it ended
-            summary = _plan(connection, file, options)
+            summary = _plan(connection, file, options, sheets)
             if summary["opened"]:
                 return str(summary["job"])
             if wait is None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from boss.core import dag
 from boss.core.changes import Changes
+from boss.core.grid import Axis, Dimension, Table, Together
 from boss.core.model import (
     Attempt,
-    Axis,
     Field,
     FileRef,
     InputSpec,
@@ -145,7 +145,7 @@ def full_job() -> Job:
         "u-7",
         "météo ☀",
         owner="zoë",
-        templates=[first, template(1, init=True)],
+        templates=[first, template(1, init=True), template(2, name=("t-", Field("row", "03d")), grid=_every_dimension())],
         files={"in/ß.h5": FileRef("cd" * 32, 2**40, 0o755)},
         wanted=Wanted.PAUSE,
         reason="it is late 🌙",
@@ -166,6 +166,12 @@ def full_job() -> Job:
     task(made, "A/B C", (0, 1), row=4, state=TaskState.WAITING)
     task(made, "日本", (2,), state=TaskState.SKIPPED, reason="because of 'a/b c'", phase="run", worker="w-1", finished=NOON)
     return link(made)
+
+
+def _every_dimension() -> tuple[Dimension, ...]:
+    """A grid with parameters that move together, and a table."""
+    together = Together((Axis("a", (1, 2.5)), Axis("b", ("☀", False))))
+    return together, Table(("x", "label"), (True, False), "0.10\t007\n\ta\\tb\n1e-3\t🌙")
 
 
 def known(thing: object, *derived: str) -> dict[str, object]:

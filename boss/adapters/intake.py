@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Intake:
         self._places = threading.BoundedSemaphore(_CHILDREN)
         self._closed = False
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left in folder.glob("plan-*"):
+        for left in (*folder.glob("plan-*"), *folder.glob("received-*")):  # the latter are the API's, in the same folder
             shutil.rmtree(left)
         self._warm: list[_Child] = [_Child()]
         self._busy: set[_Child] = set()
@@ -62,7 +62,7 @@ class Intake:
         folder = self._folder / f"plan-{uuid.uuid4().hex}"
         folder.mkdir(mode=0o700)
         try:
-            answer = self._ask(self._question(request, folder), request.text)
+            answer = self._ask(self._question(request, folder), request.text, request.tables.values())
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -113,15 +113,20 @@ class Intake:
             "files": list(request.files),
             "existing": None if request.existing is None else _columns(request.existing),
             "results": list(request.existing_results),
+            "tables": {name: str(path) for name, path in request.tables.items()},
+            "unread_tables": dict(request.unread_tables),
             "max_tasks": self._max_tasks,
             "max_bytes": self._max_bytes,
         }
 
-    def _ask(self, question: Mapping[str, Any], text: Path) -> dict[str, Any]:
+    def _ask(self, question: Mapping[str, Any], text: Path, tables: Iterable[Path] = ()) -> dict[str, Any]:
         """The child's answer. Raises Refused with the problems that it found, or with its end."""
         size = text.stat().st_size
         if size > self._max_bytes:
             raise too_large(size, self._max_bytes)
+        size += sum(table.stat().st_size for table in tables)
+        if size > self._max_bytes:
+            raise too_large(size, self._max_bytes, "with its CSV files ")
         with self._places:
             child = self._take()
             answer: dict[str, Any] | None = None

@@ -69,6 +69,8 @@ def _context(question: Mapping[str, Any]) -> Context:
         files=frozenset(question["files"]),
         existing=existing,
         results=frozenset(question["results"]),
+        tables={name: Path(path).read_bytes() for name, path in question["tables"].items()},
+        unread_tables=question["unread_tables"],
         max_tasks=question["max_tasks"],
         max_bytes=question["max_bytes"],
     )

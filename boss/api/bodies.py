@@ -52,7 +52,8 @@ class FileIn(BaseModel):
 class PushOptions(BaseModel):
     """Part ``options`` of a push. ``document_job`` is the file's own ``job``, which ``merge`` without ``job`` speaks about.
 
-    ``submission`` is a key that the sender makes up once: a push repeated with it makes no second job.
+    ``submission`` is a key that the sender makes up once: a push repeated with it makes no second job. ``csv`` are the names of the
+    parts ``csv``, in their order, as the task file has them (missing: their file names); ``csv_unread`` says why others were not sent.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,3 +67,5 @@ class PushOptions(BaseModel):
     dry_run: bool = False
     files: dict[str, FileIn] = {}
     submission: str = Field("", max_length=200)
+    csv: list[str] | None = None
+    csv_unread: dict[str, str] = {}

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from boss.api.shapes import AttemptOut, InputOut, OutputOut, TaskDetail, TaskOut
+from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
-from boss.core.templates import Value, params_of, render
+from boss.core.templates import params_of, render
 from boss.ports import TaskRow
 
 

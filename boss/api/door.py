@@ -80,7 +80,7 @@ class Door:
 def too_long(limit: int) -> str:
     """The sentence for a task file that is larger than the setting allows."""
     return (
-        f"the task file is larger than {limit / 2**20:g} MiB (setting max_task_file): "
+        f"the task file, with its CSV files, is larger than {limit / 2**20:g} MiB (setting max_task_file): "
         "use `foreach` instead of a list of like tasks, or split it with --job"
     )
 

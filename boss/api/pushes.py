@@ -49,13 +49,13 @@ class Pushes:
 
     # ---- planning ----------------------------------------------------------------------------------------------------
 
-    async def plan(self, options: PushOptions, text: Path, owner: str) -> PushSummary:
-        """Validate a received file; raises Refused with its problems, or Refusal. The file may be removed afterwards."""
+    async def plan(self, options: PushOptions, text: Path, tables: Mapping[str, Path], owner: str) -> PushSummary:
+        """Validate received files; raises Refused with their problems, or Refusal. The files may be removed afterwards."""
         submission = options.submission and f"{owner}:{options.submission}"
         again = await self._seen_before(submission)
         if again is not None and not options.dry_run:
             return again
-        request = await self._request(options, text)
+        request = await self._request(options, text, tables)
         plan = await blocking(self._house.intake.plan, request)
         if options.dry_run:
             await blocking(self._house.intake.discard, plan)
@@ -82,7 +82,7 @@ class Pushes:
         row = await blocking(self._house.reader.job_of_submission, submission) if submission else None
         return None if row is None or row.state == "staging" else row
 
-    async def _request(self, options: PushOptions, text: Path) -> PushRequest:
+    async def _request(self, options: PushOptions, text: Path, tables: Mapping[str, Path]) -> PushRequest:
         if options.name and options.job:
             raise Refusal(422, "a push has either a new `name` or a `job` to add to, not both")
         existing = await blocking(self._existing, options)
@@ -99,6 +99,8 @@ class Pushes:
             files={to: FileRef(file.digest, file.size, file.mode) for to, file in options.files.items()},
             existing=existing,
             existing_results=results,
+            tables=tables,
+            unread_tables=options.csv_unread,
         )
 
     def _existing(self, options: PushOptions) -> Job | None:

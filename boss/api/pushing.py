@@ -16,9 +16,12 @@ from boss.api.door import MARGIN, too_long
 from boss.api.house import Owner, TheHouse, blocking
 from boss.api.pushes import Pushes
 from boss.api.shapes import AccessOut, Opened, PushSummary
-from boss.taskfile.problems import Problem, Refused
+from boss.taskfile.problems import Problem, Refused, quoted
 
 router = APIRouter(tags=["push"])
+
+#: How many CSV files may come along with a task file.
+MAX_CSV = 1000
 
 _BODY: dict[str, Any] = {
     "requestBody": {
@@ -35,6 +38,11 @@ _BODY: dict[str, Any] = {
                             "description": "PushOptions as JSON",
                         },
                         "tasks": {"type": "string", "format": "binary", "description": "the task file"},
+                        "csv": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "the CSV files that its foreach name, by their file names or by `options.csv`",
+                        },
                     },
                 }
             }
@@ -54,20 +62,44 @@ ThePushes = Annotated[Pushes, Depends(pushes_of)]
 
 @router.post("/pushes", openapi_extra=_BODY)
 async def plan(request: Request, house: TheHouse, pushes: ThePushes, owner: Owner) -> PushSummary:
-    """Validate a task file (part ``tasks``) with what the sender wants of it (part ``options``). Changes nothing yet."""
-    async with request.form(max_files=2, max_fields=2, max_part_size=MARGIN) as form:
+    """Validate a task file (part ``tasks``) with what the sender wants of it (part ``options``). Changes nothing yet.
+
+    The CSV files that it names come as parts ``csv``.
+    """
+    async with request.form(max_files=2 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
         tasks = form.get("tasks")
         if not isinstance(tasks, UploadFile):
             raise Refusal(422, "send the task file as the part `tasks` of multipart/form-data, with a file name")
         options = _options(await _text(form.get("options")))
-        if (tasks.size or 0) > house.facts.max_task_file:
+        tables = _tables(form.getlist("csv"), options)
+        if sum(part.size or 0 for part in (tasks, *tables.values())) > house.facts.max_task_file:
             raise HTTPException(413, too_long(house.facts.max_task_file))
-        received = house.facts.received / f"{secrets.token_hex(16)}.json"
+        received = house.facts.received / f"received-{secrets.token_hex(16)}"
+        stored = {name: received / f"{number}.csv" for number, name in enumerate(tables)}
         try:
-            await blocking(_store, tasks.file, received)
-            return await pushes.plan(options, received, owner)
+            await blocking(_store, tasks.file, received / "tasks.json")
+            for name, part in tables.items():
+                await blocking(_store, part.file, stored[name])
+            return await pushes.plan(options, received / "tasks.json", stored, owner)
         finally:
-            received.unlink(missing_ok=True)
+            await blocking(shutil.rmtree, received, ignore_errors=True)
+
+
+def _tables(parts: list[UploadFile | str], options: PushOptions) -> dict[str, UploadFile]:
+    """The CSV files that came along, by the names that the task file has for them. Raises Refusal or Refused."""
+    files = [part for part in parts if isinstance(part, UploadFile)]
+    if len(files) != len(parts):
+        raise Refusal(422, "send each CSV file as a part `csv` with a file name (curl: -F csv=@params.csv)")
+    names = [part.filename or "" for part in files] if options.csv is None else options.csv
+    if len(names) != len(files):
+        sent = "1 part `csv` was" if len(files) == 1 else f"{len(files)} parts `csv` were"
+        message = f"names {len(names)} files, but {sent} sent"
+        raise Refused([Problem("", "options.csv", message)])
+    tables = dict(zip(names, files, strict=True))
+    if len(tables) != len(files):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused([Problem("", "csv", f"{quoted(twice)} was sent twice")])
+    return tables
 
 
 async def _text(part: UploadFile | str | None) -> str | bytes:

@@ -17,7 +17,7 @@ from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Wor
 from boss.core.placement import Demand, Offer, Placement, place
 from boss.core.ready import Bucket
 from boss.core.state import State
-from boss.core.templates import params_of, render
+from boss.core.templates import render, texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
 from worker.protocol import Assign, Assignment, Input, Output
 
@@ -129,7 +129,7 @@ def send_assignments(state: State, worker: Worker, assignments: list[Assignment]
 def assignment_of(task: Task, attempt: Attempt) -> Assignment:
     """All that a worker needs to run this attempt: the template rendered with the task's parameters (without the grant)."""
     template = task.template
-    params = params_of(template, task.row)
+    params = texts_of(template, task.row)
     inputs: tuple[Input, ...] = ()
     for spec in template.inputs:
         inputs += _inputs(task, spec, params)
@@ -170,6 +170,6 @@ def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | b
 def _yields_of_dependencies(task: Task) -> Iterator[str]:
     for index in task.dependencies:
         other = task.job.tasks[index]
-        params = params_of(other.template, other.row)
+        params = texts_of(other.template, other.row)
         for out in other.template.outputs:
             yield render(out.path if out.to is None else out.to, params)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from boss.core.grid import Dimension
+
 Resources = Mapping[str, float]
 
 
@@ -94,14 +96,6 @@ Text = str | tuple[str | Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """One dimension of a grid: the parameter's name and its values (str, int, float, bool)."""
-
-    name: str
-    values: tuple[str | int | float | bool, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class InputSpec:
     """An input: ``source`` in the job's folder (path, folder ``x/`` or glob), ``to`` its place in the attempt's folder (None: the same)."""
 
@@ -122,8 +116,8 @@ class OutputSpec:
 class Template:
     """What the tasks of one entry of a task file share. ``number`` counts from 0 within the job; ``timeout`` in seconds.
 
-    ``grid`` is empty for a plain task; else row r of the template takes value ``(r // stride) % len`` of each axis, the last
-    axis running fastest. ``needs`` holds what the user wrote plus ``cpus``; ``memory`` is absent when not asked for.
+    ``grid`` is empty for a plain task; else row r of the template takes row ``(r // stride) % len`` of each dimension, the last
+    one running fastest. ``needs`` holds what the user wrote plus ``cpus``; ``memory`` is absent when not asked for.
     """
 
     number: int
@@ -137,7 +131,7 @@ class Template:
     retries: int = 0
     priority: int = 0
     init: bool = False
-    grid: tuple[Axis, ...] = ()
+    grid: tuple[Dimension, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,27 +4,33 @@ Rules:
 - Only ``{name}``, ``{name:format}`` and ``{name!q}`` of a declared parameter are replaced; ``!q`` quotes the value for the shell.
 - ``${HOME}``, ``{}`` and ``{print $1}`` stay as they are; ``{name}`` of anything else is an error, because it is mostly a typing error.
 - ``{{name}}`` is the text ``{name}``; ``{{{name}}}`` is the value between one brace on each side.
-- Without a format a float prints as ``%.12g`` and a boolean as ``true`` or ``false``.
-- A format is Python's, bounded in width and precision, so that no value becomes a gigabyte.
+- Without a format a float prints as ``%.12g``, a boolean as ``true`` or ``false``, a cell of a table as it is written there.
+- A format is Python's, bounded in width and precision, so that no value becomes a gigabyte. One for numbers reads a text as a number.
+- ``{row}`` counts the rows of the grid from 0, whatever they are made of.
 """
 
 import difflib
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, repeat
 from math import prod
 from typing import Any
 
-from boss.core.model import Axis, Field, InputSpec, OutputSpec, Template, Text
+from boss.core.cells import WrittenFloat, WrittenInt, number_in
+from boss.core.grid import Dimension, Table, Value, dimension_from_data, dimension_to_data
+from boss.core.model import Field, InputSpec, OutputSpec, Template, Text
 
-#: A value that a parameter can take.
-Value = str | int | float | bool
+#: The number of the row, as a text names it; no parameter is called so.
+ROW = "row"
 
 _FIELD = re.compile(
     r"(?P<dollar>\$?)(?P<open>\{{1,3})(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:!(?P<conversion>[^{}:!]*))?(?::(?P<format>[^{}]*))?(?P<close>\}{1,3})"
 )
-_FORMAT = re.compile(r"(?:[^{}]?[<>=^])?[-+ ]?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{1,3})?[bdeEfFgGosxX%]?")
+_FORMAT = re.compile(
+    r"(?P<align>[^{}]?[<>=^])?(?P<sign>[-+ ]?#?0?)[0-9]{0,3}(?P<group>[,_]?)(?:\.[0-9]{1,3})?(?P<type>[bdeEfFgGosxX%]?)"
+)
 
 
 class TemplateError(ValueError):
@@ -33,6 +39,15 @@ class TemplateError(ValueError):
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
         self.name = name
+
+
+class ValueRefused(TemplateError):
+    """A value that a field's format does not take. ``row`` is its row in its dimension, as soon as that is known."""
+
+    def __init__(self, field: Field, value: Value, wanted: str = "") -> None:
+        self.field, self.value, self.wanted = field, value, wanted
+        self.row: int | None = None
+        super().__init__(field.name, f"{{{field.name}:{field.format}}}: the value {value!r} does not take this format")
 
 
 def parse(text: str, declared: Collection[str]) -> Text:
@@ -102,59 +117,127 @@ def render(text: Text, params: Mapping[str, Value]) -> str:
     return "".join(piece if isinstance(piece, str) else _shown(piece, params[piece.name]) for piece in text)
 
 
-def size_of(grid: Iterable[Axis]) -> int:
+def size_of(grid: Iterable[Dimension]) -> int:
     """How many rows a grid has; 1 for a plain task's empty grid."""
-    return prod(len(axis.values) for axis in grid)
+    return prod(map(len, grid))
 
 
 def params_of(template: Template, row: int) -> dict[str, Value]:
-    """The values that the parameters have in one row; the last axis runs fastest."""
-    params: dict[str, Value] = {}
-    for axis in reversed(template.grid):
-        row, digit = divmod(row, len(axis.values))
-        params[axis.name] = axis.values[digit]
+    """The values of the parameters in one row, by name, and ``row`` itself; empty for a plain task. The last dimension runs fastest.
+
+    For people and tables: cells of a column of numbers are numbers (``0.10`` is 0.1), which print as they are written all the same.
+    """
+    params: dict[str, Value] = {ROW: row} if template.grid else {}
+    for dimension, digit in _digits(template.grid, row):
+        params.update(dimension.read_at(digit))
     return params
 
 
-def rows(text: Text, grid: tuple[Axis, ...]) -> Iterator[str]:
-    """The text of every row, in order of rows, at the cost of a join each: values are formatted once per axis, not once per row.
+def texts_of(template: Template, row: int) -> dict[str, Value]:
+    """The same for ``render``, at less cost: cells are the texts that they are."""
+    params: dict[str, Value] = {ROW: row} if template.grid else {}
+    for dimension, digit in _digits(template.grid, row):
+        params.update(dimension.at(digit))
+    return params
+
+
+def _digits(grid: tuple[Dimension, ...], row: int) -> list[tuple[Dimension, int]]:
+    """The row of each dimension that one row of the grid stands for."""
+    found = []
+    for dimension in reversed(grid):
+        row, digit = divmod(row, len(dimension))
+        found.append((dimension, digit))
+    return found[::-1]
+
+
+def rows(text: Text, grid: tuple[Dimension, ...]) -> Iterator[str]:
+    """The text of every row, in order of rows, at the cost of a join each: values are formatted once per dimension, not once per row.
 
     Raises TemplateError (before the first row) when a value does not take the format.
     """
     size = size_of(grid)
     if isinstance(text, str):
         return repeat(text, size)
-    strides = {}
+    strides: dict[str, tuple[Dimension, int]] = {}
     stride = 1
-    for axis in reversed(grid):
-        strides[axis.name] = (axis, stride)
-        stride *= len(axis.values)
-    columns = [repeat(piece, size) if isinstance(piece, str) else _column(piece, *strides[piece.name], size) for piece in text]
+    for dimension in reversed(grid):
+        strides.update(dict.fromkeys(dimension.names, (dimension, stride)))
+        stride *= len(dimension)
+    columns: list[Iterator[str]] = []
+    for piece in text:
+        if isinstance(piece, str):
+            columns.append(repeat(piece, size))
+        elif piece.name == ROW and ROW not in strides:
+            columns.append(_numbered(piece, size))
+        else:
+            columns.append(_column(piece, *strides[piece.name], size))
     return map("".join, zip(*columns, strict=True))
 
 
-def _column(field: Field, axis: Axis, stride: int, size: int) -> Iterator[str]:
+def _numbered(field: Field, size: int) -> Iterator[str]:
+    """The number of every row as a text."""
+    _shown(field, 0)  # a format takes every whole number, or none
+    return (_shown(field, row) for row in range(size))
+
+
+def _column(field: Field, dimension: Dimension, stride: int, size: int) -> Iterator[str]:
     """One field's text in every row."""
-    shown = [_shown(field, value) for value in axis.values]
+    shown = column_of(field, dimension)
     turns = size // (stride * len(shown))
     return chain.from_iterable(chain.from_iterable(map(repeat, shown, repeat(stride))) for _ in range(turns))
 
 
+def column_of(field: Field, dimension: Dimension) -> Sequence[str]:
+    """One field's text in every row of the dimension that has its parameter. Raises ValueRefused."""
+    if isinstance(dimension, Table) and not field.format:
+        cells = dimension.column(field.name)
+        return list(map(shlex.quote, cells)) if field.conversion == "q" else cells
+    texts: list[str] = []
+    try:
+        for value in dimension.column(field.name):
+            texts.append(_shown(field, value))
+    except ValueRefused as error:
+        error.row = len(texts)
+        raise
+    return texts
+
+
 def _shown(field: Field, value: Value) -> str:
-    if field.format:
-        try:
-            text = format(value, field.format)
-        except (ValueError, OverflowError):
-            raise TemplateError(
-                field.name, f"{{{field.name}:{field.format}}}: the value {value!r} does not take this format"
-            ) from None
-    else:
-        text = shown(value)
+    text = _formatted(field, value) if field.format else shown(value)
     return shlex.quote(text) if field.conversion == "q" else text
+
+
+def _formatted(field: Field, value: Value) -> str:
+    if isinstance(value, WrittenInt | WrittenFloat):
+        value = value.written
+    if isinstance(value, str) and _is_for_numbers(field.format):
+        number = number_in(value)
+        if number is None:
+            raise ValueRefused(field, value, "number")
+        return _taken(field, number, value, "whole number")
+    return _taken(field, value, value)
+
+
+def _taken(field: Field, given: Value, written: Value, wanted: str = "") -> str:
+    try:
+        return format(given, field.format)
+    except (ValueError, OverflowError):
+        raise ValueRefused(field, written, wanted) from None
+
+
+@lru_cache(256)
+def _is_for_numbers(form: str) -> bool:
+    """Whether a format makes sense for numbers only: all do that say more than a width, a precision and on which side to fill."""
+    found = _FORMAT.fullmatch(form)
+    return found is not None and bool(
+        found["sign"] or found["group"] or found["type"] not in ("", "s") or (found["align"] or "").endswith("=")
+    )
 
 
 def shown(value: Value) -> str:
     """A value as it prints without a format."""
+    if isinstance(value, WrittenInt | WrittenFloat):
+        return value.written
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
@@ -179,7 +262,7 @@ def template_to_data(template: Template) -> dict[str, Any]:
     if template.env:
         data["env"] = [[name, _text_to_data(text)] for name, text in template.env]
     if template.grid:
-        data["grid"] = [[axis.name, list(axis.values)] for axis in template.grid]
+        data["grid"] = [dimension_to_data(dimension) for dimension in template.grid]
     data.update({name: value for name in ("retries", "priority", "init") if (value := getattr(template, name))})
     return data
 
@@ -200,7 +283,7 @@ def template_from_data(data: Mapping[str, Any]) -> Template:
         retries=data.get("retries", 0),
         priority=data.get("priority", 0),
         init=data.get("init", False),
-        grid=tuple(Axis(name, tuple(values)) for name, values in data.get("grid", ())),
+        grid=tuple(map(dimension_from_data, data.get("grid", ()))),
     )
 
 

@@ -1,7 +1,7 @@
 """What a push brings beside its text, and what is known of the job that it extends."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from boss.core.model import Template
@@ -33,7 +33,8 @@ class Existing:
 class Context:
     """A push. ``files``: where in the job's folder the files go that are sent along; ``results``: what lies there already.
 
-    ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one.
+    ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one. ``tables`` are the CSV
+    files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     """
 
     file_name: str = "tasks.json"
@@ -46,3 +47,5 @@ class Context:
     results: frozenset[str] = frozenset()
     max_tasks: int = 5_000_000
     max_bytes: int = 64 * 2**20
+    tables: Mapping[str, bytes] = field(default_factory=dict)
+    unread_tables: Mapping[str, str] = field(default_factory=dict)

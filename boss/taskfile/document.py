@@ -31,11 +31,9 @@ def load(data: bytes, max_bytes: int, problems: Problems) -> Any:
     return document
 
 
-def too_large(size: int, max_bytes: int) -> Refused:
-    """The refusal of a file that is too large to be read."""
-    message = (
-        f"has {_mebibytes(size)}, more than the {_mebibytes(max_bytes)} that this boss accepts; say many tasks with one foreach"
-    )
+def too_large(size: int, max_bytes: int, what: str = "") -> Refused:
+    """The refusal of a file that is too large to be read; ``what`` is counted with it."""
+    message = f"{what}has {_mebibytes(size)}, more than the {_mebibytes(max_bytes)} that this boss accepts; say many tasks with one foreach"
     return _refused("", message)
 
 

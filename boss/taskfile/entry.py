@@ -1,12 +1,13 @@
 """One entry of a task file, read: what all formats are turned into before anything is expanded."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from boss.core.model import Axis, Template, Text
-from boss.core.templates import TemplateError, parse, rows
+from boss.core.cells import number_in
+from boss.core.model import Template, Text
+from boss.core.templates import TemplateError, ValueRefused, parse, rows
 from boss.taskfile.files import FileEntry
-from boss.taskfile.problems import Problems
+from boss.taskfile.foreach import Foreach
+from boss.taskfile.problems import Problems, quoted
 
 #: How long a task may run when its entry does not say, in seconds.
 DEFAULT_TIMEOUT = 86400.0
@@ -54,25 +55,43 @@ class Content:
 class Texts:
     """Parses the texts of one entry against the parameters of its grid; tells what is wrong with them."""
 
-    def __init__(self, task: str, declared: Sequence[str], grid: tuple[Axis, ...] | None, problems: Problems) -> None:
+    def __init__(self, task: str, foreach: Foreach, problems: Problems) -> None:
         self.task = task
-        self.declared = declared
-        self.grid = grid  #: None: it could not be read, so values cannot be tried
+        self.foreach = foreach
         self.problems = problems
         self.failed: set[str] = set()  #: places of texts that are wrong
 
     def parse(self, place: str, text: str) -> Text:
         """The text in pieces; as it is when it is wrong, which is told."""
-        if "{" not in text or (self.grid is None and not self.declared):  # who knows what it declares
+        foreach = self.foreach
+        if "{" not in text or (foreach.grid is None and not foreach.declared):  # who knows what it declares
             return text
         try:
-            parsed = parse(text, self.declared)
-            if self.grid is not None:
-                rows(parsed, self.grid)
+            parsed = parse(text, foreach.declared)
+            if foreach.grid is not None:  # else the values cannot be tried
+                rows(parsed, foreach.grid)
+        except ValueRefused as error:
+            self.fail(place, self._refused(error))
+            return text
         except TemplateError as error:
             self.fail(place, str(error))
             return text
         return parsed
+
+    def _refused(self, error: ValueRefused) -> str:
+        """Which value does not take a format: of a CSV file, where it stands."""
+        sheet = self.foreach.sheets.get(error.name)
+        if sheet is None or error.row is None or not isinstance(error.value, str):
+            return str(error)
+        written = f"{{{error.name}:{error.field.format}}}"
+        found = f"{sheet.place(error.row)}, column {error.name}: {quoted(error.value)}" if error.value else ""
+        if not found:
+            return f"{written}: {sheet.place(error.row)}, column {error.name}: the cell is empty, which is no number"
+        if not error.wanted:
+            return f"{written}: {found} does not take this format"
+        point = error.value.replace(",", ".", 1)
+        comma = f" (a number has a decimal point: {point})" if point != error.value and number_in(point) is not None else ""
+        return f"{written}: {found} is no {error.wanted}{comma}"
 
     def fail(self, place: str, message: str) -> None:
         """Tell what is wrong with the text at a place."""

@@ -113,7 +113,7 @@ def read(data: bytes, context: Context, problems: Problems) -> Content:
     """The entries of a task file in any format. Raises Refused for what cannot be read at all."""
     found = document.load(data, context.max_bytes, problems)
     if isinstance(found, dict):
-        return native.read(found, context.max_tasks, problems)
+        return native.read(found, context, problems)
     if isinstance(found, list):
         return dialects.read(found, problems)
     problems.add("", "", f'is {described(found)}; a task file is {{"tasks": [...]}}')

@@ -1,62 +1,51 @@
-"""``foreach``: the grid of parameter values over which one entry becomes many tasks.
+"""Grids: parameters, each with one way to list its values, ``{"seed": {"range": [0, 4]}}``.
 
 Rules:
-- Each parameter names one way to list its values, ``{"range": [0, 4]}``; a further way is one more line in ``_WAYS``.
-- Every combination is a row; the last parameter runs fastest.
+- A further way is one more line in ``_WAYS``.
 - Counts are checked before lists are made: ``{"range": [0, 1000000000000]}`` costs nothing.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from boss.core.model import Axis
-from boss.core.templates import Value, shown
+from boss.core.grid import Axis, Value
+from boss.core.templates import ROW, shown
 from boss.taskfile import quantities
 from boss.taskfile.fields import Form, described, unsound
 from boss.taskfile.problems import nearest, quoted
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from boss.taskfile.sheet import NAME
 
 
 class _Wrong(ValueError):
     """What is wrong with the values of one parameter."""
 
 
-def read_grid(form: Form, limit: int) -> tuple[Axis, ...] | None:
-    """The grid of the ``foreach`` of a task; None if it is wrong (which is told). ``limit`` bounds the number of rows."""
-    value = form.data["foreach"]
-    if not isinstance(value, dict):
-        form.wrong("foreach", f'must be an object such as {{"seed": {{"range": [0, 4]}}}}, not {described(value)}')
-        return None
-    if not value:
-        form.wrong("foreach", "has no parameters: leave it out, or name one")
-        return None
+def read_axes(form: Form, place: str, given: Mapping[str, Any], limit: int, repeats: bool = False) -> list[Axis] | None:
+    """The parameters of an object at a place, as axes; None if one is wrong (which is told). ``limit`` bounds the values of each.
+
+    ``repeats``: a value may come more than once.
+    """
     axes: list[Axis] = []
-    rows = 1
-    for name, given in value.items():
-        field = f"foreach.{name}"
+    for name, ways in given.items():
         try:
-            axis = _axis(name, given, limit)
+            axes.append(_axis(name, ways, limit, repeats))
         except _Wrong as error:
-            form.wrong(field, str(error))
-            continue
-        axes.append(axis)
-        rows *= len(axis.values)
-        if rows > limit:
-            form.wrong(field, f"the grid has {rows:,} rows up to here, more than the {limit:,} tasks that one job may have")
-            return None
-    return tuple(axes) if len(axes) == len(value) else None
+            form.wrong(f"{place}.{name}", str(error))
+    return axes if len(axes) == len(given) else None
 
 
-def declared_names(data: Any) -> list[str]:
-    """The parameters that a ``foreach`` seems to declare, whether or not their values can be read."""
-    return [name for name in data if _NAME.fullmatch(name)] if isinstance(data, dict) else []
+def is_way(name: str) -> bool:
+    """Whether this is the name of a way to list values."""
+    return name in _WAYS
 
 
-def _axis(name: str, given: object, limit: int) -> Axis:
-    if not _NAME.fullmatch(name):
+def _axis(name: str, given: object, limit: int, repeats: bool) -> Axis:
+    if name == ROW:
+        raise _Wrong(
+            f"a parameter may not be called {ROW}: {{{ROW}}} is the number of the row, counted from 0; choose another name"
+        )
+    if not NAME.fullmatch(name):
         raise _Wrong("a parameter's name is made of letters, digits and _, and begins with no digit")
     if isinstance(given, list):
         raise _Wrong('must be an object: write {"values": [...]} for a list of values')
@@ -69,7 +58,10 @@ def _axis(name: str, given: object, limit: int) -> Axis:
         raise _Wrong(f"{quoted(way)} is no way to list values{nearest(way, _WAYS)}; there are {_ways()}")
     if not isinstance(arguments, list):
         raise _Wrong(f"{way} must be a list, not {described(arguments)}")
-    return Axis(name, _WAYS[way](arguments, limit))
+    values = _WAYS[way](arguments, limit)
+    if way == "values" and not repeats:
+        _check_repeats(values)
+    return Axis(name, values)
 
 
 def _ways() -> str:
@@ -111,17 +103,21 @@ def _values(arguments: list[object], limit: int) -> tuple[Value, ...]:
         raise _Wrong("values is an empty list")
     _check_count(len(arguments), limit)
     values: list[Value] = []
-    seen: set[str] = set()
     for place, item in enumerate(arguments):
         if not isinstance(item, str | int | float) or (not isinstance(item, str | bool) and quantities.number(item) is None):
             raise _Wrong(f"values[{place}] must be a text, a finite number or a boolean, not {described(item)}")
         if isinstance(item, str) and (reason := unsound(item)) is not None:
             raise _Wrong(f"values[{place}] {reason}")
+        values.append(item)
+    return tuple(values)
+
+
+def _check_repeats(values: tuple[Value, ...]) -> None:
+    seen: set[str] = set()
+    for place, item in enumerate(values):
         if shown(item) in seen:
             raise _Wrong(f"values[{place}] repeats {quoted(shown(item))}")
         seen.add(shown(item))
-        values.append(item)
-    return tuple(values)
 
 
 def _check_count(count: int, limit: int) -> None:

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from boss.core.model import Axis, InputSpec, OutputSpec, Template, Text
-from boss.core.templates import fields
+from boss.core.grid import Dimension
+from boss.core.model import InputSpec, OutputSpec, Template
+from boss.taskfile.context import Context
 from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
-from boss.taskfile.grid import declared_names, read_grid
+from boss.taskfile.foreach import Foreach, Sheets, read_foreach
 from boss.taskfile.problems import Problems, quoted
+from boss.taskfile.variety import check_variety
 from boss.taskfile.written import SHARED_FIELDS, Written, read_written
 
 FILE_FIELDS = ("job", "files", "defaults", "tasks")
@@ -25,19 +27,20 @@ _OWN_ONLY = ("id", "foreach", "init")
 TASK_FIELDS = (*_OWN_ONLY, *SHARED_FIELDS)
 
 
-def read(document: Mapping[str, Any], max_rows: int, problems: Problems) -> Content:
+def read(document: Mapping[str, Any], context: Context, problems: Problems) -> Content:
     """The entries of a native task file; problems tell what is wrong, and what could be read is there all the same."""
     form = Form(document, "", "", problems)
     form.check_fields(FILE_FIELDS, TASK_FIELDS, 'is a field of a task: move it into "tasks"')
     content = Content(job=form.text("job"), files=read_files(form))
     defaults = _read_defaults(form)
+    sheets = Sheets(context)
     if "tasks" not in document:
         form.wrong("tasks", 'is missing: a task file is {"tasks": [{"id": ..., "command": ...}, ...]}')
     elif document["tasks"] == []:
         form.wrong("tasks", "is an empty list: there is nothing to do")
     for label, item in form.items("tasks", "tasks"):
         if isinstance(item, dict):
-            _read_task(item, label, defaults, max_rows, content, problems)
+            _read_task(item, label, defaults, sheets, content, problems)
         else:
             form.wrong(label, f"must be an object with id and command, not {described(item)}")
             content.names_known = content.yields_known = False
@@ -54,7 +57,7 @@ def _read_defaults(form: Form) -> Written:
     return read_written(inner)
 
 
-def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: int, content: Content, problems: Problems) -> None:
+def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Sheets, content: Content, problems: Problems) -> None:
     name = data.get("id")
     form = Form(data, f"{label} {quoted(name)}" if isinstance(name, str) else label, "", problems)
     form.check_fields(TASK_FIELDS)
@@ -62,7 +65,7 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: in
         form.wrong("id", "is missing")
     written_id = form.text("id")
     init = form.flag("init") or False
-    grid = read_grid(form, max_rows) if "foreach" in data else ()
+    foreach = read_foreach(form, sheets) if "foreach" in data else Foreach()
     own = read_written(form)
     if init:
         _check_init(form, own)
@@ -70,12 +73,12 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: in
     written = _merged(defaults, own, init, written_id)
     if not written.commanded:
         form.wrong("command", "is missing: the task has nothing to run")
-    texts = Texts(form.task, declared_names(data.get("foreach")), grid, problems)
-    entry = _entry(label, written_id or "", written, init, grid or (), texts)
-    if grid and not init:
-        _check_variety(entry, grid, texts)
+    texts = Texts(form.task, foreach, problems)
+    entry = _entry(label, written_id or "", written, init, foreach.grid or (), texts)
+    if foreach.grid and not init:
+        check_variety(entry, foreach, texts)
     content.yields_known &= written.outputs_read and texts.failed.isdisjoint(entry.output_places)
-    if written_id is None or grid is None or "id" in texts.failed or (init and grid):
+    if written_id is None or foreach.grid is None or "id" in texts.failed or (init and foreach.grid):
         content.names_known = content.yields_known = False
     else:
         content.entries.append(_sound(entry, texts.failed))
@@ -110,7 +113,7 @@ def _once(placed: list[Placed]) -> list[Placed]:
     return [(place, text) for text, place in places.items()]
 
 
-def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Axis, ...], texts: Texts) -> Entry:
+def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dimension, ...], texts: Texts) -> Entry:
     template = Template(
         number=0,
         name=texts.parse("id", name),
@@ -140,21 +143,6 @@ def _check_init(form: Form, own: Written) -> None:
         form.wrong("outputs", "an init task runs on every worker and cannot yield files")
     if "foreach" in form.data:
         form.wrong("foreach", "an init task runs on every worker and cannot be a grid")
-
-
-def _check_variety(entry: Entry, grid: tuple[Axis, ...], texts: Texts) -> None:
-    """Rows must differ in their ids and in what they yield: say so once, not once for each row."""
-    varied = {axis.name for axis in grid if len(axis.values) > 1}
-
-    def check(place: str, text: Text, what: str) -> None:
-        missing = [axis.name for axis in grid if axis.name in varied - fields(text)]
-        if missing and place not in texts.failed:
-            names = " and ".join(f"{{{name}}}" for name in missing)
-            texts.fail(place, f"is {what} for every value of {names}: put {names} into it")
-
-    check("id", entry.template.name, "the same")
-    for place, spec in zip(entry.output_places, entry.template.outputs, strict=True):
-        check(place, spec.path, "yielded again")
 
 
 def _sound(entry: Entry, failed: set[str]) -> Entry:

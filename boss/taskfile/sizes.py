@@ -5,10 +5,12 @@ Rules:
 - A folder or glob counts as all the pushed files that it names, because each of them is named in the message.
 """
 
-import json
+from collections.abc import Mapping
+from json.encoder import encode_basestring
 
-from boss.core.model import Axis, Text
-from boss.core.templates import rows
+from boss.core.grid import Dimension
+from boss.core.model import Field, Text
+from boss.core.templates import ROW, column_of, render, rows, size_of
 from boss.taskfile.entry import Entry
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Problems, quoted
@@ -73,17 +75,22 @@ def _parts(entry: Entry, files: PathIndex) -> dict[str, int]:
     }
 
 
-def _length(text: Text, grid: tuple[Axis, ...]) -> int:
+def _length(text: Text, grid: tuple[Dimension, ...]) -> int:
     """The most bytes that a text takes in any row."""
     if isinstance(text, str):
         return _bytes(text)
-    axes = {axis.name: axis for axis in grid}
-    return sum(
-        _bytes(piece) if isinstance(piece, str) else max(map(_bytes, rows((piece,), (axes[piece.name],)))) for piece in text
-    )
+    dimensions = {name: dimension for dimension in grid for name in dimension.names}
+    return sum(_bytes(piece) if isinstance(piece, str) else _longest(piece, dimensions, size_of(grid)) for piece in text)
 
 
-def _named(source: Text, grid: tuple[Axis, ...], files: PathIndex) -> int:
+def _longest(field: Field, dimensions: Mapping[str, Dimension], size: int) -> int:
+    """The most bytes that a field takes in any row."""
+    if field.name == ROW:
+        return _bytes(render((field,), {ROW: size - 1}))
+    return max(map(_bytes, column_of(field, dimensions[field.name])))
+
+
+def _named(source: Text, grid: tuple[Dimension, ...], files: PathIndex) -> int:
     """The most bytes that the pushed files take which a folder or glob names in any row."""
     if not files.paths:
         return 0
@@ -97,4 +104,4 @@ def _listed(source: str, files: PathIndex) -> int:
 
 def _bytes(text: str) -> int:
     """The length of a text as JSON, with its comma."""
-    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) + 1
+    return len(encode_basestring(text).encode("utf-8", "replace")) + 1

@@ -170,3 +170,64 @@ def test_a_large_push_comes_in_slices(rig: Rig) -> None:
     job = _open(rig, planned["push"])["job"]
     assert rig.get(f"/jobs/{job}")["total"] == 12_000
     rig.post("/cancel", {"targets": [job]})
+
+
+# ---- CSV files -----------------------------------------------------------------------------------------------------
+
+SWEEP = {"tasks": [{"id": "a-{n}", "foreach": {"csv": "data/p.csv"}, "command": "echo {n}"}]}
+ROWS = b"n,x\n1,0.10\n2,b\n"
+
+
+def _sent(rig: Rig, *files: tuple[str, bytes], text: object = SWEEP, code: int = 200, **options: Any) -> Any:
+    csv = [("csv", (name, data, "text/csv")) for name, data in files]
+    answer = rig.http.post("/pushes", files=[*parts(text, options).items(), *csv])
+    assert answer.status_code == code, answer.text
+    return answer.json()
+
+
+def test_csv_files_come_as_parts_by_their_file_names(rig: Rig) -> None:
+    planned = _sent(rig, ("data/p.csv", ROWS))
+    assert planned["tasks"] == 2
+    job = _open(rig, planned["push"])["job"]
+    task = rig.get("/task", target=f"{job}:a-1")
+    assert (task["commands"], task["params"]) == (["echo 1"], {"row": 0, "n": 1, "x": "0.10"})
+    assert list((rig.folder / "received").iterdir()) == []
+
+
+def test_names_of_csv_files_may_be_given_apart(rig: Rig) -> None:
+    text = {"tasks": [{"id": "a-{n}", "foreach": [{"csv": 'd/ä "1".csv'}, {"csv": "/o\n.csv"}], "command": "echo {n} {m}"}]}
+    found = _sent(rig, ("0.csv", b"n\n1\n"), ("1.csv", b"m\n5\n"), text=text, csv=['d/ä "1".csv', "/o\n.csv"])
+    assert found["tasks"] == 1
+
+
+def test_a_csv_file_that_was_not_sent_is_a_problem_with_task_and_field(rig: Rig) -> None:
+    [problem] = rig.plan(SWEEP, 422)["problems"]
+    assert (problem["task"], problem["field"]) == ("tasks[0] 'a-{n}'", "foreach.csv")
+    assert "'data/p.csv' was not sent along" in problem["message"]
+    [problem] = _sent(rig, ("p.csv", ROWS), code=422)["problems"]
+    assert problem["message"].endswith("sent was 'p.csv'")
+    [problem] = _sent(rig, code=422, csv_unread={"data/p.csv": "was eaten by the dog"})["problems"]
+    assert problem["message"] == "'data/p.csv' was eaten by the dog"
+
+
+def test_csv_parts_that_make_no_sense_are_told(rig: Rig) -> None:
+    [problem] = _sent(rig, ("data/p.csv", ROWS), ("data/p.csv", ROWS), code=422)["problems"]
+    assert (problem["field"], problem["message"]) == ("csv", "'data/p.csv' was sent twice")
+    [problem] = _sent(rig, ("data/p.csv", ROWS), csv=["a", "b"], code=422)["problems"]
+    assert problem["message"] == "names 2 files, but 1 part `csv` was sent"
+    answer = rig.http.post("/pushes", files=parts(SWEEP, {}), data={"csv": "n\n1\n"})
+    assert answer.status_code == 422 and "with a file name" in answer.json()["error"]
+    assert _sent(rig, ("data/p.csv", ROWS), code=422, csv=3)["problems"][0]["field"] == "options.csv"
+
+
+def test_a_task_file_with_csv_files_that_are_too_large_together_is_refused(rig: Rig) -> None:
+    found = _sent(rig, ("data/p.csv", b"n\n" + b"1\n" * (1 << 19)), code=413)
+    assert found["error"].startswith("the task file, with its CSV files, is larger than 1 MiB (setting max_task_file)")
+    assert rig.get("/jobs") == []
+
+
+def test_too_many_csv_files_are_refused(rig: Rig) -> None:
+    answer = rig.http.post(
+        "/pushes", files=[*parts(SWEEP, {}).items(), *(("csv", (f"{n}", b"", "text/csv")) for n in range(1001))]
+    )
+    assert (answer.status_code, answer.json()["error"]) == (400, "Too many files. Maximum number of files is 1002.")

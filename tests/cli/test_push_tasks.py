@@ -1,5 +1,6 @@
 """push_tasks.py: the job's name last on stdout, problems one a line, exit codes."""
 
+import json
 from pathlib import Path
 
 from tests.api.rig import Rig
@@ -136,3 +137,65 @@ def test_a_path_with_folders_is_read_from_where_it_lies(rig: Rig, shell: Shell, 
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "y.json").write_text('{"tasks": [{"id": "a", "command": "true"}]}')
     assert shell.run("push_tasks.py", str(tmp_path / "deep" / "y.json")).out == "y\n"
+
+
+# ---- CSV files -----------------------------------------------------------------------------------------------------
+
+SWEEP = {"tasks": [{"id": "a-{n}", "foreach": {"csv": "data/p.csv"}, "command": "true {x!q}"}]}
+
+
+def _csv(shell: Shell, text: str, name: str = "data/p.csv") -> None:
+    (shell.folder / "data").mkdir(exist_ok=True)
+    (shell.folder / name).write_text(text)
+
+
+def test_a_csv_file_is_read_beside_the_task_file_and_makes_a_task_of_each_line(rig: Rig, shell: Shell) -> None:
+    _csv(shell, "n,x\n007,0.10\n008,it's\n")
+    assert shell.push(SWEEP, "--dry-run").out == "would be job x: 2 tasks, 0 files (0 B)\nnothing was pushed\n"
+    assert rig.get("/jobs") == []
+    assert shell.push(SWEEP, "--watch").out == "x\n"
+    task = shell.look("show_task", "x:a-008")
+    assert (task["commands"], task["params"]) == (["true 'it'\"'\"'s'"], {"row": 1, "n": "008", "x": "it's"})
+    assert "parameter:    n = 007" in shell.admin("show_task", "x:a-007").out
+
+
+def test_a_task_file_elsewhere_and_an_absolute_path_find_their_csv_files(rig: Rig, shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "data").mkdir(parents=True)
+    (tmp_path / "deep" / "data" / "p.csv").write_text("n,x\n1,2\n")
+    (tmp_path / "deep" / "y.json").write_text(json.dumps(SWEEP))
+    assert shell.run("push_tasks.py", str(tmp_path / "deep" / "y.json")).out == "y\n"
+    foreach = [{"csv": str(tmp_path / "deep" / "data" / "p.csv")}, {"k": {"range": [3]}}]
+    said = shell.push({"tasks": [{"id": "{n}{k}", "foreach": foreach, "command": "true"}]})
+    assert "3 tasks" in said.err
+
+
+def test_lines_that_a_csv_file_gains_are_added_to_the_job(rig: Rig, shell: Shell) -> None:
+    _csv(shell, "n,x\n1,a\n2,b\n")
+    shell.push(SWEEP, "--watch")
+    _csv(shell, "n,x\n1,a\n2,b\n3,c\n")
+    said = shell.push(SWEEP, "--job", "x", "--merge", "keep-succeeded", "--watch")
+    assert "1 new, 0 replaced, 2 left alone" in said.err
+    assert rig.states("x") == {"a-1": "succeeded", "a-2": "succeeded", "a-3": "succeeded"}
+
+
+def test_what_is_wrong_with_a_csv_file_ends_with_2_and_names_task_field_file_and_line(rig: Rig, shell: Shell) -> None:
+    told = shell.push({**SWEEP, "files": ["gone.txt"]}, code=2).err.splitlines()
+    assert told == [
+        f"x.json: files[0]: {shell.folder}/gone.txt: No such file or directory",
+        f"x.json: tasks[0] 'a-{{n}}': foreach.csv: 'data/p.csv' was not found: there is none beside the task file, in {shell.folder}",
+    ]
+    _csv(shell, "n,x\n1,2\n", "data/P.csv")
+    assert "(did you mean 'data/P.csv'?)" in shell.push(SWEEP, code=2).err
+    _csv(shell, "n,x\n1,2\n3\n")
+    told = shell.push(SWEEP, code=2).err.splitlines()
+    assert told == [
+        "x.json: tasks[0] 'a-{n}': foreach.csv: 'data/p.csv': line 3 has 1 cell, but the header in line 1 has 2 names"
+    ]
+    assert rig.get("/jobs") == []
+
+
+def test_a_csv_file_over_the_limit_ends_with_2_and_the_remedy(rig: Rig, shell: Shell) -> None:
+    _csv(shell, "n,x\n" + "1,2\n" * (1 << 19))
+    said = shell.push(SWEEP, code=2)
+    assert said.err.startswith("x.json: tasks[0] 'a-{n}': foreach.csv: 'data/p.csv' is too large (2.0 MiB): ")
+    assert said.err.count("\n") == 1

@@ -32,6 +32,24 @@ def test_files_go_along_and_results_come_back(client: Client, tmp_path: Path) ->
     assert job.fetch(tmp_path / "got").identical == ("out.txt",)
 
 
+def test_a_program_sweeps_over_a_csv_file_beside_it(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("x;label\r\n1.50;a b\r\n1e-3;007\r\n")
+    task = {
+        "id": "a-{row}",
+        "foreach": [{"csv": "p.csv"}, {"zip": {"k": {"range": [2]}, "s": {"values": ["p", "q"]}}}],
+        "command": "echo {x} {x:.3f} {label!q} {k}{s} $X > {row}.txt",
+        "env": {"X": "{label}"},
+        "outputs": ["{row}.txt"],
+    }
+    job = client.submit([task], folder=tmp_path)
+    assert job.wait(60) == "succeeded"
+    job.fetch(tmp_path / "got")
+    found = [(tmp_path / "got" / f"{row}.txt").read_text() for row in range(4)]
+    assert found == ["1.50 1.500 a b 0p a b\n", "1.50 1.500 a b 1q a b\n", "1e-3 0.001 007 0p 007\n", "1e-3 0.001 007 1q 007\n"]
+    with pytest.raises(Refused, match=r"'q\.csv' was not found.*did you mean 'p\.csv'"):
+        client.submit([{**task, "foreach": {"csv": "q.csv"}}], folder=tmp_path)
+
+
 def test_what_differs_here_is_not_overwritten_unless_forced(client: Client, tmp_path: Path) -> None:
     job = client.submit([{"id": "a", "command": "echo new > a.txt", "outputs": ["a.txt"]}])
     job.wait(60)

@@ -16,6 +16,7 @@ import pytest
 
 from boss.adapters.intake import Intake, Plan, PushRequest
 from boss.core.model import FileRef, Job, Task, TaskSpec, TaskState, Template
+from boss.core.templates import params_of
 from boss.taskfile.context import Context
 from boss.taskfile.expansion import expand
 from boss.taskfile.problems import Refused
@@ -138,8 +139,61 @@ def test_plans_of_an_earlier_life_are_removed_at_the_start(tmp_path: Path) -> No
     left = tmp_path / "pushes" / "plan-of-before"
     left.mkdir(parents=True)
     (left / "000000.json").write_text("{}")
+    received = tmp_path / "pushes" / "received-before"
+    received.mkdir()
     Intake(tmp_path / "pushes").close()
-    assert not left.exists()
+    assert not left.exists() and not received.exists()
+
+
+# ---- CSV files ----------------------------------------------------------------------------------------------------
+
+SWEEP = {"tasks": [{"id": "a-{T}", "foreach": [{"csv": "sub/p.csv"}, {"k": {"range": [1]}}], "command": "echo {T:.2f}"}]}
+
+
+def test_csv_files_reach_the_child_and_their_tables_come_back(intake: Intake, tmp_path: Path) -> None:
+    (tmp_path / "received.csv").write_bytes(b"T,id\n0.10,007\n1e-3,008\n")
+    plan = intake.plan(request(tmp_path, SWEEP, tables={"sub/p.csv": tmp_path / "received.csv"}))
+    [template], specs = all_of(intake, plan)
+    assert [spec.name for spec in specs] == ["a-0.10", "a-1e-3"]
+    assert params_of(template, 1) == {"row": 1, "T": 0.001, "id": "008", "k": 0}
+
+
+def test_what_is_wrong_with_a_csv_file_or_why_it_was_not_sent_comes_back(intake: Intake, tmp_path: Path) -> None:
+    (tmp_path / "received.csv").write_bytes(b"T\nx\n")
+    with pytest.raises(Refused) as caught:
+        intake.plan(request(tmp_path, SWEEP, tables={"sub/p.csv": tmp_path / "received.csv"}))
+    [problem] = caught.value.problems
+    assert (problem.task, problem.field) == ("tasks[0] 'a-{T}'", "command")
+    assert problem.message == "{T:.2f}: sub/p.csv, line 2, column T: 'x' is no number"
+    with pytest.raises(Refused, match=r"tasks\[0\] 'a-\{T\}': foreach\[0\].csv: 'sub/p.csv' is a folder"):
+        intake.plan(request(tmp_path, SWEEP, unread_tables={"sub/p.csv": "is a folder"}))
+
+
+def test_a_text_and_its_csv_files_have_one_limit(tmp_path: Path) -> None:
+    intake = Intake(tmp_path / "pushes", max_bytes=1000)
+    (tmp_path / "received.csv").write_bytes(b"T\n" + b"1\n" * 600)
+    with pytest.raises(Refused, match=r"with its CSV files has 1,\d\d\d bytes, more than the 1,000 bytes"):
+        intake.plan(request(tmp_path, SWEEP, tables={"sub/p.csv": tmp_path / "received.csv"}))
+    intake.close()
+
+
+def test_a_job_that_was_swept_is_extended_with_the_same_table(intake: Intake, tmp_path: Path) -> None:
+    (tmp_path / "received.csv").write_bytes(b"T\n1\n2\n")
+    tables = {"sub/p.csv": tmp_path / "received.csv"}
+    templates, specs = all_of(intake, intake.plan(request(tmp_path, SWEEP, tables=tables)))
+    job = Job("uid", "old", "me", 0.0, templates=templates)
+    job.tasks = [Task(job, spec.index, spec.name, templates[spec.template], spec.row) for spec in specs]
+    (tmp_path / "received.csv").write_bytes(b"T\n1\n2\n3\n")
+    plan = intake.plan(request(tmp_path, SWEEP, tables=tables, job="old", merge="ignore", existing=job))
+    assert (plan.new_tasks, plan.kept) == (1, 2)
+    [template], [spec] = all_of_numbers(intake, plan)
+    assert (spec.name, spec.index, spec.row, params_of(template, spec.row)["T"]) == ("a-3", 2, 2, 3)
+
+
+def all_of_numbers(intake: Intake, plan: Plan) -> tuple[list[Template], list[TaskSpec]]:
+    """Every slice of a plan that extends a job, whose templates' numbers do not begin at 0."""
+    slices = list(intake.slices(plan))
+    return [template for templates, _ in slices for template in templates], [spec for _, tasks in slices for spec in tasks]
 
 
 # ---- jobs that exist -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from boss.core.templates import params_of, rows
 from boss.taskfile.context import Context
 from boss.taskfile.expansion import Expansion, expand
 from boss.taskfile.fields import RESERVED
@@ -23,6 +24,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "task-file.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 EXAMPLES = re.findall(r"```json\n(.*?)```", (DOCS / "task-file.md").read_text("utf-8"), re.DOTALL)
+[TABLE] = re.findall(r"```csv\n(.*?)```", (DOCS / "task-file.md").read_text("utf-8"), re.DOTALL)
 
 TEXT = st.sampled_from(
     ["a", "b", "a-{x}", "{x}/{y:.2f}", "{{x}}", "x/", "*.dat", "a.dat", "../a", "d/a.dat", "**", "[z-a]", "2G", "6h", ""]
@@ -37,6 +39,7 @@ WAYS = st.dictionaries(
     st.dictionaries(st.sampled_from([*_WAYS]), st.lists(st.integers(-3, 3) | TEXT, max_size=3), max_size=1),
     max_size=2,
 )
+BLOCK = WAYS | st.fixed_dictionaries({"zip": WAYS}) | st.fixed_dictionaries({"csv": st.sampled_from(["p.csv", "q.csv", "r.csv"])})
 LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "id": TEXT,
     "key": TEXT | st.integers(0, 3),
@@ -51,7 +54,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "requires": TEXTS | st.lists(TEXTS),
     "requirements": TEXTS | st.lists(TEXTS),
     "results": TEXTS | st.lists(TEXTS),
-    "foreach": WAYS,
+    "foreach": BLOCK | st.lists(BLOCK, max_size=3),
     "init": st.booleans(),
     "env": st.dictionaries(st.sampled_from(["A", "B"]), TEXT),
 }
@@ -82,7 +85,8 @@ def outcome(data: bytes, **context: Any) -> Expansion | list[str]:
 @settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(FILE | st.lists(TASK, max_size=4) | ANYTHING, st.frozensets(st.sampled_from(["a.dat", "d/a.dat", "x/1"])), st.booleans())
 def test_any_json_gives_an_expansion_or_problems(document: object, files: frozenset[str], skip: bool) -> None:
-    result = outcome(json.dumps(document).encode(), files=files, skip_existing=skip, results=files)
+    tables = {"p.csv": b"x,y\n1,a\n2,b\n", "q.csv": b"x\n"}
+    result = outcome(json.dumps(document).encode(), files=files, skip_existing=skip, results=files, tables=tables)
     if isinstance(result, Expansion) and isinstance(document, dict):
         VALIDATOR.validate(document)  # what the reader takes, the schema takes
 
@@ -104,7 +108,7 @@ def test_the_schema_has_the_fields_that_the_reader_knows() -> None:
     assert set(SCHEMA["properties"]) == set(FILE_FIELDS)
     assert set(SCHEMA["$defs"]["task"]["properties"]) == set(TASK_FIELDS)
     assert set(SCHEMA["properties"]["defaults"]["properties"]) == set(SHARED_FIELDS)
-    assert set(SCHEMA["$defs"]["foreach"]["additionalProperties"]["properties"]) == set(_WAYS)
+    assert set(SCHEMA["$defs"]["way"]["properties"]) == set(_WAYS)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,8 @@ def test_the_schema_has_the_fields_that_the_reader_knows() -> None:
         {"id": "a", "command": "x", "container": "y"},
         {"id": "a:b", "command": "x"},
         {"id": " a", "command": "x"},
+        {"id": "a ", "command": "x"},
+        {"id": "a{row:03d}:", "command": "x", "foreach": {"y": {"range": [1]}}},
         {"id": "a", "command": "x", "inputs": "y"},
         {"id": "a", "command": "x", "inputs": ["/y"]},
         {"id": "a", "command": "x", "outputs": [{"optional": True}]},
@@ -127,6 +133,12 @@ def test_the_schema_has_the_fields_that_the_reader_knows() -> None:
         {"id": "a", "command": "x", "env": {"A": True}},
         {"id": "a", "command": "x", "foreach": {"y": [1]}},
         {"id": "a", "command": "x", "foreach": {"y": {"linspace": [1, 2]}}},
+        {"id": "a{row}", "command": "x", "foreach": []},
+        {"id": "a{row}", "command": "x", "foreach": {"row": {"range": [1]}}},
+        {"id": "a{row}", "command": "x", "foreach": [{"csv": ["p.csv"]}]},
+        {"id": "a{row}", "command": "x", "foreach": {"csv": "p.csv", "y": {"range": [1]}}},
+        {"id": "a{row}", "command": "x", "foreach": [{"zip": {"y": [1]}}]},
+        {"id": "a{row}", "command": "x", "foreach": {"zip": {}}},
     ],
 )
 def test_what_the_schema_refuses_the_reader_refuses(task: dict[str, Any]) -> None:
@@ -148,9 +160,21 @@ def test_the_examples_of_the_documentation_are_right(text: str) -> None:
         for entry in document.get("files", []):
             to = entry if isinstance(entry, str) else entry["to"]
             files.add(to + "go.py" if to.endswith("/") else to.replace("*", "1"))
-    expansion = push(document, files=files)
+    expansion = push(document, files=files, tables={"params.csv": TABLE.encode()})
     assert expansion.tasks >= 1
     assert expansion.unread_files == []
+
+
+def test_the_table_of_the_documentation_prints_as_it_says() -> None:
+    [text] = [text for text in EXAMPLES if '{"csv": "params.csv"},\n      "command"' in text]
+    expansion = push(json.loads(text), files=["simulate.py"], tables={"params.csv": TABLE.encode()})
+    template = expansion.templates[0]
+    assert list(rows(template.commands[0], template.grid)) == [
+        "python3 simulate.py --T 1.50 --seed 7 --start cold > sim-0.csv",
+        "python3 simulate.py --T 2.25 --seed 8 --start hot > sim-1.csv",
+        "python3 simulate.py --T 2.25 --seed 9 --start 'cold, slowly' > sim-2.csv",
+    ]
+    assert params_of(template, 0) == {"row": 0, "T": 1.5, "seed": "007", "start": "cold"}
 
 
 def test_the_documentation_names_every_field() -> None:

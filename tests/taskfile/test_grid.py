@@ -44,7 +44,12 @@ def test_a_grid_makes_every_combination_and_the_last_parameter_runs_fastest() ->
 @pytest.mark.parametrize(
     ("foreach", "sentence"),
     [
-        ([1], 'foreach: must be an object such as {"seed": {"range": [0, 4]}}, not a list'),
+        (1, 'foreach: must be an object such as {"seed": {"range": [0, 4]}}, {"csv": "params.csv"} or {"zip": {...}}, not 1'),
+        (
+            [1],
+            'foreach[0]: must be an object such as {"seed": {"range": [0, 4]}}, {"csv": "params.csv"} or {"zip": {...}}, not 1',
+        ),
+        ([], "foreach: is an empty list: leave it out, or name a parameter"),
         ({}, "foreach: has no parameters: leave it out, or name one"),
         ({"x": [1, 2]}, 'foreach.x: must be an object: write {"values": [...]} for a list of values'),
         ({"x": 3}, 'foreach.x: must be an object such as {"range": [0, 4]}, not 3'),

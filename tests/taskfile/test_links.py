@@ -237,7 +237,8 @@ def test_more_edges_than_a_boss_can_hold_are_refused(monkeypatch: pytest.MonkeyP
 
 def test_after_an_entry_that_cannot_be_read_unknown_names_and_files_are_not_told() -> None:
     document = tasks({"id": "x{n}", "foreach": 3, "outputs": ["x{n}"]}, {"id": "b", "after": ["x1"], "inputs": ["x1"]})
-    assert refusal(document) == ['tasks[0] \'x{n}\': foreach: must be an object such as {"seed": {"range": [0, 4]}}, not 3']
+    blocks = '{"seed": {"range": [0, 4]}}, {"csv": "params.csv"} or {"zip": {...}}'
+    assert refusal(document) == [f"tasks[0] 'x{{n}}': foreach: must be an object such as {blocks}, not 3"]
     document["tasks"][0]["foreach"] = {"n": {"range": []}}
     document["tasks"][0]["command"] = "echo {m}"
     assert [line.partition(" [")[0] for line in refusal(document)] == [

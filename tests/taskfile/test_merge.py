@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from boss.core.model import Axis, Field, OutputSpec, Template
+from boss.core.grid import Axis
+from boss.core.model import Field, OutputSpec, Template
 from boss.taskfile.context import Existing, Merge
 from tests.taskfile.push import push, refusal, tasks
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from boss.core.model import Axis, Field, InputSpec, OutputSpec, Template
+from boss.core.grid import Axis
+from boss.core.model import Field, InputSpec, OutputSpec, Template
 from tests.taskfile.push import push, refusal, tasks
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boss.core.model import Axis, Field, InputSpec, OutputSpec, Template
+from boss.core.grid import Axis, Dimension, Table, Together, packed
+from boss.core.model import Field, InputSpec, OutputSpec, Template
 from boss.core.templates import (
     TemplateError,
     fields,
@@ -17,6 +18,7 @@ from boss.core.templates import (
     size_of,
     template_from_data,
     template_to_data,
+    texts_of,
 )
 
 
@@ -134,6 +136,16 @@ TEXTS = st.text(max_size=5) | st.lists(
     max_size=3,
 ).map(tuple)
 VALUES = st.text(max_size=3) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+AXES = st.builds(Axis, st.text(max_size=3), st.lists(VALUES, min_size=1, max_size=3).map(tuple))
+PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=3).map(
+    lambda pairs: Together(tuple(Axis(name, values) for name, values in zip("ab", zip(*pairs, strict=True), strict=True)))
+)
+TABLES = st.builds(
+    lambda lines, numbers: Table(("a", "b"), numbers, "\n".join(map(packed, lines))),
+    st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), min_size=1, max_size=3),
+    st.tuples(st.booleans(), st.booleans()),
+)
+DIMENSIONS = AXES | PAIRS | TABLES
 TEMPLATES = st.builds(
     Template,
     number=st.integers(0, 9),
@@ -147,19 +159,19 @@ TEMPLATES = st.builds(
     retries=st.integers(0, 3),
     priority=st.integers(-3, 3),
     init=st.booleans(),
-    grid=st.lists(st.builds(Axis, st.text(max_size=3), st.lists(VALUES, min_size=1, max_size=3).map(tuple)), max_size=2).map(
-        tuple
-    ),
+    grid=st.lists(DIMENSIONS, max_size=2).map(tuple),
 )
+
+
+def _types(dimension: Dimension) -> list[type]:
+    return [type(value) for name in dimension.names for value in dimension.column(name)]
 
 
 @given(TEMPLATES)
 def test_a_template_survives_the_way_through_json(template: Template) -> None:
     again = template_from_data(json.loads(json.dumps(template_to_data(template))))
     assert again == template
-    assert [type(value) for axis in again.grid for value in axis.values] == [
-        type(value) for axis in template.grid for value in axis.values
-    ]
+    assert list(map(_types, again.grid)) == list(map(_types, template.grid))
 
 
 def test_the_data_of_a_template_are_as_stored_databases_have_them() -> None:
@@ -185,3 +197,67 @@ def test_the_data_of_a_template_are_as_stored_databases_have_them() -> None:
         "env": [["K", "v"]],
         "grid": [["T", [1.5, True, "x"]]],
     }
+
+
+# ---- parameters that move together, and tables ---------------------------------------------------------------------------------
+
+GRID = (
+    Axis("g", (1, 2)),
+    Together((Axis("a", (1, 1.5)), Axis("b", ("x", True)))),
+    Table(
+        ("T", "id", "note"),
+        (True, False, False),
+        "\n".join(map(packed, [("0.10", "007", "a\tb"), ("", "8", "c\\nd"), ("1e3", "", "\n")])),
+    ),
+)
+EVERYTHING = Template(0, "t", (), grid=GRID)
+
+
+def test_the_data_of_every_kind_of_dimension_are_as_stored_databases_have_them() -> None:
+    assert template_to_data(EVERYTHING)["grid"] == [
+        ["g", [1, 2]],
+        {"together": [["a", [1, 1.5]], ["b", ["x", True]]]},
+        {
+            "names": ["T", "id", "note"],
+            "numbers": [True, False, False],
+            "text": "0.10\t007\ta\\tb\n\t8\tc\\\\nd\n1e3\t\t\\n",
+        },
+    ]
+
+
+def test_rows_and_params_agree_whatever_the_grid_is_made_of() -> None:
+    names = [name for dimension in GRID for name in dimension.names]
+    text = parse("{row:02d} " + " ".join(f"{{{name}!q}}" for name in names), [*names, "row"])
+    assert size_of(GRID) == 12
+    found = list(rows(text, GRID))
+    assert found == [render(text, params_of(EVERYTHING, row)) for row in range(12)]
+    assert found == [render(text, texts_of(EVERYTHING, row)) for row in range(12)]
+    assert found[7] == "07 2 1 x '' 8 'c\\nd'"
+
+
+def test_params_have_numbers_where_a_column_has_and_print_as_they_are_written() -> None:
+    params = params_of(EVERYTHING, 0)
+    assert params == {"row": 0, "g": 1, "a": 1, "b": "x", "T": 0.1, "id": "007", "note": "a\tb"}
+    assert json.loads(json.dumps(params)) == params
+    assert render(parse("{T} {T:.3f} {T:>6}", ["T"]), params) == "0.10 0.100   0.10"
+    assert params_of(EVERYTHING, 1)["T"] == ""
+    assert params_of(EVERYTHING, 2)["T"] == 1000.0
+    assert texts_of(EVERYTHING, 0)["T"] == "0.10"
+
+
+def test_a_plain_task_has_no_row() -> None:
+    assert params_of(Template(0, "t", ()), 0) == {}
+
+
+def test_a_parameter_of_an_older_job_that_is_called_row_keeps_its_meaning() -> None:
+    template = template_from_data({"number": 0, "name": ["t", ["row", "", ""]], "commands": [], "needs": {}, "timeout": 1.0,
+                                   "grid": [["row", [5, 6]]]})  # fmt: skip
+    assert params_of(template, 1) == {"row": 6}
+    assert list(rows(template.name, template.grid)) == ["t5", "t6"]
+
+
+def test_one_table_is_kept_once_however_many_templates_have_it() -> None:
+    data = json.dumps(template_to_data(EVERYTHING))
+    tables = [template_from_data(json.loads(data)).grid[2] for _ in range(2)]
+    assert isinstance(tables[0], Table) and isinstance(tables[1], Table)
+    assert tables[0].text is tables[1].text
