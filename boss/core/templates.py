@@ -108,12 +108,12 @@ def size_of(grid: Iterable[Axis]) -> int:
 
 
 def params_of(template: Template, row: int) -> dict[str, Value]:
-    """The values that the parameters have in one row; the last axis runs fastest."""
-    params: dict[str, Value] = {}
+    """The values that the parameters have in one row, in the order of the file; the last axis runs fastest."""
+    params: list[tuple[str, Value]] = []
     for axis in reversed(template.grid):
         row, digit = divmod(row, len(axis.values))
-        params[axis.name] = axis.values[digit]
-    return params
+        params.append((axis.name, axis.values[digit]))
+    return dict(reversed(params))
 
 
 def rows(text: Text, grid: tuple[Axis, ...]) -> Iterator[str]:
@@ -180,6 +180,8 @@ def template_to_data(template: Template) -> dict[str, Any]:
         data["env"] = [[name, _text_to_data(text)] for name, text in template.env]
     if template.grid:
         data["grid"] = [[axis.name, list(axis.values)] for axis in template.grid]
+    if template.metrics:
+        data["metrics"] = _text_to_data(template.metrics)
     data.update({name: value for name in ("retries", "priority", "init") if (value := getattr(template, name))})
     return data
 
@@ -201,6 +203,7 @@ def template_from_data(data: Mapping[str, Any]) -> Template:
         priority=data.get("priority", 0),
         init=data.get("init", False),
         grid=tuple(Axis(name, tuple(values)) for name, values in data.get("grid", ())),
+        metrics=_text_from_data(data.get("metrics", "")),
     )
 
 

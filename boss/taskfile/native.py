@@ -17,11 +17,12 @@ from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
 from boss.taskfile.grid import declared_names, read_grid
+from boss.taskfile.metrics import check_metrics
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.written import SHARED_FIELDS, Written, read_written
 
 FILE_FIELDS = ("job", "files", "defaults", "tasks")
-_OWN_ONLY = ("id", "foreach", "init")
+_OWN_ONLY = ("id", "foreach", "init", "metrics")
 TASK_FIELDS = (*_OWN_ONLY, *SHARED_FIELDS)
 
 
@@ -62,6 +63,7 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: in
         form.wrong("id", "is missing")
     written_id = form.text("id")
     init = form.flag("init") or False
+    metrics = form.text("metrics") or ""
     grid = read_grid(form, max_rows) if "foreach" in data else ()
     own = read_written(form)
     if init:
@@ -71,9 +73,11 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, max_rows: in
     if not written.commanded:
         form.wrong("command", "is missing: the task has nothing to run")
     texts = Texts(form.task, declared_names(data.get("foreach")), grid, problems)
-    entry = _entry(label, written_id or "", written, init, grid or (), texts)
+    entry = _entry(label, written_id or "", written, init, grid or (), metrics, texts)
     if grid and not init:
         _check_variety(entry, grid, texts)
+    if grid is not None and written.outputs_read and not init:
+        check_metrics(entry, texts)
     content.yields_known &= written.outputs_read and texts.failed.isdisjoint(entry.output_places)
     if written_id is None or grid is None or "id" in texts.failed or (init and grid):
         content.names_known = content.yields_known = False
@@ -110,7 +114,7 @@ def _once(placed: list[Placed]) -> list[Placed]:
     return [(place, text) for text, place in places.items()]
 
 
-def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Axis, ...], texts: Texts) -> Entry:
+def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Axis, ...], metrics: str, texts: Texts) -> Entry:
     template = Template(
         number=0,
         name=texts.parse("id", name),
@@ -124,6 +128,7 @@ def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Axis
         priority=written.priority or 0,
         init=init,
         grid=grid,
+        metrics=texts.parse("metrics", metrics),
     )
     return Entry(
         label,
@@ -138,6 +143,8 @@ def _check_init(form: Form, own: Written) -> None:
     """An init task prepares a worker: it is run on each, so it can neither be many nor yield files."""
     if own.outputs:
         form.wrong("outputs", "an init task runs on every worker and cannot yield files")
+    if "metrics" in form.data:
+        form.wrong("metrics", "an init task yields no files, so it has none")
     if "foreach" in form.data:
         form.wrong("foreach", "an init task runs on every worker and cannot be a grid")
 
