@@ -72,14 +72,12 @@ def what(cause: Plain) -> str:
 
 def summary(found: Plain, job: str) -> Iterator[str]:
     """The largest causes of a job's failures in a line each, and the command that says more."""
-    causes = found["causes"]
-    for cause in causes[:TOLD]:
-        line = clean(cause["line"]) if cause["line"] else ""
-        said = f": {line[:LINE]}{'...' if len(line) > LINE else ''}" if line else ""
-        yield (
-            f"  {cause['count']:,} failed with {what(cause)}{said}"
-            if cause["phase"] == "run"
-            else (f"  {cause['count']:,} failed in {what(cause)}")
-        )
-    rest = found["total"] - sum(cause["count"] for cause in causes[:TOLD])
-    yield f"  {f'{rest:,} in other ways' if rest > 0 else 'more'}: ./admin.py show_failed --job {job}"
+    told = found["causes"][:TOLD]
+    rest = found["total"] - sum(cause["count"] for cause in told)
+    width = len(f"{max([rest, *(cause['count'] for cause in told)]):,}")
+    for cause in told:
+        said = what(cause) + (f": {clean(cause['line'])}" if cause["line"] else "")
+        yield f"  {cause['count']:>{width},}  {said[:LINE]}{'...' if len(said) > LINE else ''}"
+    if rest > 0:
+        yield f"  {rest:>{width},}  in other ways"
+    yield f"  more: ./admin.py show_failed --job {job}"

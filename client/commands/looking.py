@@ -10,7 +10,6 @@ import typer
 from client import Client
 from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, print_json, say
-from client.commands.news import paused
 from client.commands.tables import ago, amount, clean, clock, lasted, show, took
 from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
@@ -74,16 +73,16 @@ def show_jobs(as_json: Json = False) -> None:
         found = client.jobs()
     if as_json:
         print_json(found)
-    else:
-        _show_jobs(found)
+        return
+    _show_jobs(found)
+    for job in found:
+        if job["state"] == "paused" and job["reason"]:
+            typer.echo(f"{job['name']} is paused: {clean(job['reason'])}; go on: ./admin.py resume {job['name']}")
 
 
 def _show_jobs(jobs: list[dict[str, Any]]) -> None:
     rows = [(job["name"], job["state"], job["owner"], ago(job["created"]), counts_in_words(job["tasks"])) for job in jobs]
     show(("job", "state", "owner", "pushed", "tasks"), rows, "no jobs yet: ./push_tasks.py FILE")
-    for job in jobs:
-        if job["state"] == "paused":
-            typer.echo(paused(job))
 
 
 def show_tasks(

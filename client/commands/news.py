@@ -6,10 +6,8 @@ Rules:
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
-
-from client.commands.tables import clean
 
 #: Seconds that tasks may be ready while nothing runs before a watcher is told why.
 STUCK = 10.0
@@ -22,12 +20,6 @@ Status = dict[str, Any]
 def busy(status: Status) -> bool:
     """Whether anything is being done."""
     return any(status["tasks"].get(state) for state in BUSY)
-
-
-def paused(job: Mapping[str, Any]) -> str:
-    """That a job is paused, why if the boss has done it, and how it goes on."""
-    because = f": {clean(job['reason'])}" if job["reason"] else ""
-    return f"job {job['name']} is paused{because}; ./admin.py resume {job['name']} deals its tasks out again"
 
 
 class News:
@@ -45,17 +37,17 @@ class News:
         return [*self._jobs(status), *self._outside(status), *self._stuck(status, now)]
 
     def _jobs(self, status: Status) -> Iterator[str]:
-        now = {job["name"]: job for job in status["jobs"] if job["state"] == "paused"}
-        for name in sorted(now.keys() - self._paused):
-            yield paused(now[name])
+        paused = {job["name"] for job in status["jobs"] if job["state"] == "paused"}
+        for name in sorted(paused - self._paused):
+            yield f"job {name} is paused; ./admin.py resume {name} deals its tasks out again"
         for job in status["jobs"]:
-            if job["name"] in self._paused - now.keys():
+            if job["name"] in self._paused - paused:
                 yield (
                     f"job {job['name']} is {job['state']} again"
                     if job["finished"] is None
                     else f"job {job['name']} {job['state']}"
                 )
-        self._paused = set(now)
+        self._paused = paused
 
     def _outside(self, status: Status) -> Iterator[str]:
         notes = {re.sub(r"\d+", "0", note): note for note in status["notes"]}

@@ -31,8 +31,8 @@ from client.errors import ClientError, Conflict
 from client.metrics import Cell
 from client.table import Table
 
-#: Rows that are drawn on a terminal.
-DRAWN = 100
+#: Up to so many rows are all drawn on a terminal; of more only the first few.
+DRAWN, HEAD = 100, 20
 #: The widest cell, in characters.
 WIDEST = 40
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -190,12 +190,12 @@ def _worth(name: str, cells: Sequence[Cell | None]) -> bool:
 
 def _draw(found: Table) -> None:
     """The first rows and the columns that fit on the terminal; what is left out is said."""
-    rows = list(islice(found.rows(), DRAWN))
+    rows = list(islice(found.rows(), len(found) if len(found) <= DRAWN else HEAD))
     places = [place for place, name in enumerate(found.columns) if _worth(name, [row[place] for row in rows])]
     columns = [_Column(found.columns[place], [row[place] for row in rows]) for place in places]
     width, fitting = shutil.get_terminal_size().columns, 0
     for column in columns:
-        width -= column.width + 2
+        width -= column.width + 3
         fitting += width >= 0 or fitting < 2
     drawn = columns[:fitting]
     cells = [[column.cells[number] for column in drawn] for number in range(len(rows))]
