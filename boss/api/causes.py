@@ -60,15 +60,14 @@ class Causes:
         for row in rows:
             self.looked_at += 1
             key = _folded(_key(row), self._level)
-            count, example = self._found.get(key, (0, row.id))
-            if not count and len(self._found) >= MOST:
-                if self._level == len(_FOLDS):
-                    self.others += 1
-                    continue
+            while key not in self._found and len(self._found) >= MOST and self._level < len(_FOLDS):
                 self._fold()
                 key = _folded(key, self._level)
+            if key not in self._found and len(self._found) >= MOST:
+                self.others += 1
+            else:
                 count, example = self._found.get(key, (0, row.id))
-            self._found[key] = count + 1, example
+                self._found[key] = count + 1, example
 
     def causes(self) -> list[Cause]:
         """What was found, folded as far as it must be, the largest first."""

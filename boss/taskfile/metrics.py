@@ -39,7 +39,9 @@ def _first_wrong(entry: Entry, metrics: Text, outputs: list[Text]) -> str | None
         if (reason := path_problem(path)) is not None:
             return f"{quoted(path)} {reason}"
         yielded = [next(column) for column in columns]
-        if not any(unreadable(output) or fitting(output)(path) for output in yielded):  # unreadable ones are told elsewhere
+        if not any(not unreadable(output) and fitting(output)(path) for output in yielded):
+            if any(path_problem(output) for output in yielded):
+                return None  # that is told of the outputs
             if not yielded:
                 return f"{quoted(path)} is not yielded: add it to the task's outputs"
             listed = ", ".join([quoted(output) for output in yielded[:3]] + ["..."] * (len(yielded) > 3))
