@@ -88,12 +88,11 @@ class Table:
         if self._troubles:
             count = sum(number for number, _ in self._troubles.values())
             kinds = "; ".join(f"{number:,} {what} ({_some(number, names)})" for what, (number, names) in self._troubles.items())
-            said.append(f"no metrics of {count:,} of {len(self._wanted):,} succeeded tasks: {kinds}")
+            said.append(f"{count:,} of {len(self._wanted):,} metrics files give no numbers: {kinds}")
         if self._left_out[0]:
             count, names = self._left_out
-            said.append(
-                f"{count:,} values that make no column (long lists or texts, too many) are left out: {_some(count, names)}"
-            )
+            values = "value" if count == 1 else "values"
+            said.append(f"{count:,} {values} left out of the columns (a long list or text, or too many): {_some(count, names)}")
         return said
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -155,11 +154,11 @@ class Table:
         for path, task in tasks.items():
             listed = again.get(path) if path in lost else there.get(path)
             if listed is None:
-                self._trouble("without the file", task)
+                self._trouble("missing", task)
             elif listed.size > LARGEST:
-                self._trouble(f"with a file above {LARGEST >> 20} MiB", task)
+                self._trouble(f"larger than {LARGEST >> 20} MiB", task)
             elif path in changed:
-                self._trouble("with a file that is not what its sha256 says", task)
+                self._trouble("not what the sha256 says", task)
         return values
 
     def _cells(self, found: Metrics, task: str) -> list[tuple[int, Cell]]:

@@ -3,8 +3,8 @@
 Rules:
 - A cause is the phase, the exit code or signal, and the last line of stderr that is not blank; where the reason says more than that
   (a timeout, no memory, anything outside of the command) the reason stands for the line.
-- Lines are compared as they are. When that leaves more than ``FEW`` causes in a job, numbers in them count as equal (``#``); when that
-  still does, so do quoted texts and paths.
+- Lines are compared as they are. When that leaves more than ``FEW`` causes in a job, numbers in them count as equal (and are written
+  ``#`` where they differ); when that still does, so do quoted texts and paths (``...``).
 - Whatever fails in whatever ways, at most ``MOST`` causes are kept; what comes after is counted with the others.
 """
 
@@ -27,6 +27,7 @@ _NUMBER = re.compile(
     r"0[xX][0-9a-fA-F]+|(?<![\w])(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8}(?:[0-9a-fA-F-]*[0-9a-fA-F])?(?![\w])"
     r"|(?:(?<![\w.])[-+])?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NAME = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*/\S*")
 #: Phase, exit code, signal, reason, line.
 _Key = tuple[str, int | None, int | None, str, str]
@@ -46,6 +47,21 @@ class Cause:
     folded: bool = False
 
 
+@dataclass(slots=True)
+class _Group:
+    """Failures that count as one; ``exact`` is their cause as it was said, None when it was not always the same."""
+
+    exact: _Key | None
+    example: str
+    count: int = 0
+
+    def take(self, count: int, exact: _Key | None) -> None:
+        """More of the same."""
+        self.count += count
+        if exact != self.exact:
+            self.exact = None
+
+
 class Causes:
     """The causes of one job's failures, as they are looked at one by one."""
 
@@ -53,36 +69,38 @@ class Causes:
         self.looked_at = 0
         self.others = 0  #: failures beyond the causes that are kept
         self._level = 0
-        self._found: dict[_Key, tuple[int, str]] = {}
+        self._found: dict[_Key, _Group] = {}
 
     def add(self, rows: Iterable[FailureRow]) -> None:
         """Look at failures."""
         for row in rows:
             self.looked_at += 1
-            key = _folded(_key(row), self._level)
+            exact = _key(row)
+            key = _folded(exact, self._level)
             while key not in self._found and len(self._found) >= MOST and self._level < len(_FOLDS):
                 self._fold()
                 key = _folded(key, self._level)
             if key not in self._found and len(self._found) >= MOST:
                 self.others += 1
             else:
-                count, example = self._found.get(key, (0, row.id))
-                self._found[key] = count + 1, example
+                self._found.setdefault(key, _Group(exact, row.id)).take(1, exact)
 
     def causes(self) -> list[Cause]:
         """What was found, folded as far as it must be, the largest first."""
         while len(self._found) > FEW and self._level < len(_FOLDS):
             self._fold()
-        found = [Cause(*key, count, example, folded=self._level > 0) for key, (count, example) in self._found.items()]
+        found = [
+            Cause(*(group.exact or key), group.count, group.example, folded=group.exact is None)
+            for key, group in self._found.items()
+        ]
         return sorted(found, key=lambda cause: -cause.count)
 
     def _fold(self) -> None:
         self._level += 1
         found, self._found = self._found, {}
-        for key, (count, example) in found.items():
+        for key, group in found.items():
             folded = _folded(key, self._level)
-            before, first = self._found.get(folded, (0, example))
-            self._found[folded] = before + count, first
+            self._found.setdefault(folded, _Group(group.exact, group.example)).take(group.count, group.exact)
 
 
 def _key(row: FailureRow) -> _Key:
@@ -92,8 +110,8 @@ def _key(row: FailureRow) -> _Key:
 
 
 def last_line(text: str) -> str:
-    """The last line that is not blank, without blanks at its ends; a line that overwrote itself (``\\r``) as it stood at last."""
-    stripped = text.rstrip()
+    """The last line that is not blank, without colours and blanks at its ends; one that overwrote itself (``\\r``) as it stood at last."""
+    stripped = (_COLOUR.sub("", text) if "\x1b" in text else text).rstrip()
     return re.split(r"[\n\r]", stripped)[-1].strip()[:LINE] if stripped else ""
 
 

@@ -33,6 +33,7 @@ def counted(*rows: FailureRow) -> dict[str, int]:
         ("10%\r50%\r100% done\r\n", "100% done"),
         ("x" * 1000, "x" * 300),
         ("\tindented\n", "indented"),
+        ("\x1b[1;31merror: \x1b[0mno\n\x1b[0m\n", "error: no"),
     ],
 )
 def test_the_last_line_that_is_not_blank_counts(text: str, line: str) -> None:
@@ -92,6 +93,11 @@ def test_words_that_are_no_numbers_are_not_folded() -> None:
     assert counted(*rows) == {"deadbeef effaced #": 20}
 
 
+def test_numbers_that_are_always_the_same_are_shown() -> None:
+    rows = [row(number, f"T = {number}") for number in range(20)] + [row(100 + number, "line 7 of a/b") for number in range(9)]
+    assert [(cause.line, cause.folded) for cause in causes(*rows)] == [("T = #", True), ("line 7 of a/b", False)]
+
+
 def test_a_reason_that_says_more_than_the_exit_code_stands_for_the_line() -> None:
     assert counted(
         row(1, "step 17\n", reason="timed out after 300s", exit_code=None, signal=15),
@@ -125,4 +131,5 @@ def test_a_hundred_thousand_failures_that_have_nothing_in_common_take_bounded_ro
     found.add(row(number, f"error {word(number)}") for number in range(100_000))
     left = found.causes()
     assert len(left) == MOST
+    assert not any(cause.folded for cause in left)
     assert found.others + sum(cause.count for cause in left) == found.looked_at == 100_000
