@@ -184,6 +184,7 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
         *(("parameter", f"{name} = {value}") for name, value in task["params"].items()),
         *(("input", one["source"] + (f" as {one['to']}" if one["to"] != one["source"] else "")) for one in task["inputs"]),
         *(("output", one["path"] + (" (optional)" if one["optional"] else "")) for one in task["outputs"]),
+        *(("metrics", path) for path in [task["metrics"]] if path),
         *(("after", name) for name in task["after"]),
         *(("env", f"{name}={value}") for name, value in task["env"].items()),
         ("cpus", f"{task['cpus']:g}"),

@@ -117,6 +117,14 @@ def test_a_job_without_metrics_has_a_table_and_never_asks_the_datastore(rig: Rig
     assert [row["id"] for row in read(shell.admin("table", "job:b*"))] == ["b"]
 
 
+def test_show_task_names_parameters_and_the_metrics_file(rig: Rig, shell: Shell) -> None:
+    sweep(rig, T=[1.5])
+    assert shell.look("show_task", "job:t-0")["metrics"] == "m-0.json"
+    assert shell.look("show_tasks", "job")[0]["params"] == {"T": 1.5}
+    said = shell.admin("show_task", "job:t-0").out.splitlines()
+    assert {"parameter:    T = 1.5", "metrics:      m-0.json"} <= set(said)
+
+
 def test_a_datastore_that_does_not_answer_writes_nothing(rig: Rig, shell: Shell) -> None:
     sweep(rig)
     with mock.patch("client.table.datastore", side_effect=DatastoreTrouble("no route to store")):
