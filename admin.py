@@ -9,7 +9,7 @@ from collections.abc import Callable  # noqa: E402
 
 import typer  # noqa: E402
 
-from client.commands import changing, files, fleet, frame, looking  # noqa: E402
+from client.commands import changing, files, fleet, frame, looking, sweeps  # noqa: E402
 
 app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
 
@@ -31,7 +31,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         looking.listen,
         files.doctor,
     ],
-    "Results": [files.fetch],
+    "Results": [files.fetch, sweeps.table],
     "Change": [
         changing.cancel,
         changing.pause,

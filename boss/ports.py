@@ -60,7 +60,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task as listings show it. ``params`` are its grid values; times are Unix seconds."""
+    """A task as listings show it; its texts are made of its ``template`` and its ``row`` of the grid. Times are Unix seconds."""
 
     job: str
     id: str
@@ -77,6 +77,19 @@ class TaskRow:
     row: int
     failures: int
     losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """A task that failed for good, with what its last attempt says: ``signal`` and ``stderr``, the end of what it wrote there."""
+
+    index: int
+    id: str
+    phase: str
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    stderr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,12 @@ class Reader(Protocol):
 
         By job (in the order of creation) and index. The next page comes ``after`` the last row's ``(job, index)``.
         """
+
+    def templates(self, job: str, numbers: Iterable[int]) -> Mapping[int, Template]:
+        """These templates of a job; those that there are."""
+
+    def failures(self, job: str, pattern: str = "*") -> Iterator[FailureRow]:
+        """The failed tasks of a job whose name is or fits the pattern, by index; read page by page."""
 
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""

@@ -22,6 +22,7 @@ from client.access import datastore
 from client.connection import Connection, Params, find_boss
 from client.errors import BossUnreachable
 from client.pushing import Pushed, Sent, TaskFile, Wishes, push, read_task_file, submitted
+from client.table import Table
 from datastore.transfer import Fetched, fetch_results
 
 #: Seconds that one request waits for a job's end, and between two looks for a caller who wants to see progress.
@@ -136,6 +137,11 @@ class Client:
     def task(self, target: str) -> Plain:
         """One task: its definition with defaults filled in, all attempts, tails of their logs."""
         found: Plain = self.connection.get("/task", {"target": target})
+        return found
+
+    def failures(self, *targets: str) -> Plain:
+        """Failed tasks by cause: ``total``, and ``causes`` with count, exit code, last line of stderr and an example."""
+        found: Plain = self.connection.get("/failures", {"target": list(targets)})
         return found
 
     def why(self, target: str) -> Plain:
@@ -287,6 +293,14 @@ class Job:
         """The same with ``finished`` and ``total``, the counts of the job's tasks."""
         found: Plain = self.client.connection.get(f"{self._path}/results")
         return found
+
+    def table(self, pattern: str = "*") -> list[Plain]:
+        """A row a task whose id fits a glob, as a dictionary: id, parameters, state, times, and the numbers of its metrics file.
+
+        Every row has all columns; None where there is no value. Raises DatastoreTrouble.
+        """
+        with Table(self.client, f"{self.name}:{pattern}") as table:
+            return [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
 
     def fetch(
         self,

@@ -134,6 +134,7 @@ def full_job() -> Job:
         commands=(("run ", Field("T")), "echo ${HOME}"),
         inputs=(InputSpec("in/"), InputSpec(("x", Field("kind")), "y")),
         outputs=(OutputSpec("out.txt"), OutputSpec("*.log", "logs/", True)),
+        metrics=("out-", Field("T"), ".json"),
         env=(("A", "1"), ("B", (Field("kind"),))),
         needs={"cpus": 2, "memory": 2.0**31},
         timeout=90.5,

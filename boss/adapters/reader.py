@@ -7,18 +7,22 @@ Rules:
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
 from boss.adapters import loading
 from boss.adapters.database import Database, Row
-from boss.core.model import Attempt, Job, TaskState
+from boss.adapters.definitions import Definitions
+from boss.core.model import Attempt, Job, TaskState, Template
 from boss.core.outcomes import job_state
-from boss.ports import JobRow, TaskRow
+from boss.ports import FailureRow, JobRow, TaskRow
 
 #: Rows that are read at a time where a glob must be looked at again.
 PAGE = 500
+#: Failed tasks that are read at a time, and how much of the end of their stderr, in characters (bytes on SQLite).
+FAILURES = 20_000
+TAIL = 400
 #: A letter that means something in a glob, as ``glob.escape`` writes it.
 _ESCAPED = re.compile(r"\[([*?\[])\]")
 #: The fields of TaskRow after the job, as the table calls them.
@@ -46,6 +50,7 @@ class Reader:
     def __init__(self, url: str) -> None:
         """``url`` as for ``boss.adapters.store.Store``, which must have opened the database before the first question."""
         self._db = Database(url, readonly=True)
+        self._definitions = Definitions(self._db)
 
     def jobs(self) -> list[JobRow]:
         """All jobs that are not staging, oldest first."""
@@ -92,6 +97,32 @@ class Reader:
                 break
             seen = (page[-1][0], page[-1][2])
         return found[:limit]
+
+    def templates(self, job: str, numbers: Iterable[int]) -> Mapping[int, Template]:
+        """These templates of a job; those that there are."""
+        return self._definitions.of(job, numbers)
+
+    def failures(self, job: str, pattern: str = "*") -> Iterator[FailureRow]:
+        """The failed tasks of a job, by index, with the end of their last attempt's stderr; see ``boss.ports.Reader``."""
+        conditions, values = _conditions((TaskState.FAILED,), pattern, "t.")
+        sql = (
+            "SELECT t.task_index, t.name, t.phase, t.exit_code, a.signal_number, t.reason,"
+            f" {self._db.end_of('a.stderr', TAIL)} FROM tasks t"
+            " LEFT JOIN attempts a ON a.job = t.job AND a.task_index = t.task_index AND a.number = t.number"
+            f" WHERE {' AND '.join(conditions)} AND t.job = ? AND t.task_index > ?"
+            f" ORDER BY t.task_index LIMIT {FAILURES}"
+        )
+        for number in self._names(job):
+            last = -1
+            while True:
+                page = self._db.select(sql, (*values, number, last))
+                for index, name, phase, exit_code, signal, reason, stderr in page:
+                    if _fits(name, pattern):
+                        text = stderr.decode("utf-8", "replace") if isinstance(stderr, bytes) else stderr or ""
+                        yield FailureRow(index, name, phase, exit_code, signal, reason, text)
+                if len(page) < FAILURES:
+                    break
+                last = page[-1][0]
 
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""
@@ -149,16 +180,16 @@ def _job_row(job: Job) -> JobRow:
     return JobRow(job.uid, job.name, job.owner, job_state(job), job.wanted.value, job.reason, job.created, job.finished, counts)
 
 
-def _conditions(states: Sequence[TaskState], pattern: str) -> tuple[list[str], list[str | int]]:
+def _conditions(states: Sequence[TaskState], pattern: str, table: str = "") -> tuple[list[str], list[str | int]]:
     conditions, values = list[str](), list[str | int]()
     if states:
-        conditions.append(f"state IN ({', '.join('?' * len(states))})")
+        conditions.append(f"{table}state IN ({', '.join('?' * len(states))})")
         values += (state.value for state in states)
     if _literal(pattern):
-        conditions.append("(name = ? OR name = ?)")
+        conditions.append(f"({table}name = ? OR {table}name = ?)")
         values += (pattern, _ESCAPED.sub(r"\1", pattern))
     elif pattern != "*":
-        conditions.append("(name = ? OR name LIKE ? ESCAPE '!')")
+        conditions.append(f"({table}name = ? OR {table}name LIKE ? ESCAPE '!')")
         values += (pattern, _like(pattern))
     return conditions, values
 

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from boss.api import answers, commands, listening, pushing, reading
+from boss.api import answers, commands, failing, listening, pushing, reading
 from boss.api.door import Door
 from boss.api.house import ApiFacts, House
 from boss.api.loghub import LogHub
@@ -31,7 +31,7 @@ def create_app(
     app.state.house = house
     app.state.pushes = Pushes(house)
     answers.install(app)
-    for part in (reading, commands, pushing, listening):
+    for part in (reading, failing, commands, pushing, listening):
         app.include_router(part.router, prefix=PREFIX)
     app.add_middleware(Door, tokens=facts.tokens, max_task_file=facts.max_task_file)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -9,6 +9,15 @@ from boss.core.templates import params_of, render
 from boss.ports import TaskRow
 
 
+def defined(row: TaskRow, template: Template | None) -> TaskOut:
+    """The task of a row with what its template says of it (None: it vanished meanwhile, then nothing)."""
+    task = TaskOut.of(row)
+    if template is not None:
+        params = params_of(template, row.row)
+        task.params, task.metrics = params, render(template.metrics, params)
+    return task
+
+
 def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> TaskDetail:
     """The task of a row. ``job`` has the templates and tasks (None: it vanished meanwhile, then the definition is empty)."""
     template = job.templates[row.template] if job is not None else Template(0, row.id, ())
@@ -16,8 +25,7 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> Tas
     params = params_of(template, row.row)
     needs = dict(template.needs)
     return TaskDetail(
-        **TaskOut.of(row).model_dump(),
-        params=params,
+        **defined(row, template).model_dump(),
         commands=[render(command, params) for command in template.commands],
         inputs=[_input(render(item.source, params), _rendered(item.to, params)) for item in template.inputs],
         outputs=[_output(render(item.path, params), _rendered(item.to, params), item.optional) for item in template.outputs],

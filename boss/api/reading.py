@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from boss.api.answers import Refusal
-from boss.api.detail import detail_of
+from boss.api.detail import defined, detail_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
 from boss.api.shapes import (
@@ -128,9 +128,18 @@ def tasks(
         rows += found
         if len(rows) >= limit:
             last = rows[-1]
-            return TaskPage(tasks=[TaskOut.of(row) for row in rows], next=f"{place}:{last.job}:{last.index}")
+            return TaskPage(tasks=_defined(house, rows), next=f"{place}:{last.job}:{last.index}")
         place, job, index = place + 1, "", 0
-    return TaskPage(tasks=[TaskOut.of(row) for row in rows], next=None)
+    return TaskPage(tasks=_defined(house, rows), next=None)
+
+
+def _defined(house: House, rows: Sequence[TaskRow]) -> list[TaskOut]:
+    """The tasks of these rows with their parameters."""
+    wanted: dict[str, set[int]] = {}
+    for row in rows:
+        wanted.setdefault(row.job, set()).add(row.template)
+    templates = {job: house.reader.templates(job, numbers) for job, numbers in wanted.items()}
+    return [defined(row, templates[row.job].get(row.template)) for row in rows]
 
 
 def _place(after: str, targets: int) -> tuple[int, str, int]:

@@ -81,7 +81,10 @@ class JobOut(BaseModel):
 
 
 class TaskOut(Plain):
-    """One task, and how its last attempt stands. ``attempt`` is 0 before the first."""
+    """One task, and how its last attempt stands. ``attempt`` is 0 before the first.
+
+    ``params`` are its values of the grid, in the order of the file; ``metrics`` the path of the JSON file with its numbers, or empty.
+    """
 
     job: str
     id: str
@@ -93,6 +96,8 @@ class TaskOut(Plain):
     worker: str
     started: float | None
     finished: float | None
+    params: dict[str, str | int | float | bool] = {}
+    metrics: str = ""
 
 
 class TaskPage(BaseModel):
@@ -100,6 +105,33 @@ class TaskPage(BaseModel):
 
     tasks: list[TaskOut]
     next: str | None
+
+
+class CauseOut(BaseModel):
+    """Why ``count`` tasks of a job failed; ``example`` (``JOB:ID``) is one of them.
+
+    ``line`` is the last line that they wrote to stderr; empty where there is none, or where the reason says more. ``folded``: the
+    tasks' lines and reasons differ in what is written as ``#`` (numbers) and ``...`` (paths, quoted texts).
+    """
+
+    job: str
+    phase: str
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    line: str
+    folded: bool
+    count: int
+    example: str
+
+
+class Failures(BaseModel):
+    """Failed tasks by cause. ``total`` failed; of ``looked_at`` the causes were found; ``others`` are in no listed cause."""
+
+    total: int
+    looked_at: int
+    causes: list[CauseOut]
+    others: int
 
 
 class AttemptOut(Plain):
@@ -141,7 +173,6 @@ class OutputOut(BaseModel):
 class TaskDetail(TaskOut):
     """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots."""
 
-    params: dict[str, str | int | float | bool]
     commands: list[str]
     inputs: list[InputOut]
     outputs: list[OutputOut]

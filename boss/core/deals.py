@@ -4,11 +4,13 @@ Rules:
 - Only an online worker that is not draining gets anything, and only while the boss is connected.
 - What is really free is given away first; then short tasks are dealt ahead of time (prefetch), as many as fit into
   ``policy.prefetch_seconds`` of observed run time, shared evenly, so that they do not wait for a round trip.
-- A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts.
+- A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts. Only these take
+  room then: what is left of the worker is dealt to others, in the same turn and for as long as the preparation lasts.
 - The text of a task is rendered here and nowhere else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from types import MappingProxyType
 
 from boss.core import pace
 from boss.core.effects import RejectResult, Send
@@ -26,19 +28,38 @@ def deal(state: State, now: float) -> None:
     """Give ready tasks to workers with room; adds one Assign message per worker to the effects."""
     if state.stopping or not state.connected or not state.ready.buckets:
         return
+    dealt: dict[str, list[Assignment]] = {}
+    while _deal_once(state, dealt, now):
+        pass  # a worker was to be prepared: the room that its job was thought to take is there for others
+    for name, assignments in dealt.items():
+        send_assignments(state, state.workers[name], assignments)
+
+
+def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> bool:
+    """Place what is ready and carry it out; True if a worker is prepared for a job since, so that another look is worth while.
+
+    Each time that this is True a job has one more worker that it does not ask for, so it ends.
+    """
     offers = list(offers_of(state))
-    if not offers:
-        return
-    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers))
+    if not offers or not state.ready.buckets:
+        return False
+    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
     shares = state.shares.copy()
     placements = place(demands, offers, shares)
     if any(demand.count and demand.depth for demand in demands):
         placements += place(demands, offers, shares, prefetch=True)
-    dealt: dict[str, list[Assignment]] = {}
-    for placement in placements:
-        _carry_out(state, placement, dealt, now)
-    for name, assignments in dealt.items():
-        send_assignments(state, state.workers[name], assignments)
+    prepared = [_carry_out(state, placement, dealt, now) for placement in placements]
+    return any(prepared)
+
+
+def preparing(state: State) -> dict[str, set[str]]:
+    """The workers on which an init task of a job is under way, by the job's uid."""
+    found: dict[str, set[str]] = {}
+    for worker in state.workers.values():
+        for attempt in worker.held.values():
+            if attempt.init:
+                found.setdefault(attempt.job, set()).add(worker.id)
+    return found
 
 
 def offers_of(state: State) -> Iterator[Offer]:
@@ -49,14 +70,18 @@ def offers_of(state: State) -> Iterator[Offer]:
             yield Offer(worker.id, worker.resources, free, worker.pool)
 
 
-def demands_of(state: State, slots: float) -> list[Demand]:
-    """What the ready tasks of running jobs ask for; ``slots`` bounds how far ahead they may be dealt."""
+def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({})) -> list[Demand]:
+    """What the ready tasks of running jobs ask for; ``slots`` bounds how far ahead they may be dealt.
+
+    ``elsewhere`` are workers that a job cannot use at this moment, by its uid.
+    """
     demands = []
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
+        refused |= elsewhere.get(job.uid, frozenset())
         depth = _depth(state, bucket, slots)
         demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth))
     return demands
@@ -72,19 +97,19 @@ def _depth(state: State, bucket: Bucket, slots: float) -> float:
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
 
 
-def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float) -> None:
+def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float) -> bool:
+    """Deal a placement's tasks; True if an init task was dealt instead."""
     bucket = state.ready.buckets.get(placement.key)  # type: ignore[call-overload]
     if bucket is None:
-        return
+        return False
     worker = state.workers[placement.worker]
     if bucket.job.inits and not is_prepared(worker, bucket.job):
-        _prepare(state, worker, bucket.job, dealt, now)
-        return
+        return _prepare(state, worker, bucket.job, dealt, now)
     avoid = worker.id if len(state.workers) > 1 else ""
     for _ in range(placement.count):
         task = bucket.pop(avoid)
         if task is None:
-            return
+            return False
         previous = task.attempt
         if previous is not None and previous.state == "lost" and task.template.outputs:
             state.out.append(RejectResult(previous.id))  # from here on its upload must not be accepted any more
@@ -96,6 +121,7 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         state.move(task, TaskCause.DEALT)
         state.hold(worker, attempt, task)
         dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+    return False
 
 
 def is_prepared(worker: Worker, job: Job) -> bool:
@@ -104,10 +130,10 @@ def is_prepared(worker: Worker, job: Job) -> bool:
     return done is not None and done.issuperset(job.inits)
 
 
-def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assignment]], now: float) -> None:
-    """Deal the next init task of the job to this worker, unless one is under way there."""
+def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assignment]], now: float) -> bool:
+    """Deal the next init task of the job to this worker, unless one is under way there; whether one was dealt."""
     if any(attempt.init and attempt.job == job.uid for attempt in worker.held.values()):
-        return
+        return False
     done = worker.prepared.setdefault(job.uid, set())
     task = next(job.tasks[index] for index in job.inits if index not in done)
     task.number += 1
@@ -116,6 +142,7 @@ def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assig
     state.touch(task)
     state.hold(worker, attempt, task)
     dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+    return True
 
 
 def send_assignments(state: State, worker: Worker, assignments: list[Assignment]) -> None:

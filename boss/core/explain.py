@@ -3,8 +3,8 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core.deals import is_prepared
-from boss.core.model import Task, TaskState, Wanted, WorkerState
+from boss.core.deals import is_prepared, preparing
+from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
 from boss.core.scaling import members
@@ -62,6 +62,8 @@ def _promoting(state: State, task: Task) -> list[str]:
 
 
 def _waiting(task: Task) -> list[str]:
+    if task.template.init and task.job.wanted is Wanted.PAUSE:
+        return _paused(task.job)
     if task.template.init:
         return ["It is an init task: it runs on each worker before the first other task of the job there."]
     missing = [other for index in task.dependencies if (other := task.job.tasks[index]).state is not S.SUCCEEDED]
@@ -73,8 +75,7 @@ def _waiting(task: Task) -> list[str]:
 def _ready(state: State, task: Task, now: float) -> list[str]:
     job = task.job
     if job.wanted is Wanted.PAUSE:
-        reason = f" ({job.reason})" if job.reason else ""
-        return [f"Job {job.name} is paused{reason}.", f"`admin.py resume {job.name}` deals its tasks out again."]
+        return _paused(job)
     if state.stopping:
         return ["The boss is stopping."]
     if not state.connected:
@@ -85,6 +86,16 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
     ):
         return [*_too_big(state, shape), "Ask for less in the task file, or add a pool with larger VMs to the settings."]
     return _room(state, task, shape, now)
+
+
+def _paused(job: Job) -> list[str]:
+    reason = f" ({job.reason})" if job.reason else ""
+    failed = [job.tasks[index].name for index in job.inits if job.tasks[index].failures or job.tasks[index].losses]
+    return [
+        f"Job {job.name} is paused{reason}.",
+        *(f"`admin.py logs {job.name}:{name}` shows what its init task wrote." for name in failed),
+        f"`admin.py resume {job.name}` deals its tasks out again.",
+    ]
 
 
 def _too_big(state: State, shape: Shape) -> list[str]:
@@ -109,7 +120,11 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
         said.append(f"Its job's init task failed on {', '.join(barred)}, which it may not use.")
     able = [worker for worker in online if can_ever(shape, worker.resources) and worker.id not in barred]
     if task.job.inits and able and not any(is_prepared(worker, task.job) for worker in able):
-        said.append("The job's init tasks run first on each worker.")
+        busy = preparing(state).get(task.job.uid, set())
+        said.append("The job's init tasks run first on each worker" + (f", now on {', '.join(sorted(busy))}." if busy else "."))
+        able = [worker for worker in able if worker.id not in busy]
+        if not able:
+            return said
     free = [
         worker
         for worker in able

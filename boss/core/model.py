@@ -132,6 +132,7 @@ class Template:
     priority: int = 0
     init: bool = False
     grid: tuple[Dimension, ...] = ()
+    metrics: Text = ""  #: the JSON file among its outputs whose numbers are columns of the job's table; empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ S = TaskState
 OPEN_ATTEMPTS = frozenset({"assigned", "running", "lost", "recalled"})
 #: A task in one of these states can be finished by its current attempt (a ready one, by an attempt that was given up too early).
 AWAITING = frozenset({S.READY, S.ASSIGNED, S.RUNNING})
-#: How often in a row the init tasks of a job may fail on workers until it is paused.
+#: How often in a row an init task of a job may fail on workers, or how many workers may be barred from the job, until it is paused.
 INIT_FAILURES = 3
 
 
@@ -153,8 +153,10 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
     attempt = worker.held.get(result.attempt)
     state.release(worker, result.attempt, now)
     acknowledge(state, worker, result.attempt)
-    if number > task.number or (attempt is None and task.index in worker.prepared.get(job.uid, ())):
-        return
+    known = task.index in worker.prepared.get(job.uid, ()) or job.uid in worker.barred
+    if number > task.number or result.attempt in state.ended_inits or (attempt is None and known):
+        return  # a repeat, because the acknowledgement was late: what it says was counted
+    state.ended_inits.add(result.attempt)
     if attempt is None:
         attempt = Attempt(job.uid, task.index, number, worker.id, now, init=True)
     _record(attempt, result)
@@ -187,11 +189,12 @@ def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> No
         task.failures += 1
         worker.barred.add(job.uid)
         state.touch_worker(worker)
-    hopeless = task.failures >= INIT_FAILURES or task.losses > state.policy.infrastructure_budget
-    if hopeless and job.wanted is Wanted.RUN and job.finished is None:
+    barred = sum(job.uid in other.barred for other in state.workers.values())
+    in_a_row = task.failures >= INIT_FAILURES or task.losses > state.policy.infrastructure_budget
+    if (in_a_row or barred >= INIT_FAILURES) and job.wanted is Wanted.RUN and job.finished is None:
         job.wanted = Wanted.PAUSE
-        times = max(task.failures, task.losses)
-        job.reason = f"init task {task.name} failed {times} times in a row, the last time on {worker.id}: {result.reason}"
+        often = f"{max(task.failures, task.losses)} times in a row" if in_a_row else f"too, and {barred} workers are barred"
+        job.reason = f"init task {task.name} failed {often}, the last time on {worker.id}: {result.reason}"
         state.touch_job(job)
         state.out.append(Announce("job", {"job": job.name, "state": "paused", "reason": job.reason}))
 

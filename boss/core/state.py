@@ -77,6 +77,7 @@ class State:
     refusals: dict[str, dict[str, str]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     out: list[Effect] = field(default_factory=list)
+    ended_inits: set[str] = field(default_factory=set)  #: init attempts of unfinished jobs whose result was counted
     stale: int = 0
     finished: deque[tuple[float, int]] = field(default_factory=deque)
     next_sweep: float = 0.0
@@ -190,6 +191,7 @@ class State:
         self.shares.jobs.pop(job.uid, None)
         for key in [(job.uid, number) for uid, number in self.pace if uid == job.uid]:
             del self.pace[key]
+        self.ended_inits -= {name for name in self.ended_inits if name.startswith(f"{job.uid}.")}
 
     def take_changes(self) -> Changes:
         """What this turn has to make durable; a new turn begins."""

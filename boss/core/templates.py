@@ -263,6 +263,8 @@ def template_to_data(template: Template) -> dict[str, Any]:
         data["env"] = [[name, _text_to_data(text)] for name, text in template.env]
     if template.grid:
         data["grid"] = [dimension_to_data(dimension) for dimension in template.grid]
+    if template.metrics:
+        data["metrics"] = _text_to_data(template.metrics)
     data.update({name: value for name in ("retries", "priority", "init") if (value := getattr(template, name))})
     return data
 
@@ -284,6 +286,7 @@ def template_from_data(data: Mapping[str, Any]) -> Template:
         priority=data.get("priority", 0),
         init=data.get("init", False),
         grid=tuple(map(dimension_from_data, data.get("grid", ()))),
+        metrics=_text_from_data(data.get("metrics", "")),
     )
 
 

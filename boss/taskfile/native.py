@@ -18,12 +18,13 @@ from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
 from boss.taskfile.foreach import Foreach, Sheets, read_foreach
+from boss.taskfile.metrics import check_metrics
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.variety import check_variety
 from boss.taskfile.written import SHARED_FIELDS, Written, read_written
 
 FILE_FIELDS = ("job", "files", "defaults", "tasks")
-_OWN_ONLY = ("id", "foreach", "init")
+_OWN_ONLY = ("id", "foreach", "init", "metrics")
 TASK_FIELDS = (*_OWN_ONLY, *SHARED_FIELDS)
 
 
@@ -65,6 +66,7 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Shee
         form.wrong("id", "is missing")
     written_id = form.text("id")
     init = form.flag("init") or False
+    metrics = form.text("metrics") or ""
     foreach = read_foreach(form, sheets) if "foreach" in data else Foreach()
     own = read_written(form)
     if init:
@@ -74,9 +76,11 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Shee
     if not written.commanded:
         form.wrong("command", "is missing: the task has nothing to run")
     texts = Texts(form.task, foreach, problems)
-    entry = _entry(label, written_id or "", written, init, foreach.grid or (), texts)
+    entry = _entry(label, written_id or "", written, init, foreach.grid or (), metrics, texts)
     if foreach.grid and not init:
         check_variety(entry, foreach, texts)
+    if foreach.grid is not None and written.outputs_read and not init:
+        check_metrics(entry, texts)
     content.yields_known &= written.outputs_read and texts.failed.isdisjoint(entry.output_places)
     if written_id is None or foreach.grid is None or "id" in texts.failed or (init and foreach.grid):
         content.names_known = content.yields_known = False
@@ -113,7 +117,7 @@ def _once(placed: list[Placed]) -> list[Placed]:
     return [(place, text) for text, place in places.items()]
 
 
-def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dimension, ...], texts: Texts) -> Entry:
+def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dimension, ...], metrics: str, texts: Texts) -> Entry:
     template = Template(
         number=0,
         name=texts.parse("id", name),
@@ -127,6 +131,7 @@ def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dime
         priority=written.priority or 0,
         init=init,
         grid=grid,
+        metrics=texts.parse("metrics", metrics),
     )
     return Entry(
         label,
@@ -141,6 +146,8 @@ def _check_init(form: Form, own: Written) -> None:
     """An init task prepares a worker: it is run on each, so it can neither be many nor yield files."""
     if own.outputs:
         form.wrong("outputs", "an init task runs on every worker and cannot yield files")
+    if "metrics" in form.data:
+        form.wrong("metrics", "an init task yields no files, so it has none")
     if "foreach" in form.data:
         form.wrong("foreach", "an init task runs on every worker and cannot be a grid")
 

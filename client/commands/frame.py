@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 something failed, 2 wrong usage, input or target, 3 boss n
 
 import io
 import json
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -44,6 +45,9 @@ def run(app: typer.Typer) -> NoReturn:
     except ClientError as error:
         say(str(error))
         code = error.exit_code
+    except BrokenPipeError:  # whoever read our output has had enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 

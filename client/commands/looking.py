@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client
+from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.tables import ago, amount, clean, clock, lasted, show, took
 from client.commands.tables import tally as counts_in_words
@@ -60,6 +61,10 @@ def status(
     for note in found["notes"]:
         typer.echo(f"note: {clean(note)}")
     _show_jobs(found["jobs"])
+    if job and found["tasks"].get("failed"):
+        with Client() as client:
+            for line in summary(client.failures(job + ":*"), job):
+                typer.echo(line)
 
 
 def show_jobs(as_json: Json = False) -> None:
@@ -68,8 +73,11 @@ def show_jobs(as_json: Json = False) -> None:
         found = client.jobs()
     if as_json:
         print_json(found)
-    else:
-        _show_jobs(found)
+        return
+    _show_jobs(found)
+    for job in found:
+        if job["state"] == "paused" and job["reason"]:
+            typer.echo(f"{job['name']} is paused: {clean(job['reason'])}; go on: ./admin.py resume {job['name']}")
 
 
 def _show_jobs(jobs: list[dict[str, Any]]) -> None:
@@ -84,30 +92,42 @@ def show_tasks(
     as_json: Json = False,
 ) -> None:
     """Tasks, all or by target, job and state."""
-    _list_tasks(targets, job, state or [], as_json)
+    list_tasks(targets, job, state or [], as_json)
 
 
 def show_queued(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
     """Tasks that wait: for dependencies, for room, or for their next try."""
-    _list_tasks(targets, job, [State.WAITING, State.READY, State.DELAYED], as_json)
+    list_tasks(targets, job, [State.WAITING, State.READY, State.DELAYED], as_json)
 
 
 def show_in_progress(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
     """Tasks that a worker has, or whose results are being accepted."""
-    _list_tasks(targets, job, [State.ASSIGNED, State.RUNNING, State.PROMOTING], as_json)
+    list_tasks(targets, job, [State.ASSIGNED, State.RUNNING, State.PROMOTING], as_json)
 
 
-def show_failed(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
-    """Tasks that failed for good, with phase, exit code and reason."""
-    _list_tasks(targets, job, [State.FAILED], as_json)
+def show_failed(
+    targets: Targets = None,
+    job: OfJob = None,
+    one_by_one: Annotated[bool, typer.Option("--list", help="Task by task, as with a target.")] = False,
+    by_cause: Annotated[bool, typer.Option("--group", help="By cause, also with a target or --json.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tasks that failed for good, by cause: exit code and last line of stderr. With a target or --list, one by one."""
+    if one_by_one and by_cause:
+        raise typer.BadParameter("--list shows the tasks one by one, --group their causes: one of the two")
+    if by_cause or not (targets or one_by_one or as_json):
+        show_failures([*(targets or []), *([job + ":*"] if job else [])], as_json)
+    else:
+        list_tasks(targets, job, [State.FAILED], as_json)
 
 
 def show_succeeded(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
     """Tasks whose results were accepted."""
-    _list_tasks(targets, job, [State.SUCCEEDED], as_json)
+    list_tasks(targets, job, [State.SUCCEEDED], as_json)
 
 
-def _list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool) -> None:
+def list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool) -> None:
+    """Print the tasks of targets and job that are in these states (none: in all)."""
     named = [*(targets or []), *([job + ":*"] if job else [])]
     with Client() as client:
         tasks = client.tasks(*named, states=states)
@@ -164,6 +184,7 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
         *(("parameter", f"{name} = {value}") for name, value in task["params"].items()),
         *(("input", one["source"] + (f" as {one['to']}" if one["to"] != one["source"] else "")) for one in task["inputs"]),
         *(("output", one["path"] + (" (optional)" if one["optional"] else "")) for one in task["outputs"]),
+        *(("metrics", path) for path in [task["metrics"]] if path),
         *(("after", name) for name in task["after"]),
         *(("env", f"{name}={value}") for name, value in task["env"].items()),
         ("cpus", f"{task['cpus']:g}"),

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import typer
@@ -26,19 +26,24 @@ STATE_STYLES = {
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str) -> None:
-    """Print rows under their columns' names, or the sentence ``nothing`` (on stderr) when there are none."""
+def show(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str, right: Collection[str] = ()) -> None:
+    """Print rows under their columns' names, or the sentence ``nothing`` (on stderr) when there are none.
+
+    On a terminal the columns in ``right`` (numbers) are drawn at the right of their width.
+    """
     cells = [[clean(cell) for cell in row] for row in rows]
     if not cells:
         typer.echo(nothing, err=True)
     elif sys.stdout.isatty():
-        _draw(columns, cells)
+        _draw(columns, cells, right)
     else:
         _write(columns, cells)
 
 
-def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Collection[str]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(Text(name), justify="right" if name in right else "left")
     for row in cells:
         table.add_row(
             *(

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from client import Client
 from client.api import ENDED, patiently
+from client.commands.failing import summary
 from client.commands.frame import say
 from client.commands.news import News, busy
 from client.commands.tables import clean, lasted, lost, tally
@@ -83,8 +84,11 @@ def watch_job(client: Client, name: str) -> int:
     """Show a job's progress until it has ended; returns 0, or 1 when a task failed, was skipped or cancelled."""
     with _stopping(f"stopped watching; job {name} goes on: ./admin.py status --job {name} --watch"), _shown(name) as display:
         status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED)
+        causes = patiently(lambda: client.failures(name + ":*")) if status["tasks"].get("failed") else None
     job = status["jobs"][0]
     say(f"{name} {job['state']}: {tally(job['tasks'])} in {lasted((job['finished'] or time.time()) - job['created'])}")
+    for line in summary(causes, name) if causes else ():
+        say(line)
     return 0 if job["state"] == "succeeded" else 1
 
 

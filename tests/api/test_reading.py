@@ -2,7 +2,20 @@
 
 from tests.api.rig import Rig
 
-TASK_FIELDS = {"job", "id", "state", "attempt", "exit_code", "phase", "reason", "worker", "started", "finished"}
+TASK_FIELDS = {
+    "job",
+    "id",
+    "state",
+    "attempt",
+    "exit_code",
+    "phase",
+    "reason",
+    "worker",
+    "started",
+    "finished",
+    "params",
+    "metrics",
+}
 WORKER_FIELDS = {"id", "state", "address", "slots", "running", "last_seen"}
 VM_FIELDS = {"id", "state", "pool", "flavor", "address", "deadline"}
 
@@ -119,6 +132,29 @@ def test_detail_has_the_definition_with_defaults_and_parameters_in_place(rig: Ri
     assert found["env"]["TEMPERATURE"] == "2.5"
     assert (found["cpus"], found["memory"], found["timeout"], found["retries"], found["priority"]) == (2, None, 90, 0, 0)
     assert rig.get("/task", target="end")["after"] == ["sim-1.5", "sim-2.5"]
+
+
+def test_listed_tasks_carry_their_parameters_in_the_order_of_the_file(rig: Rig) -> None:
+    grid = {"T": {"values": [1.5, 2.5]}, "kind": {"values": ["a"]}, "A": {"values": [True]}, "n": {"range": [3, 4]}}
+    sweep = {"id": "s-{T}", "foreach": grid, "command": "true", "outputs": ["out-{T}/"], "metrics": "out-{T}/m.json"}
+    rig.push([sweep, {"id": "plain", "command": "true"}])
+    rig.push({"other": "true"}, name="other")
+    listed = {task["id"]: task for task in rig.get("/tasks")["tasks"]}
+    assert list(listed["s-2.5"]["params"].items()) == [("T", 2.5), ("kind", "a"), ("A", True), ("n", 3)]
+    assert listed["s-2.5"]["params"]["A"] is True
+    assert listed["s-1.5"]["metrics"] == "out-1.5/m.json"
+    assert (listed["plain"]["params"], listed["plain"]["metrics"]) == ({}, "")
+    assert listed["other"]["params"] == {}
+    detail = rig.get("/task", target="s-1.5")
+    assert (detail["params"], detail["metrics"]) == (listed["s-1.5"]["params"], "out-1.5/m.json")
+
+
+def test_parameters_of_a_replaced_task_are_those_of_its_new_definition(rig: Rig) -> None:
+    rig.push([{"id": "a-{x}", "foreach": {"x": {"values": [1]}}, "command": "true"}])
+    rig.until(lambda rig: rig.states() == {"a-1": "succeeded"})
+    assert rig.get("/tasks")["tasks"][0]["params"] == {"x": 1}
+    rig.push([{"id": "a-{y}", "foreach": {"y": {"values": ["1"]}}, "command": "true"}], merge="replace", job="job")
+    assert rig.get("/tasks")["tasks"][0]["params"] == {"y": "1"}
 
 
 def test_detail_has_every_attempt_with_the_tails_of_its_logs(rig: Rig) -> None:

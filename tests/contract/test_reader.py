@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from boss.adapters.definitions import Definitions
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.model import (
+    Job,
     JobState,
+    Task,
     TaskState,
     Wanted,
 )
@@ -140,6 +143,70 @@ def test_attempts_are_listed_by_number(store: Store, reader: Reader) -> None:
     store.commit(changes)
     assert [attempt.number for attempt in reader.attempts(job.name, 1)] == list(range(1, 13))
     assert reader.attempts(job.name, 0) == reader.attempts("nobody", 0) == []
+
+
+def test_templates_are_read_by_job_and_number(store: Store, reader: Reader) -> None:
+    job = builders.full_job()
+    store.commit(builders.pushed(job, builders.job("u2", "other")))
+    assert reader.templates(job.name, [0, 1, 7]) == {0: job.templates[0], 1: job.templates[1]}
+    assert reader.templates(job.name, [0]) == {0: job.templates[0]}
+    assert reader.templates("other", [0]) == {0: builders.template()}
+    assert reader.templates("nobody", [0]) == {}
+
+
+def test_what_is_kept_of_templates_is_bounded(store: Store, reader: Reader) -> None:
+    job = builders.job("u1", "many", templates=[builders.template(number, commands=("x" * 1000,)) for number in range(20)])
+    store.commit(builders.pushed(job))
+    kept = Definitions(reader._db, kept=5000)
+    for _ in range(2):
+        for number in range(20):
+            assert kept.of("many", [number]) == {number: job.templates[number]}
+    assert 0 < len(kept._found) < 5
+    assert len(kept.of("many", range(20))) == 20
+
+
+def failing(job: Job, name: str, stderr: str, **fields: Any) -> Task:
+    """A task whose second attempt has failed with this on stderr."""
+    task = builders.task(job, name, exit_code=fields.pop("exit_code", 1), phase="run", reason="exit code 1")
+    builders.attempt(task, stderr="of the first attempt", state="failed")
+    builders.attempt(task, stderr=stderr, state="failed", task_state=S.FAILED, **fields)
+    return task
+
+
+def test_failures_come_with_the_end_of_the_last_attempts_stderr(store: Store, reader: Reader) -> None:
+    job = builders.job("u1", "job")
+    failing(job, "a", "short\n")
+    failing(job, "b", "ä" * 3000 + "the end: ☀ 100%", signal=11, exit_code=None)
+    failing(job, "c", "before\0 behind a NUL\n")
+    builders.task(job, "fine", state=S.SUCCEEDED)
+    builders.task(job, "never dealt", state=S.FAILED, phase="infrastructure", reason="lost")
+    other = builders.job("u2", "other")
+    failing(other, "a", "of another job")
+    store.commit(builders.pushed(builders.link(job), builders.link(other)))
+    rows = list(reader.failures("job"))
+    assert [(row.index, row.id, row.phase, row.exit_code, row.signal, row.reason) for row in rows] == [
+        (0, "a", "run", 1, None, "exit code 1"),
+        (1, "b", "run", None, 11, "exit code 1"),
+        (2, "c", "run", 1, None, "exit code 1"),
+        (4, "never dealt", "infrastructure", None, None, "lost"),
+    ]
+    assert rows[0].stderr == "short\n"
+    assert rows[1].stderr.endswith("ä the end: ☀ 100%".replace(" the", "the")) and len(rows[1].stderr) <= 400
+    assert rows[2].stderr == "before\0 behind a NUL\n"
+    assert rows[3].stderr == ""
+    assert [row.id for row in reader.failures("job", "[ab]")] == ["a", "b"]
+    assert [row.id for row in reader.failures("job", "b")] == ["b"]
+    assert list(reader.failures("nobody")) == []
+
+
+def test_failures_are_read_page_after_page(store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boss.adapters.reader.FAILURES", 3)
+    job = builders.job("u1", "job")
+    for number in range(10):
+        failing(job, f"t{number}", f"{number}")
+    store.commit(builders.pushed(builders.link(job)))
+    assert [row.stderr for row in reader.failures("job")] == [str(number) for number in range(10)]
+    assert [row.id for row in reader.failures("job", "t[89]")] == ["t8", "t9"]
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Init tasks: when they fail for ever, when nobody needs them any more, and when they are replaced."""
 
 from boss.core.effects import CreateVm, DeleteVm
-from boss.core.events import JobExtended, JobResumed, TasksCancelled, TasksRedone, VmDeleted
-from boss.core.model import Job, TaskSpec, Template
-from tests.core.scene import Scene
-from worker.protocol import Cancel
+from boss.core.events import JobExtended, JobResumed, TasksCancelled, TasksRedone, VmDeleted, WorkersWanted
+from boss.core.explain import why
+from boss.core.model import Flavor, Job, Pool, TaskSpec, Template
+from tests.core.scene import GIB, Scene, local_pool
+from worker.protocol import Assign, Cancel
 
 TEMPLATES = (Template(0, "prepare", ("make",), init=True), Template(1, "t", ("true",)))
 SPECS = (TaskSpec(0, "prepare", 0), TaskSpec(1, "a", 1), TaskSpec(2, "b", 1))
@@ -125,3 +126,111 @@ def test_a_redone_init_runs_again_where_the_job_still_has_tasks() -> None:
     scene.turn(TasksRedone("job", "prepare"))
     scene.finish("local-1", "u1.1.1")
     assert scene.dealt("local-1")[-1].task == "prepare"
+
+
+OTHERS = ((Template(0, "o", ("true",)),), tuple(TaskSpec(index, f"o{index}", 0) for index in range(4)))
+
+
+def crowded() -> Scene:
+    """A pool of one VM with four cpus."""
+    big = Flavor("local.4", {"cpus": 4, "memory": 16 * GIB})
+    return Scene(pools=(Pool("local", "local", (big,), maximum=1, limits={"cpus": 4}, cooldown=10.0),))
+
+
+def test_other_jobs_use_the_room_of_a_worker_while_an_init_runs_there() -> None:
+    scene = crowded()
+    scene.push((TEMPLATES, SPECS))
+    scene.push(OTHERS, name="others", owner="ben")
+    scene.join("local-1")
+    given = sorted((assignment.job, assignment.init) for assignment in scene.dealt("local-1"))
+    assert given == [("job", True), ("others", False), ("others", False), ("others", False)]
+    assert len(scene.heard(Assign, "local-1")) == 1
+
+
+def test_a_job_that_comes_while_an_init_runs_gets_the_rest_of_the_worker() -> None:
+    scene = crowded()
+    scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    scene.hush()
+    scene.push(OTHERS, name="others")
+    assert [a.job for a in scene.dealt("local-1")] == ["others"] * 3
+    scene.hush()
+    scene.finish("local-1", "u1.0.1")
+    assert sorted(a.job for a in scene.dealt("local-1")) == ["job"]
+
+
+def test_a_preparation_buys_no_further_vm_for_tasks_that_will_have_room_after_it() -> None:
+    scene = Scene(pools=(Pool("local", "local", (Flavor("f", {"cpus": 4, "memory": 16 * GIB}),), maximum=4),))
+    scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    scene.wait(3)
+    assert list(scene.state.vms) == ["local-1"]
+
+
+def test_tasks_follow_their_init_at_once_when_the_worker_has_room() -> None:
+    scene, _ = prepared()
+    assert [(a.task, a.init) for a in scene.dealt("local-1")] == [("prepare", True), ("a", False)]
+
+
+def test_a_failed_init_bars_its_worker_for_its_own_job_only() -> None:
+    scene = Scene()
+    job = scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1", "failed", phase="run", reason="no compiler")
+    scene.hush()
+    scene.push(OTHERS, name="others")
+    scene.beat("local-1")
+    assert {a.job for a in scene.dealt("local-1")} == {"others"}
+    assert scene.state.workers["local-1"].barred == {job.uid}
+    assert job.wanted == "run"
+
+
+def test_a_failed_init_that_is_told_twice_counts_once() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    for _ in range(3):
+        scene.finish("local-1", "u1.0.1", "failed", phase="run", reason="no compiler")
+    assert scene.task("prepare").failures == 1
+    assert scene.state.jobs["u1"].wanted == "run"
+
+
+def test_a_loss_at_an_init_that_is_told_twice_counts_once_against_the_worker() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, SPECS))
+    worker = scene.join("local-1")
+    for _ in range(3):
+        scene.finish("local-1", "u1.0.1", "failed", phase="infrastructure", reason="no folder")
+    assert (scene.task("prepare").losses, worker.failures_in_a_row) == (1, 1)
+
+
+def test_three_barred_workers_pause_the_job_although_inits_succeed_elsewhere() -> None:
+    scene = Scene(pools=(local_pool(8),))
+    job = scene.push((TEMPLATES, tuple(TaskSpec(index, f"t{index}", 1 if index else 0) for index in range(40))))
+    scene.turn(WorkersWanted(4, "local", 0.0, 0))
+    for vm in list(scene.state.vms):
+        scene.join(vm)
+    inits = [(worker.id, name) for worker in scene.state.workers.values() for name, one in worker.held.items() if one.init]
+    for number, (worker, name) in enumerate(inits[:5]):
+        assert job.wanted == "run"
+        scene.finish(worker, name, "succeeded" if number % 2 else "failed", phase="run", reason="no compiler")
+    assert job.wanted == "pause"
+    assert "3 workers are barred" in job.reason and "no compiler" in job.reason
+
+
+def test_why_says_that_the_job_is_paused_where_its_init_wrote_and_how_it_goes_on() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, SPECS))
+    fail_all(scene, 120, phase="run", reason="no compiler")
+    for name in ("a", "prepare"):
+        said = why(scene.state, scene.task(name), scene.now)
+        assert "paused (init task prepare failed 3 times in a row" in said[0]
+        assert "admin.py logs job:prepare" in said[1]
+        assert "admin.py resume job" in said[-1]
+
+
+def test_why_names_the_workers_that_are_being_prepared() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    assert "The job's init tasks run first on each worker, now on local-1." in why(scene.state, scene.task("a"), scene.now)

@@ -35,6 +35,7 @@ def test_every_field_of_a_task_arrives() -> None:
             "timeout": "1.5h",
             "retries": 3,
             "priority": -2,
+            "metrics": "out-{T}",
         },
     )
     field = Field("T")
@@ -51,6 +52,7 @@ def test_every_field_of_a_task_arrives() -> None:
         -2,
         False,
         (Axis("T", (1.5, "x")),),
+        ("out-", field),
     )
 
 

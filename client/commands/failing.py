@@ -1,0 +1,83 @@
+"""Failed tasks by cause: ``show_failed``, and the lines about them where a job's end is told."""
+
+import shlex
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import typer
+
+from client import Client
+from client.commands.frame import counted, print_json, say
+from client.commands.tables import clean
+
+#: Causes of one job that are shown; the others are counted.
+SHOWN = 10
+#: Causes that are told when a job ends.
+TOLD = 2
+#: How much of a line is shown when a job ends, in characters.
+LINE = 100
+Plain = dict[str, Any]
+
+
+def show_failures(targets: list[str], as_json: bool) -> None:
+    """Print the failed tasks of these targets (none: of all jobs) by cause."""
+    with Client() as client:
+        found = client.failures(*targets)
+    if as_json:
+        print_json(found)
+        return
+    if not found["total"]:
+        typer.echo("no such tasks", err=True)
+        return
+    first = False
+    for job, causes in groupby(found["causes"], key=lambda cause: cause["job"]):
+        if first:
+            typer.echo("")
+        first = True
+        for line in _described(job, list(causes)):
+            typer.echo(line)
+    if found["looked_at"] < found["total"]:
+        say(f"causes were looked for in the first {found['looked_at']:,} of {found['total']:,} failed tasks")
+    if found["others"]:
+        say(f"{counted(found['others'], 'failed task')} of other causes: --list shows them all")
+
+
+def _described(job: str, causes: list[Plain]) -> Iterator[str]:
+    """One job's causes as a paragraph each: how often, what, and where to look."""
+    total = sum(cause["count"] for cause in causes)
+    width = len(f"{causes[0]['count']:,}")
+    indent = " " * (width + 4)
+    ways = f", in {len(causes)} ways" if len(causes) > 1 else ""
+    yield typer.style(f"{counted(total, 'task')} of {job} failed{ways}", bold=True)
+    for cause in causes[:SHOWN]:
+        yield ""
+        yield typer.style(f"  {cause['count']:>{width},}", bold=True) + f"  {what(cause)}"
+        if cause["line"]:
+            yield indent + typer.style(clean(cause["line"]), fg="red")
+        yield indent + typer.style(f"./admin.py logs {shlex.quote(cause['example'])}", dim=True)
+    yield ""
+    if len(causes) > SHOWN:
+        rest = causes[SHOWN:]
+        yield f"{counted(sum(cause['count'] for cause in rest), 'task')} failed in {len(rest)} further ways"
+    yield f"one by one: ./admin.py show_failed --job {job} --list"
+    yield f"run them again: ./admin.py retry_failed {job}"
+
+
+def what(cause: Plain) -> str:
+    """``exit code 1``, ``killed by SIGSEGV``, ``fetch: no such file``: the cause without the line of stderr."""
+    before = "" if cause["phase"] in ("run", "") else f"{cause['phase']}: "
+    return clean(before + (cause["reason"] or "no reason was given"))
+
+
+def summary(found: Plain, job: str) -> Iterator[str]:
+    """The largest causes of a job's failures in a line each, and the command that says more."""
+    told = found["causes"][:TOLD]
+    rest = found["total"] - sum(cause["count"] for cause in told)
+    width = len(f"{max([rest, *(cause['count'] for cause in told)]):,}")
+    for cause in told:
+        said = what(cause) + (f": {clean(cause['line'])}" if cause["line"] else "")
+        yield f"  {cause['count']:>{width},}  {said[:LINE]}{'...' if len(said) > LINE else ''}"
+    if rest > 0:
+        yield f"  {rest:>{width},}  in other ways"
+    yield f"  more: ./admin.py show_failed --job {job}"
