@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from boss.api.shapes import AttemptOut, InputOut, OutputOut, TaskDetail, TaskOut
 from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
-from boss.core.templates import params_of, render
+from boss.core.templates import params_of, render, texts_of
 from boss.ports import TaskRow
 
 
@@ -13,8 +13,7 @@ def defined(row: TaskRow, template: Template | None) -> TaskOut:
     """The task of a row with what its template says of it (None: it vanished meanwhile, then nothing)."""
     task = TaskOut.of(row)
     if template is not None:
-        params = params_of(template, row.row)
-        task.params, task.metrics = params, render(template.metrics, params)
+        task.params, task.metrics = params_of(template, row.row), render(template.metrics, texts_of(template, row.row))
     return task
 
 
@@ -22,7 +21,7 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> Tas
     """The task of a row. ``job`` has the templates and tasks (None: it vanished meanwhile, then the definition is empty)."""
     template = job.templates[row.template] if job is not None else Template(0, row.id, ())
     after = [job.tasks[index].name for index in job.tasks[row.index].dependencies] if job is not None else []
-    params = params_of(template, row.row)
+    params = texts_of(template, row.row)
     needs = dict(template.needs)
     return TaskDetail(
         **defined(row, template).model_dump(),

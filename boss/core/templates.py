@@ -123,18 +123,18 @@ def size_of(grid: Iterable[Dimension]) -> int:
 
 
 def params_of(template: Template, row: int) -> dict[str, Value]:
-    """The values of the parameters in one row, by name, and ``row`` itself; empty for a plain task. The last dimension runs fastest.
+    """The values of the declared parameters in one row, by name; empty for a plain task. The last dimension runs fastest.
 
-    For people and tables: cells of a column of numbers are numbers (``0.10`` is 0.1), which print as they are written all the same.
+    For people and tables: cells of a column of numbers are numbers (``0.10`` is 0.1).
     """
-    params: dict[str, Value] = {ROW: row} if template.grid else {}
+    params: dict[str, Value] = {}
     for dimension, digit in _digits(template.grid, row):
         params.update(dimension.read_at(digit))
     return params
 
 
 def texts_of(template: Template, row: int) -> dict[str, Value]:
-    """The same for ``render``, at less cost: cells are the texts that they are."""
+    """What ``render`` takes: the same and ``row`` itself, with cells as they are written, at less cost."""
     params: dict[str, Value] = {ROW: row} if template.grid else {}
     for dimension, digit in _digits(template.grid, row):
         params.update(dimension.at(digit))

@@ -190,7 +190,7 @@ def test_csv_files_come_as_parts_by_their_file_names(rig: Rig) -> None:
     assert planned["tasks"] == 2
     job = _open(rig, planned["push"])["job"]
     task = rig.get("/task", target=f"{job}:a-1")
-    assert (task["commands"], task["params"]) == (["echo 1"], {"row": 0, "n": 1, "x": "0.10"})
+    assert (task["commands"], task["params"]) == (["echo 1"], {"n": 1, "x": "0.10"})
     assert list((rig.folder / "received").iterdir()) == []
 
 

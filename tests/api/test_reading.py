@@ -125,7 +125,7 @@ def test_detail_has_the_definition_with_defaults_and_parameters_in_place(rig: Ri
                        files={"in.txt": {"digest": "ab" * 32, "size": 3}})  # fmt: skip
     rig.post(f"/pushes/{planned['push']}/open")
     found = rig.get("/task", target="job:sim-2.5")
-    assert found["params"] == {"row": 1, "T": 2.5}
+    assert found["params"] == {"T": 2.5}
     assert found["commands"] == ["cd work", "run 2.5"]
     assert found["inputs"] == [{"source": "in.txt", "to": "in.txt"}]
     assert found["outputs"] == [{"path": "out-2.5.txt", "to": "out-2.5.txt", "optional": True}]

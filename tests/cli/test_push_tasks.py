@@ -155,7 +155,7 @@ def test_a_csv_file_is_read_beside_the_task_file_and_makes_a_task_of_each_line(r
     assert rig.get("/jobs") == []
     assert shell.push(SWEEP, "--watch").out == "x\n"
     task = shell.look("show_task", "x:a-008")
-    assert (task["commands"], task["params"]) == (["true 'it'\"'\"'s'"], {"row": 1, "n": "008", "x": "it's"})
+    assert (task["commands"], task["params"]) == (["true 'it'\"'\"'s'"], {"n": "008", "x": "it's"})
     assert "parameter:    n = 007" in shell.admin("show_task", "x:a-007").out
 
 

@@ -155,7 +155,7 @@ def test_csv_files_reach_the_child_and_their_tables_come_back(intake: Intake, tm
     plan = intake.plan(request(tmp_path, SWEEP, tables={"sub/p.csv": tmp_path / "received.csv"}))
     [template], specs = all_of(intake, plan)
     assert [spec.name for spec in specs] == ["a-0.10", "a-1e-3"]
-    assert params_of(template, 1) == {"row": 1, "T": 0.001, "id": "008", "k": 0}
+    assert params_of(template, 1) == {"T": 0.001, "id": "008", "k": 0}
 
 
 def test_what_is_wrong_with_a_csv_file_or_why_it_was_not_sent_comes_back(intake: Intake, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_command_has_the_cells_of_its_line(expansion: Expansion) -> None:
     template = expansion.templates[0]
     command = list(rows(template.commands[0], template.grid))[10]
     assert command == "python3 swing.py --amplitude 90 --length 0.25 --steps 1000 --output period-10.json"
-    assert params_of(template, 10) == {"row": 10, "amplitude": 90, "length": 0.25, "steps": 1000}
+    assert params_of(template, 10) == {"amplitude": 90, "length": 0.25, "steps": 1000}
 
 
 def test_the_exact_period_is_that_of_the_tables_and_of_small_swings() -> None:

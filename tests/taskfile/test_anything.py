@@ -174,7 +174,7 @@ def test_the_table_of_the_documentation_prints_as_it_says() -> None:
         "python3 simulate.py --T 2.25 --seed 8 --start hot > sim-1.csv",
         "python3 simulate.py --T 2.25 --seed 9 --start 'cold, slowly' > sim-2.csv",
     ]
-    assert params_of(template, 0) == {"row": 0, "T": 1.5, "seed": "007", "start": "cold"}
+    assert params_of(template, 0) == {"T": 1.5, "seed": "007", "start": "cold"}
 
 
 def test_the_documentation_names_every_field() -> None:

@@ -50,7 +50,7 @@ def test_blocks_are_multiplied_and_the_last_runs_fastest() -> None:
     assert [spec.name for spec in found.specs()] == [
         f"{g}-{seed}-{pair}" for g in "01" for seed in ("007", "008", "009") for pair in ("0p", "1q")
     ]
-    assert params_of(found.templates[0], 7) == {"row": 7, "g": 1, "T": 1.5, "seed": "007", "kind": "it's", "x": 1, "y": "q"}
+    assert params_of(found.templates[0], 7) == {"g": 1, "T": 1.5, "seed": "007", "kind": "it's", "x": 1, "y": "q"}
 
 
 def test_a_row_of_a_csv_file_is_a_row_of_its_block_printed_as_it_is_written() -> None:
@@ -312,7 +312,7 @@ def test_a_hundred_thousand_rows_are_kept_as_one_text() -> None:
     [table] = found.templates[0].grid
     assert isinstance(table, Table)
     assert len(table.text) == len(data) - len(b"n,x\n") - 1
-    assert params_of(found.templates[0], 99_999) == {"row": 99_999, "n": 99_999, "x": 9.5}
+    assert params_of(found.templates[0], 99_999) == {"n": 99_999, "x": 9.5}
 
 
 def test_csv_files_count_as_tasks_before_any_is_made() -> None:

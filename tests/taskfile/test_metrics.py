@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from boss.core.templates import params_of, render
+from boss.core.templates import render, texts_of
 from tests.taskfile.push import push, refusal, tasks
 
 GRID = {"n": {"range": [0, 3]}, "kind": {"values": ["a", "b"]}}
@@ -27,7 +27,7 @@ def sweep(metrics: object, *outputs: object, **more: Any) -> dict[str, Any]:
 )
 def test_metrics_are_a_file_that_an_output_yields(metrics: str, outputs: list[object]) -> None:
     template = push(sweep(metrics, *outputs)).templates[0]
-    assert render(template.metrics, params_of(template, 3)) == metrics.replace("{n}", "1").replace("{kind}", "b")
+    assert render(template.metrics, texts_of(template, 3)) == metrics.replace("{n}", "1").replace("{kind}", "b")
 
 
 def test_a_task_without_a_grid_may_have_metrics() -> None:
