@@ -273,6 +273,7 @@ class PushRequest:
     ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
     ``existing_results`` the paths that lie in the job's folder on the datastore already. ``tables`` are the CSV files that came along,
     by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
+    ``replay`` is the scale at which a workflow's trace is replayed.
     """
 
     text: Path
@@ -281,6 +282,7 @@ class PushRequest:
     job: str | None = None
     merge: str | None = None
     skip_existing: bool = False
+    replay: float | None = None
     files: Mapping[str, FileRef] = field(default_factory=dict)
     existing: Job | None = None
     existing_results: frozenset[str] = frozenset()
@@ -293,7 +295,8 @@ class Plan:
     """A valid push: ``tasks`` = ``new_tasks`` + ``replaced``; ``kept`` are left alone by the merge, ``done`` have their results already.
 
     ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
-    task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices.
+    task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
+    are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``.
     """
 
     job_name: str
@@ -309,6 +312,7 @@ class Plan:
     unread_files: list[str]
     warnings: list[str]
     folder: Path
+    makes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Intake(Protocol):

@@ -78,10 +78,14 @@ class Client:
         job: str | None = None,
         merge: str | None = None,
         skip_existing: bool = False,
+        replay: float | None = None,
         sent: Sent | None = None,
     ) -> "Job":
-        """Push a task file as a new job (called ``name``) or into ``job``. Raises Refused with every problem of the file."""
-        wishes = Wishes(name, job, merge, skip_existing)
+        """Push a task file as a new job (called ``name``) or into ``job``. Raises Refused with every problem of the file.
+
+        ``replay`` is the scale of durations and sizes at which a workflow's trace (WfFormat) is replayed.
+        """
+        wishes = Wishes(name, job, merge, skip_existing, replay=replay)
         return Job(self, self.push_file(Path(path), wishes, sent).job)
 
     def push_file(self, path: Path, wishes: Wishes, sent: Sent | None = None) -> Pushed:

@@ -3,6 +3,7 @@
 Rules:
 - The boss validates; here only what it cannot see is checked: the files beside the task file. All problems are told together.
 - A key made up once per push (the submission) makes repeating harmless: a push whose answer was lost makes no second job.
+- The inputs of a replayed trace are made here: the boss, asked first, says which.
 - Nothing is uploaded before the boss has found the push good, and nothing is a job before its files are there.
 """
 
@@ -18,6 +19,7 @@ from client.access import datastore
 from client.connection import Connection
 from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Problem, Refused
 from client.inventory import Entry, Inventory, entries_of, take_inventory
+from client.replaying import made
 from client.sheets import SheetsRead, read_sheets, sheets_named
 from datastore.transfer import push_files
 
@@ -32,13 +34,14 @@ Sent = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded`` or ``replace``."""
+    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded`` or ``replace``; ``replay`` the scale for a trace."""
 
     name: str | None = None
     job: str | None = None
     merge: str | None = None
     skip_existing: bool = False
     dry_run: bool = False
+    replay: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
         "job": wishes.job,
         "merge": wishes.merge,
         "skip_existing": wishes.skip_existing,
+        "replay": wishes.replay,
         "dry_run": wishes.dry_run,
         "document_job": _own_job(document),
         "files": inventory.described(),
@@ -105,8 +109,20 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
     }
     if inventory.problems:
         raise Refused([*inventory.problems, *_other_problems(connection, file, options, inventory, sheets)])
+    if wishes.replay is not None and not wishes.dry_run:
+        wanted = _plan(connection, file, {**options, "dry_run": True}, sheets)["makes"]
+        with made(wanted) as files:
+            inventory.files.update(files)
+            return _push(connection, file, {**options, "files": inventory.described()}, inventory, sheets, sent)
+    return _push(connection, file, options, inventory, sheets, sent)
+
+
+def _push(
+    connection: Connection, file: TaskFile, options: dict[str, Any], inventory: Inventory, sheets: SheetsRead, sent: Sent | None
+) -> Pushed:
+    """Ask for a plan, upload the files, open the job."""
     summary = _plan(connection, file, options, sheets)
-    if wishes.dry_run or summary["opened"]:
+    if options["dry_run"] or summary["opened"]:
         return Pushed(summary["job"], summary)
     if inventory.files:
         with datastore(connection) as endpoint:

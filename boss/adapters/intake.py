@@ -110,6 +110,7 @@ class Intake:
             "job": request.job,
             "merge": request.merge,
             "skip_existing": request.skip_existing,
+            "replay": request.replay,
             "files": list(request.files),
             "existing": None if request.existing is None else _columns(request.existing),
             "results": list(request.existing_results),

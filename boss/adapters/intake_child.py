@@ -66,6 +66,7 @@ def _context(question: Mapping[str, Any]) -> Context:
         job=question["job"],
         merge=None if question["merge"] is None else Merge(question["merge"]),
         skip_existing=question["skip_existing"],
+        replay=question["replay"],
         files=frozenset(question["files"]),
         existing=existing,
         results=frozenset(question["results"]),
@@ -95,6 +96,7 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "done": expansion.done,
         "unread_files": expansion.unread_files,
         "warnings": warnings,
+        "makes": expansion.makes,
     }
 
 

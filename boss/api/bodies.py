@@ -54,6 +54,7 @@ class PushOptions(BaseModel):
 
     ``submission`` is a key that the sender makes up once: a push repeated with it makes no second job. ``csv`` are the names of the
     parts ``csv``, in their order, as the task file has them (missing: their file names); ``csv_unread`` says why others were not sent.
+    ``replay`` is the scale of durations and sizes at which a workflow's trace (WfFormat) is replayed.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -64,6 +65,7 @@ class PushOptions(BaseModel):
     document_job: str | None = None
     merge: Literal["ignore", "keep-succeeded", "replace"] | None = None
     skip_existing: bool = False
+    replay: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False)
     dry_run: bool = False
     files: dict[str, FileIn] = {}
     submission: str = Field("", max_length=200)

@@ -37,6 +37,8 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> Tas
         priority=template.priority,
         init=template.init,
         after=after,
+        dependencies=after,
+        dependents=[task.name for task in job.tasks if row.index in task.dependencies] if job is not None else [],
         failures=row.failures,
         losses=row.losses,
         attempts=[AttemptOut.of(attempt) for attempt in attempts],

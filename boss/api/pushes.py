@@ -22,6 +22,7 @@ from boss.api.shapes import PushSummary
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
 from boss.ports import JobRow, Plan, PushRequest
+from boss.taskfile.problems import LIMIT, Problem, Refused
 
 Slice = tuple[tuple[Template, ...], tuple[TaskSpec, ...]]
 
@@ -57,6 +58,9 @@ class Pushes:
             return again
         request = await self._request(options, text, tables)
         plan = await blocking(self._house.intake.plan, request)
+        if not options.dry_run and (problems := _not_sent(plan)):
+            await blocking(self._house.intake.discard, plan)
+            raise Refused(problems)
         if options.dry_run:
             await blocking(self._house.intake.discard, plan)
             return self._summary("", plan, await self._tentative_name(plan, options.name))
@@ -96,6 +100,7 @@ class Pushes:
             job=existing.name if existing is not None else None,
             merge=options.merge if existing is not None or not options.document_job else None,
             skip_existing=options.skip_existing,
+            replay=options.replay,
             files={to: FileRef(file.digest, file.size, file.mode) for to, file in options.files.items()},
             existing=existing,
             existing_results=results,
@@ -123,6 +128,7 @@ class Pushes:
         return {row.name for row in await blocking(self._house.reader.jobs)}
 
     def _summary(self, push_id: str, plan: Plan, job: str) -> PushSummary:
+        unmade = {path: size for path, size in plan.makes.items() if path not in plan.files}
         return PushSummary(
             push=push_id,
             job=job,
@@ -132,10 +138,11 @@ class Pushes:
             new_tasks=plan.new_tasks,
             replaced=plan.replaced,
             kept=plan.kept,
-            files=len(plan.files),
-            bytes=plan.bytes,
+            files=len(plan.files) + len(unmade),
+            bytes=plan.bytes + sum(unmade.values()),
             unread_files=list(plan.unread_files),
             warnings=list(plan.warnings),
+            makes=dict(plan.makes),
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------
@@ -226,6 +233,18 @@ def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
 def name_taken(name: str) -> Refusal:
     """The refusal for a name that a job has already."""
     return Refusal(409, f"there is a job named {name!r} already; choose another --name, or add to it with --job {name}")
+
+
+def _not_sent(plan: Plan) -> list[Problem]:
+    """What of the files that the sender must make was not sent, or has another size."""
+    problems = []
+    for path, size in plan.makes.items():
+        sent = plan.files.get(path)
+        if sent is None or sent.size != size:
+            found = "was not sent" if sent is None else f"was sent with {sent.size:,} bytes"
+            remedy = f"no task yields it, so the sender makes a file of {size:,} bytes (`makes` in the answer to a dry run)"
+            problems.append(Problem("", "files", f"{path!r} {found}: {remedy}"))
+    return problems[:LIMIT]
 
 
 def _failed(task: asyncio.Task[str]) -> bool:

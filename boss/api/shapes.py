@@ -171,7 +171,10 @@ class OutputOut(BaseModel):
 
 
 class TaskDetail(TaskOut):
-    """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots."""
+    """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots.
+
+    ``dependencies`` are the ids of the tasks that it waits for (``after``: the same), ``dependents`` of those that wait for it.
+    """
 
     commands: list[str]
     inputs: list[InputOut]
@@ -185,6 +188,8 @@ class TaskDetail(TaskOut):
     priority: int
     init: bool
     after: list[str]
+    dependencies: list[str]
+    dependents: list[str]
     failures: int
     losses: int
     attempts: list[AttemptOut]
@@ -320,7 +325,8 @@ class AccessOut(Plain):
 class PushSummary(BaseModel):
     """A push that was found good. ``job`` is the name it would get now; ``opened`` when an earlier try has made the job already.
 
-    ``files`` and ``bytes`` are what the push wants on the datastore; ``unread_files`` are sent along but no task reads them.
+    ``files`` and ``bytes`` are what the push wants on the datastore; ``unread_files`` are sent along but no task reads them. ``makes``
+    are the files (with their bytes) that a replay reads and no task yields: the sender makes them, and sends them along.
     """
 
     push: str
@@ -335,6 +341,7 @@ class PushSummary(BaseModel):
     bytes: int
     unread_files: list[str]
     warnings: list[str]
+    makes: dict[str, int] = {}
 
 
 class Opened(BaseModel):

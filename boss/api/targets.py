@@ -3,6 +3,7 @@
 Rules:
 - A word that is a job's name is the job. Any other bare word is a task's id: of the newest job that has it when something is
   only read; a command that changes something refuses it when two jobs have it.
+- Ids of replayed workflows may have a ``:``; what begins with no job's name is then taken as such an id.
 - ``*`` in a glob over ids matches everything. An id that looks like a glob is taken as an id first.
 - Unknown names are answered with the nearest known ones.
 """
@@ -51,7 +52,7 @@ class Targets:
     def resolve(self, text: str, *, changing: bool) -> Target:
         """What one target names; 404 when it names nothing, 422 when a change does not know which job is meant."""
         name, colon, pattern = text.partition(":")
-        if not colon:
+        if not colon or (self._reader.job(name) is None and self._reader.jobs_with_task(text)):
             return self._bare(text, changing)
         job = self.job(name)
         return Target(job, self._known(job, pattern or "*"), whole=pattern in ("", "*"))

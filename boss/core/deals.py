@@ -182,7 +182,7 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
 def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | bool]) -> tuple[Input, ...]:
     """What to fetch for one input: pushed files by digest, and what other tasks yielded by its place in the job's folder."""
     source = render(spec.source, params)
-    to = source if spec.to is None else render(spec.to, params)
+    to = "" if spec.to is None else render(spec.to, params)  # the same path need not be said twice: a task may read thousands
     files = task.job.files
     if not is_pattern(source) and not is_folder(source):
         pushed = files.get(source)

@@ -35,6 +35,7 @@ class Context:
 
     ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one. ``tables`` are the CSV
     files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
+    ``replay`` is the scale at which a workflow's trace is replayed; None for everything else.
     """
 
     file_name: str = "tasks.json"
@@ -42,6 +43,7 @@ class Context:
     job: str | None = None
     merge: Merge | None = None
     skip_existing: bool = False
+    replay: float | None = None
     files: frozenset[str] = frozenset()
     existing: Existing | None = None
     results: frozenset[str] = frozenset()

@@ -21,7 +21,7 @@ class Entry:
     """What becomes one template and, row by row, its tasks. Places are parallel to the template's inputs and outputs.
 
     ``lenient``: an input that nobody yields is looked for when the task runs. ``keep_results``: the task counts as done
-    when all its results exist. ``*_field`` is what its format calls a field.
+    when all its results exist. ``colons``: its id may have a ``:``. ``*_field`` is what its format calls a field.
     """
 
     label: str  #: ``tasks[3]``
@@ -31,6 +31,7 @@ class Entry:
     output_places: tuple[str, ...] = ()
     lenient: bool = False
     keep_results: bool = False
+    colons: bool = False
     name_field: str = "id"
     command_field: str = "command"
     input_field: str = "inputs"
@@ -41,7 +42,8 @@ class Entry:
 class Content:
     """A task file, read. ``names_known`` and ``yields_known`` are False when an entry could not be read so far:
 
-    then a name or file that nobody seems to have says nothing.
+    then a name or file that nobody seems to have says nothing. ``makes`` are files, by their places in the job's folder and with
+    their sizes in bytes, that whoever pushes must make and send.
     """
 
     job: str | None = None
@@ -50,6 +52,7 @@ class Content:
     names_known: bool = True
     yields_known: bool = True
     notes: list[str] = field(default_factory=list)
+    makes: dict[str, int] = field(default_factory=dict)
 
 
 class Texts:

@@ -2,19 +2,21 @@
 
 Rules:
 - Either an Expansion comes out, or Refused goes up with every problem found; nothing else.
-- A task file is recognised by its shape: an object is the native format, a list one of the original's dialects.
-- The steps are those of the floors below: ``document`` (bytes), ``native`` and ``dialects`` (entries), ``roster`` (names), ``outputs``,
-  ``links``, ``graph``.
+- A task file is recognised by its shape: an object is the native format, a list one of the original's dialects, an object with
+  ``workflow`` a workflow's trace, which must be (and nothing else can be) replayed.
+- The steps are those of the floors below: ``document`` (bytes), ``native``, ``dialects`` and ``replay`` (entries), ``roster`` (names),
+  ``outputs``, ``links``, ``graph``.
 """
 
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from boss.core.model import TaskSpec, Template
 from boss.core.templates import size_of
-from boss.taskfile import dialects, document, native
+from boss.taskfile import dialects, document, native, replay, wfformat
 from boss.taskfile.context import Context
 from boss.taskfile.entry import Content, Entry
 from boss.taskfile.fields import described
@@ -37,7 +39,7 @@ class Expansion:
     """A valid push. ``tasks`` counts what it brings: ``new_tasks`` and ``replaced``; ``kept`` are tasks that the merge leaves alone.
 
     ``job_name`` is the name asked for (taken or not, the caller knows); with ``extends`` the job that exists. ``unread_files`` are
-    pushed files that no task reads.
+    pushed files that no task reads. ``makes``: files that whoever pushes must make and send, with their sizes in bytes.
     """
 
     job_name: str
@@ -49,6 +51,7 @@ class Expansion:
     done: int
     unread_files: list[str]
     notes: list[str]
+    makes: dict[str, int]
     _names: list[str]
     _tasks: "array[int]"
     _spans: list[tuple[Template, int]]  # each template that is used, and where its rows begin in _tasks
@@ -112,6 +115,12 @@ def job_of(data: bytes, max_bytes: int) -> str | None:
 def read(data: bytes, context: Context, problems: Problems) -> Content:
     """The entries of a task file in any format. Raises Refused for what cannot be read at all."""
     found = document.load(data, context.max_bytes, problems)
+    if isinstance(found, dict) and wfformat.is_trace(found):
+        return _replayed(found, context.replay, problems)
+    if context.replay is not None:
+        what = "workflow traces in WfFormat (workflow.specification.tasks), and this is none: push it without"
+        problems.add("", "", f"--replay is for {what}")
+        problems.raise_if_any()
     if isinstance(found, dict):
         return native.read(found, context, problems)
     if isinstance(found, list):
@@ -119,6 +128,18 @@ def read(data: bytes, context: Context, problems: Problems) -> Content:
     problems.add("", "", f'is {described(found)}; a task file is {{"tasks": [...]}}')
     problems.raise_if_any()
     return Content()
+
+
+def _replayed(found: dict[str, Any], scale: float | None, problems: Problems) -> Content:
+    trace = wfformat.read(found, problems)
+    problems.raise_if_any()  # of a graph that is not certain nothing more can be said
+    if scale is None:
+        what = f"is the trace of a workflow (WfFormat {trace.version}, {len(trace.tasks):,} tasks), which has no commands to run here"
+        remedy = "--replay SCALE runs synthetic tasks in its shape, with durations and sizes times SCALE: --replay 0.01"
+        problems.add("", "", f"{what}: {remedy}")
+        problems.raise_if_any()
+        return Content()
+    return replay.entries_of(trace, scale, problems)
 
 
 def _job_name(content: Content, context: Context, extends: bool, problems: Problems) -> str:
@@ -182,6 +203,7 @@ def _expansion(
         done=len(done),
         unread_files=unread(context.files, links.read),
         notes=content.notes,
+        makes=content.makes,
         _names=roster.names,
         _tasks=roster.tasks,
         _spans=spans,

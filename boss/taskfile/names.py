@@ -1,19 +1,32 @@
 """What tasks and jobs may be called."""
 
+import hashlib
 import re
 import unicodedata
 
-_ID = re.compile(r"[^\s:](?:.{0,198}[^\s:])?")
-_NOT_IN_ID = re.compile(r"[:\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ID = re.compile(r"\S(?:.{0,198}\S)?")
+_NOT_IN_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NOT_IN_JOB = re.compile(r"[^A-Za-z0-9._-]+")
 #: A job's name made of a file's leaves room for the "-2" of a second push.
 _MADE = 90
 
 
-def is_id(name: str) -> bool:
-    """Whether a task may be called so: 1 to 200 characters, no ``:``, no control characters, no blanks at the ends."""
-    return _ID.fullmatch(name) is not None and _NOT_IN_ID.search(name) is None
+def is_id(name: str, colons: bool = False) -> bool:
+    """Whether a task may be called so: 1 to 200 characters, no ``:``, no control characters, no blanks at the ends.
+
+    Formats whose ids may have a ``:`` say so with ``colons``; such a task is always called with its job, ``JOB:ID``.
+    """
+    return _ID.fullmatch(name) is not None and _NOT_IN_ID.search(name) is None and (colons or ":" not in name)
+
+
+def fitting_id(name: str) -> str:
+    """The id itself, or what is nearest to one that a task cannot have; ``:`` is allowed."""
+    if is_id(name, colons=True):
+        return name
+    plain = _NOT_IN_ID.sub("_", name).strip() or "_"
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return plain if is_id(plain, colons=True) else f"{plain[:180]}-{digest}"
 
 
 #: What ``is_id`` asks for, in a sentence.

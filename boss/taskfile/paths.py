@@ -80,6 +80,10 @@ class PathIndex:
         self._words: dict[str, array[int]] | None = None
         self._compared = 0
 
+    def __contains__(self, path: str) -> bool:
+        place = bisect_left(self.paths, path)
+        return place < len(self.paths) and self.paths[place] == path
+
     def matching(self, pattern: str) -> list[str]:
         """The paths that a folder or glob names, sorted."""
         head = head_of(pattern)

@@ -58,7 +58,7 @@ class Roster:
                 index = self._known(entry, name, index)
             else:
                 names.append(name)
-                if not is_id(name):
+                if not is_id(name, entry.colons):
                     message = f"{quoted(name)} cannot be {_indefinite(entry.name_field)}: {ID_RULE}"
                     self._problems.add(f"{entry.label} {quoted(name)}", entry.name_field, message)
             tasks.append(index)

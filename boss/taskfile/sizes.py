@@ -12,7 +12,7 @@ from boss.core.grid import Dimension
 from boss.core.model import Field, Text
 from boss.core.templates import ROW, column_of, render, rows, size_of
 from boss.taskfile.entry import Entry
-from boss.taskfile.paths import PathIndex
+from boss.taskfile.paths import PathIndex, unreadable
 from boss.taskfile.problems import Problems, quoted
 from datastore.layout import is_folder, is_pattern
 from worker.protocol import MAX_MESSAGE
@@ -22,8 +22,8 @@ RESERVE = 8 * 1024
 LIMIT = MAX_MESSAGE - RESERVE
 #: Bytes that one variable of a process may have, its name included (Linux: 32 pages, one byte ends it).
 VARIABLE_LIMIT = 131_071
-#: Bytes that an input, an output or a variable takes beside its texts: keys, a digest, a mode.
-_FRAME = 140
+#: Bytes that an input, the digest and mode of one that was pushed, and an output take beside their texts.
+_INPUT, _DIGEST, _OUTPUT = 30, 90, 45
 _TEXT = "put long text into a file, push that (`files` and `inputs`) and read it in the command"
 _MANY = "let the task read fewer files, or push them as one archive"
 
@@ -63,10 +63,11 @@ def _parts(entry: Entry, files: PathIndex) -> dict[str, int]:
     template, grid = entry.template, entry.template.grid
     inputs = outputs = 0
     for spec in template.inputs:
-        inputs += _FRAME + _length(spec.source, grid) + _length(spec.source if spec.to is None else spec.to, grid)
+        pushed = not isinstance(spec.source, str) or spec.source in files
+        inputs += _INPUT + _DIGEST * pushed + _length(spec.source, grid) + (0 if spec.to is None else _length(spec.to, grid))
         inputs += _named(spec.source, grid, files)
     for out in template.outputs:
-        outputs += _FRAME + _length(out.path, grid) + _length(out.path if out.to is None else out.to, grid)
+        outputs += _OUTPUT + _length(out.path, grid) + _length(out.path if out.to is None else out.to, grid)
     return {
         entry.command_field: sum(_length(text, grid) for text in template.commands),
         entry.input_field: inputs,
@@ -99,7 +100,9 @@ def _named(source: Text, grid: tuple[Dimension, ...], files: PathIndex) -> int:
 
 
 def _listed(source: str, files: PathIndex) -> int:
-    return sum(_FRAME + 2 * _bytes(path) for path in files.matching(source))
+    if unreadable(source) is not None:  # which is told already
+        return 0
+    return sum(_INPUT + _DIGEST + 2 * _bytes(path) for path in files.matching(source))
 
 
 def _bytes(text: str) -> int:

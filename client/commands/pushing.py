@@ -12,6 +12,9 @@ from client.commands.tables import amount
 from client.commands.watching import transferring, watch_job
 from client.pushing import Wishes
 
+#: More than this makes no sense of any trace; it is also what the boss takes.
+LARGEST_SCALE = 1e9
+
 
 class Merge(StrEnum):
     """What happens to tasks that the job has already."""
@@ -29,13 +32,19 @@ def push_tasks(
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Tasks whose results all exist count as succeeded.")
     ] = False,
+    replay: Annotated[
+        float | None,
+        typer.Option("--replay", metavar="SCALE", help="Replay a workflow's trace (WfFormat), durations and sizes times SCALE."),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be pushed.")] = False,
 ) -> None:
     """Push a task file: its local files are uploaded, its tasks run as soon as they can. Prints the job's name last."""
     if name is not None and job is not None:
         raise typer.BadParameter("--name makes a new job, --job adds to one; one of the two")
-    wishes = Wishes(name, job, merge, skip_existing, dry_run)
+    if replay is not None and not 0 < replay <= LARGEST_SCALE:
+        raise typer.BadParameter(f"--replay SCALE is a number greater than 0, such as 0.01, not {replay:g}")
+    wishes = Wishes(name, job, merge, skip_existing, dry_run, replay)
     with Client() as client:
         try:
             with transferring("uploading") as bar:

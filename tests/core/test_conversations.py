@@ -470,5 +470,5 @@ def test_the_tasks_own_input_files_are_sent_by_digest() -> None:
     scene.push(rows, files={"sim.py": FileRef("cd" * 32, 10, 0o755)})
     scene.join("local-1")
     (assignment,) = scene.dealt()
-    assert assignment.inputs[0] == ("sim.py", "sim.py", "cd" * 32, 0o755)
+    assert assignment.inputs[0] == ("sim.py", "", "cd" * 32, 0o755)
     assert assignment.inputs[1].digest == ""

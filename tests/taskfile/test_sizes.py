@@ -20,7 +20,7 @@ LONG = "echo " + "x" * MAX_MESSAGE
         (tasks({"id": "a", "command": "\x01" * (LIMIT // 5)}), "tasks[0] 'a': command: "),
         ([{"key": "a", "cmd": LONG}], "[0] 'a': cmd: "),
         ([{"id": "a", "commands": [LONG]}], "[0] 'a': commands: "),
-        (tasks({"id": "a", "outputs": [f"out/{number}" for number in range(2000)]}), "tasks[0] 'a': outputs: "),
+        (tasks({"id": "a", "outputs": [f"out/{number}" for number in range(4000)]}), "tasks[0] 'a': outputs: "),
     ],
 )
 def test_what_does_not_fit_into_a_message_names_its_field_and_the_remedy(document: object, place: str) -> None:
@@ -46,6 +46,22 @@ def test_a_glob_counts_as_the_pushed_files_that_it_names() -> None:
     (told,) = refusal(tasks({"id": "a", "inputs": ["data/*.csv"]}), files=files)
     assert told.startswith("tasks[0] 'a': inputs: ") and "fewer files" in told
     push(tasks({"id": "a", "inputs": ["data/*.csv"]}), files=files[:1000])
+
+
+def test_a_glob_that_cannot_be_read_is_told_as_that_alone() -> None:
+    (told,) = refusal(tasks({"id": "a", "inputs": ["[z-a]"]}), files=["a.dat"])
+    assert "cannot be read" in told
+
+
+def test_a_task_may_read_thousands_of_files_that_others_yield() -> None:
+    names = [f"fits/{number:06}.of-a-long-name-as-in-real-life.txt" for number in range(3000)]
+    yielding = [{"id": f"t{number}", "outputs": [name]} for number, name in enumerate(names)]
+    push(tasks(*yielding, {"id": "sum", "inputs": names}))
+    inputs = tuple(Input(name, "") for name in names)
+    assignment = Assignment("f" * 32 + ".4999999.999", "j" * 100, "t" * 200, ("true",), inputs, grant="g" * 1024)
+    assert len(encode(Assign(10**9, 10**9, (assignment,)))) == 1
+    (told,) = refusal(tasks(*yielding, {"id": "sum", "inputs": names, "command": "cat " + " ".join(names)}))
+    assert told.startswith("tasks[3000] 'sum': ")
 
 
 def test_what_is_accepted_fits() -> None:
