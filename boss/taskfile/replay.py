@@ -4,7 +4,8 @@ Rules:
 - Tasks, ids, files and dependencies are those of the trace. Who waits for whom, ``parents`` and ``children`` say, and the files: who
   reads what another task yields waits for that one.
 - A file that several tasks yield is there in several versions. Who reads it gets the one of its parents among them (of the last, if
-  there are several), else that of the last, and then waits for all of them.
+  there are several), else that of the last, and then waits for all of them. A task that reads a file and yields it too, as no parent
+  does, changes it in place: it reads what was there before all tasks.
 - Files that no task yields are the workflow's inputs: ``Content.makes`` says how large they are, and whoever pushes makes them.
 - A task takes one cpu and no particular memory, whatever it had: the shape is replayed, on any machine.
 - A task's wait runs beside its reading and writing, as a traced runtime includes both. What it executes needs bash and coreutils, and
@@ -34,17 +35,18 @@ _READ = (
     'cat -- "${inputs[@]}" > /dev/null',
 )
 #: ``fill BYTES FILE``: the file's name again and again. What is short is written by bash itself, which saves two processes.
-_FILL = """\
-fill() {
-  [[ $2 != */* || -d ${2%/*} ]] || mkdir -p -- "${2%/*}"
-  if (($1 > 65536)); then
-    (set +o pipefail; yes -- "$2" | head -c "$1" > "./$2")
-  else
-    local LC_ALL=C text=$2$'\\n'
-    while ((${#text} < $1)); do text+=$text; done
-    printf %s "${text:0:$1}" > "./$2"
-  fi
-}"""
+_FILL = (
+    "fill() {",
+    '  [[ $2 != */* || -d ${2%/*} ]] || mkdir -p -- "${2%/*}"',
+    "  if (($1 > 65536)); then",
+    '    (set +o pipefail; yes -- "$2" | head -c "$1" > "./$2")',
+    "  else",
+    "    local LC_ALL=C text=$2$'\\n'",
+    "    while ((${#text} < $1)); do text+=$text; done",
+    '    printf %s "${text:0:$1}" > "./$2"',
+    "  fi",
+    "}",
+)
 
 
 def entries_of(trace: Trace, scale: float, problems: Problems) -> Content:
@@ -106,7 +108,7 @@ class _Versions:
             chosen = {self._numbers[parent] for parent in self._tasks[number].parents} & yielders.keys()
             if chosen:
                 return sorted(chosen)
-        return [other for other in yielders if other != number]
+        return [] if number in yielders else list(yielders)
 
     def read(self, number: int, name: str) -> tuple[str, list[int]]:
         """Where the version lies that a task reads, and whom it waits for because of that."""
@@ -175,7 +177,7 @@ def _commands(seconds: float, reads: bool, outputs: Mapping[str, int]) -> tuple[
     """What a task executes."""
     wait = f"sleep {seconds:.6f}".rstrip("0").rstrip(".") if seconds >= 1e-6 else ""
     fills = [f"fill {size} {shlex.quote(path)}" for path, size in outputs.items()]
-    work = [*(_READ if reads else ()), *([_FILL, *fills] if fills else ())]
+    work = [*(_READ if reads else ()), *((*_FILL, *fills) if fills else ())]
     if not work:
         return (wait or "true",)
     return (f"{wait} &", *work, "wait") if wait else tuple(work)
@@ -187,8 +189,8 @@ def _tell(content: Content, trace: Trace, scale: float, versions: _Versions, siz
     count = sum(len(task.outputs) for task in trace.tasks)
     content.notes.insert(
         0,
-        f"replays a workflow (WfFormat {trace.version}) at {scale:g}: {sum(content.makes.values()):,} bytes in {len(content.makes):,} "
-        f"files go in, the tasks write {written:,} bytes in {count:,} files",
+        f"replays a workflow (WfFormat {trace.version}) at {scale:g}: {_files(len(content.makes))} with {sum(content.makes.values()):,} "
+        f"bytes made here, {_files(count)} with {written:,} bytes written by the tasks",
     )
     if moved := versions.changed(again=False):
         content.notes.append(_changed("file", moved, "a path in the job's folder", "lies at"))
@@ -199,7 +201,11 @@ def _tell(content: Content, trace: Trace, scale: float, versions: _Versions, siz
         )
 
 
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
 def _changed(noun: str, changed: list[tuple[str, str]], what: str, verb: str) -> str:
     before, after = changed[0]
-    count = f"1 {noun}'s name cannot be" if len(changed) == 1 else f"{len(changed):,} names of {noun}s cannot be"
-    return f"{count} {what} as it is: {quoted(before)} {verb} {quoted(after)}"
+    count = f"1 {noun} has a name" if len(changed) == 1 else f"{len(changed):,} {noun}s have names"
+    return f"{count} that cannot be {what}: {quoted(before)} {verb} {quoted(after)}"

@@ -61,8 +61,8 @@ def read(document: Mapping[str, Any], problems: Problems) -> Trace:
     if trace.version not in KNOWN_VERSIONS:
         trace.notes.append(f"WfFormat {trace.version} is not known here; it is read like {' and '.join(KNOWN_VERSIONS)}")
     tasks = Form(specification, "", "workflow.specification.", problems)
-    if specification["tasks"] == []:
-        tasks.wrong("tasks", "is an empty list: there is nothing to do")
+    if not specification["tasks"]:
+        tasks.wrong("tasks", f"must be a list of tasks, and at least one, not {_empty(specification['tasks'])}")
     _read_sizes(tasks, trace)
     execution = workflow.get("execution")
     if execution is not None and not isinstance(execution, dict):
@@ -71,6 +71,10 @@ def read(document: Mapping[str, Any], problems: Problems) -> Trace:
     runtimes = _read_runtimes(Form(execution or {}, "", "workflow.execution.", problems))
     _read_tasks(tasks, runtimes, trace, problems)
     return trace
+
+
+def _empty(value: object) -> str:
+    return "an empty list" if value == [] else described(value)
 
 
 def _other_shape(version: str, workflow: object) -> str:
@@ -159,14 +163,14 @@ def _tell_unknown(by_id: Mapping[str, TracedTask], runtimes: Mapping[str, float]
     """Say what a trace does not tell."""
     timeless = [name for name in by_id if name not in runtimes]
     if timeless:
-        trace.notes.append(f"{_some('task', timeless)} no runtimeInSeconds in workflow.execution.tasks: waits 0 seconds")
+        trace.notes.append(f"{_some('task', timeless)} no runtimeInSeconds in workflow.execution.tasks: 0 seconds")
     strangers = [name for name in runtimes if name not in by_id]
     if strangers:
         trace.notes.append(f"{_some('execution record', strangers)} no task: left out")
     used = (name for task in trace.tasks for name in (*task.inputs, *task.outputs))
     sizeless = list(dict.fromkeys(name for name in used if name not in trace.sizes))
     if sizeless:
-        trace.notes.append(f"{_some('file', sizeless)} no sizeInBytes in workflow.specification.files: made empty")
+        trace.notes.append(f"{_some('file', sizeless)} no sizeInBytes in workflow.specification.files: 0 bytes")
         trace.sizes.update(dict.fromkeys(sizeless, 0))
 
 
