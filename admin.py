@@ -19,6 +19,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         looking.show_jobs,
         looking.show_tasks,
         looking.show_task,
+        looking.show_graph,
         looking.show_queued,
         looking.show_in_progress,
         looking.show_failed,

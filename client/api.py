@@ -280,6 +280,11 @@ class Job:
         """One of the job's tasks, in full."""
         return self.client.task(f"{self.name}:{task}")
 
+    def graph(self) -> Plain:
+        """The job's tasks and who waits for whom: ``networkx.node_link_graph(job.graph())``."""
+        found: Plain = self.client.connection.get(f"{self._path}/graph")
+        return found
+
     def why(self, task: str) -> list[str]:
         """Why one of the job's tasks waits, or how it ended."""
         return list(self.client.why(f"{self.name}:{task}")["why"])

@@ -115,7 +115,8 @@ class Session:
 
     def _have(self, line: Line) -> Line:
         digests = frames.texts(line, "digests")
-        return {"missing": [digest for digest in digests if self._tree.look(layout.file_path(digest)) is None]}
+        missing = [digest for digest in digests if self._tree.look(layout.file_path(digest)) is None]
+        return {"missing": missing, "free": self._free()}
 
     def _accept(self, line: Line) -> Line:
         batch = [
@@ -152,8 +153,12 @@ class Session:
                 raise GateTrouble("a file that was written to %s read differently" % self._tree.path)
         finally:
             self._tree.remove(folder)
+        return {"root": self._tree.path, "free": self._free(), "cluster": read_cluster(self._tree)}
+
+    def _free(self) -> int:
+        """Bytes that can still be written."""
         space = os.statvfs(self._tree.descriptor)
-        return {"root": self._tree.path, "free": space.f_bavail * space.f_frsize, "cluster": read_cluster(self._tree)}
+        return space.f_bavail * space.f_frsize
 
 
 def set_up(tree: Tree, cluster: str, secret: bytes) -> None:

@@ -149,14 +149,19 @@ def deliver(
 def push_files(endpoint: Endpoint, files: Mapping[str, str], progress: Optional[Progress] = None) -> int:
     """Have ``{sha256: local path}`` on the datastore; returns how many were missing there.
 
-    An interrupted push goes on with what is still missing. Raises GateRefused when a file does not have its digest (any more),
-    Unreachable, GateTrouble, OSError for a file that cannot be read.
+    An interrupted push goes on with what is still missing. Raises GateRefused when a file does not have its digest (any more), or the
+    datastore has no room for what is missing (nothing is sent then), Unreachable, GateTrouble, OSError for a file that cannot be read.
     """
     done = [0]
 
     def push(channel: Channel) -> int:
-        missing: List[str] = channel.ask({"op": "have", "digests": list(files)})["missing"]
-        total = done[0] + sum(os.path.getsize(files[digest]) for digest in missing)
+        answer = channel.ask({"op": "have", "digests": list(files)})
+        missing: List[str] = answer["missing"]
+        wanted = sum(os.path.getsize(files[digest]) for digest in missing)
+        if wanted > answer.get("free", wanted):  # a gate of an earlier version does not say
+            room = "%.1f GB are to be sent, and only %.1f GB are free there" % (wanted / 1e9, answer["free"] / 1e9)
+            raise GateRefused(room + ": make room, or push less")
+        total = done[0] + wanted
         for first in range(0, len(missing), FILES_PER_REQUEST):
             paths = {digest: files[digest] for digest in missing[first : first + FILES_PER_REQUEST]}
             _put(channel, paths, lambda size: _count(done, size, total, progress))

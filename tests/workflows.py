@@ -1,22 +1,10 @@
-"""Traces of workflows for tests: made by WfCommons' generators, or small and by hand, and their graphs as networkx sees them."""
+"""Small traces of workflows for tests, and the graphs of any trace as networkx sees them."""
 
-import logging
 from typing import Any
 
 import networkx as nx
-from wfcommons import WorkflowGenerator
-from wfcommons.wfchef.wfchef_abstract_recipe import WfChefWorkflowRecipe
 
 Trace = dict[str, Any]
-
-
-def generated(recipe: type[WfChefWorkflowRecipe], tasks: int) -> Trace:
-    """A trace of about so many tasks in the shape of a real workflow."""
-    logging.getLogger("wfcommons").setLevel(logging.WARNING)
-    workflow = WorkflowGenerator(recipe.from_num_tasks(tasks)).build_workflow()
-    workflow.generate_json()
-    trace: Trace = workflow.workflow_json
-    return trace
 
 
 def task(name: str, reads: str = "", writes: str = "", **more: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class PushOptions(BaseModel):
     document_job: str | None = None
     merge: Literal["ignore", "keep-succeeded", "replace"] | None = None
     skip_existing: bool = False
-    replay: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False)
+    replay: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False, strict=True)
     dry_run: bool = False
     files: dict[str, FileIn] = {}
     submission: str = Field("", max_length=200)

@@ -1,12 +1,31 @@
-"""One task in full: its template's texts with the task's own parameters in place, and everything that was tried."""
+"""One task in full: its template's texts with the task's own parameters in place, and everything that was tried. And a job's graph."""
 
 from collections.abc import Mapping, Sequence
 
-from boss.api.shapes import AttemptOut, InputOut, OutputOut, TaskDetail, TaskOut
+from boss.api.answers import Refusal
+from boss.api.shapes import AttemptOut, Edge, Graph, InputOut, Node, OutputOut, TaskDetail, TaskOut
 from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
 from boss.core.templates import params_of, render, texts_of
 from boss.ports import TaskRow
+
+#: A graph with more edges is not told in one answer.
+MAX_EDGES = 1_000_000
+
+
+def graph_of(job: Job) -> Graph:
+    """A job's tasks and who waits for whom. Raises Refusal for a graph that is too large for one answer."""
+    count = sum(len(task.dependencies) for task in job.tasks)
+    if count > MAX_EDGES:
+        raise Refusal(
+            409, f"job {job.name} has {count:,} dependencies, more than the {MAX_EDGES:,} of one answer; ask task by task"
+        )
+    names = [task.name for task in job.tasks]
+    return Graph(
+        graph={"job": job.name},
+        nodes=[Node(id=task.name, state=task.state.value) for task in job.tasks],
+        edges=[Edge(source=names[index], target=task.name) for task in job.tasks for index in task.dependencies],
+    )
 
 
 def defined(row: TaskRow, template: Template | None) -> TaskOut:

@@ -6,12 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from boss.api.answers import Refusal
-from boss.api.detail import defined, detail_of
+from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
 from boss.api.shapes import (
     BossOut,
     Context,
+    Graph,
     Health,
     JobOut,
     ResultFile,
@@ -96,6 +97,15 @@ def results(house: TheHouse, job: str) -> Results:
     row = house.targets.job(job)
     files = [ResultFile(path=path, size=size, sha256=sha256) for path, size, sha256 in house.datastore.listing(row.name)]
     return Results(job=row.name, finished=_finished_tasks(row), total=sum(row.counts.values()), files=files)
+
+
+@router.get("/jobs/{job}/graph", tags=["look"])
+def graph(house: TheHouse, job: str) -> Graph:
+    """A job's tasks and who waits for whom, as ``networkx.node_link_graph`` reads it."""
+    found = house.reader.full_job(house.targets.job(job).name)
+    if found is None:
+        raise Refusal(404, f"job {job} is gone")
+    return graph_of(found)
 
 
 def _finished_tasks(row: JobRow) -> int:

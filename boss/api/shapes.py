@@ -195,6 +195,30 @@ class TaskDetail(TaskOut):
     attempts: list[AttemptOut]
 
 
+class Node(BaseModel):
+    """A task in a graph."""
+
+    id: str
+    state: str
+
+
+class Edge(BaseModel):
+    """``target`` waits for ``source``."""
+
+    source: str
+    target: str
+
+
+class Graph(BaseModel):
+    """A job's tasks and who waits for whom, as ``networkx.node_link_graph`` reads it."""
+
+    directed: bool = True
+    multigraph: bool = False
+    graph: dict[str, str]
+    nodes: list[Node]
+    edges: list[Edge]
+
+
 class Why(BaseModel):
     """Why a task waits, or how it ended: the cause first, the cheapest remedy last."""
 

@@ -207,6 +207,26 @@ def _show_tail(stream: str, attempt: dict[str, Any]) -> None:
         typer.echo("\n".join("  " + clean(text) if text else "" for text in tail.rstrip("\n").split("\n")))
 
 
+def show_graph(job: Annotated[str, typer.Argument(metavar="JOB")], as_json: Json = False) -> None:
+    """A job's tasks and who waits for whom; with --json as networkx.node_link_graph reads it."""
+    with Client() as client:
+        found = client.job(job).graph()
+    if as_json:
+        print_json(found)
+        return
+    needed: dict[str, list[str]] = {node["id"]: [] for node in found["nodes"]}
+    for edge in found["edges"]:
+        needed[edge["target"]].append(edge["source"])
+    rows = [(node["id"], node["state"], _some(needed[node["id"]])) for node in found["nodes"]]
+    show(("task", "state", "waits for"), rows, "no tasks")
+    say(f"{counted(len(rows), 'task')}, dependencies: {len(found['edges']):,}")
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many names."""
+    return " ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
 def why(task: OneTask, as_json: Json = False) -> None:
     """Why a task waits, or how it ended, and what would help."""
     with Client() as client:

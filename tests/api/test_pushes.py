@@ -4,8 +4,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from boss.adapters.intake import Intake
 from tests.api.rig import OTHER, Rig, parts
+from tests.workflows import task, trace_of
 
 TASKS = {"tasks": [{"id": "a", "command": "true"}]}
 HOLD = {"tasks": [{"id": "a", "command": "hold"}, {"id": "b", "command": "hold"}]}
@@ -231,3 +234,33 @@ def test_too_many_csv_files_are_refused(rig: Rig) -> None:
         "/pushes", files=[*parts(SWEEP, {}).items(), *(("csv", (f"{n}", b"", "text/csv")) for n in range(1001))]
     )
     assert (answer.status_code, answer.json()["error"]) == (400, "Too many files. Maximum number of files is 1002.")
+
+
+# ---- replays -------------------------------------------------------------------------------------------------------
+
+TRACE = trace_of(task("a", "in", "mid"), task("b", "mid", "out", parents="a"))
+
+
+def test_a_replay_says_which_files_the_sender_makes(rig: Rig) -> None:
+    found = rig.plan(TRACE, replay=0.5, dry_run=True)
+    assert (found["tasks"], found["files"], found["bytes"], found["makes"]) == (2, 1, 500, {"in": 500})
+    assert rig.plan({"tasks": [{"id": "a", "command": "true"}]})["makes"] == {}
+
+
+def test_a_replay_without_the_files_that_it_needs_is_refused(rig: Rig) -> None:
+    (missing,) = rig.plan(TRACE, 422, replay=0.5)["problems"]
+    assert missing["field"] == "files" and "'in' was not sent" in missing["message"] and "500 bytes" in missing["message"]
+    (other,) = rig.plan(TRACE, 422, replay=0.5, files={"in": {"digest": "ab" * 32, "size": 3}})["problems"]
+    assert "was sent with 3 bytes" in other["message"]
+    planned = rig.plan(TRACE, replay=0.5, files={"in": {"digest": "ab" * 32, "size": 500}})
+    assert _open(rig, planned["push"])["job"] == planned["job"]
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1e10, "x", True])
+def test_a_scale_that_makes_no_sense_is_named(rig: Rig, scale: object) -> None:
+    assert rig.plan(TRACE, 422, replay=scale)["problems"][0]["field"] == "options.replay"
+
+
+def test_a_trace_and_its_scale_belong_together(rig: Rig) -> None:
+    assert "--replay SCALE" in rig.plan(TRACE, 422)["problems"][0]["message"]
+    assert "--replay is for" in rig.plan(TASKS, 422, replay=1)["problems"][0]["message"]

@@ -1,6 +1,9 @@
 """What can be looked at, and what it looks like."""
 
+import networkx as nx
+
 from tests.api.rig import Rig
+from tests.workflows import task, trace_of
 
 TASK_FIELDS = {
     "job",
@@ -213,3 +216,31 @@ def test_a_short_name_needs_less_likeness_and_a_few_jobs_are_all_named(rig: Rig)
     for name in ("p", "q", "r", "s"):
         rig.push({"a": "true"}, name=name)
     assert rig.get("/jobs/ising", 404)["error"] == "there is no job named 'ising'"
+
+
+def test_a_task_names_whom_it_waits_for_and_who_waits_for_it(rig: Rig) -> None:
+    waits = {"a": [], "b": ["a"], "c": ["a", "b"]}
+    rig.push([{"id": name, "command": "hold", "after": after} for name, after in waits.items()])
+    found = rig.get("/task", target="job:b")
+    assert (found["dependencies"], found["dependents"]) == (["a"], ["c"])
+    found = rig.get("/task", target="job:a")
+    assert (found["dependencies"], found["dependents"]) == ([], ["b", "c"])
+
+
+def test_a_jobs_graph_is_what_networkx_reads(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "hold"}, {"id": "b", "command": "true", "after": ["a"]}, {"id": "c", "command": "true"}])
+    graph = nx.node_link_graph(rig.get("/jobs/job/graph"))
+    assert set(graph) == {"a", "b", "c"}
+    assert list(graph.edges) == [("a", "b")]
+    assert graph.nodes["b"]["state"] == "waiting"
+    assert rig.get("/jobs/jab/graph", code=404)["nearest"] == ["job"]
+
+
+def test_ids_of_replayed_workflows_may_have_colons(rig: Rig) -> None:
+    planned = rig.plan(trace_of(task("NF:A"), task("NF:B", parents="NF:A")), replay=1, file_name="flow.json")
+    rig.post(f"/pushes/{planned['push']}/open")
+    for target in ("flow:NF:A", "NF:A"):
+        assert rig.get("/task", target=target)["id"] == "NF:A"
+    assert rig.get("/task", target="flow:NF:B")["dependencies"] == ["NF:A"]
+    assert len(rig.get("/tasks", target="flow:NF:*")["tasks"]) == 2
+    assert "no job named 'NG'" in rig.get("/task", target="NG:A", code=404)["error"]

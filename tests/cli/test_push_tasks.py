@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.api.rig import Rig
 from tests.cli.shell import Shell
+from tests.workflows import task, trace_of
 
 GOOD = {"tasks": [{"id": "a", "command": "true"}]}
 
@@ -199,3 +200,31 @@ def test_a_csv_file_over_the_limit_ends_with_2_and_the_remedy(rig: Rig, shell: S
     said = shell.push(SWEEP, code=2)
     assert said.err.startswith("x.json: tasks[0] 'a-{n}': foreach.csv: 'data/p.csv' is too large (2.0 MiB): ")
     assert said.err.count("\n") == 1
+
+
+# ---- replays -------------------------------------------------------------------------------------------------------
+
+TRACE = trace_of(task("a", "in /data/x", "mid"), task("b", "mid", "out", parents="a"), sizes=2000)
+
+
+def test_a_dry_run_of_a_replay_counts_the_files_that_would_be_made(rig: Rig, shell: Shell) -> None:
+    said = shell.push(TRACE, "--replay", "0.5", "--dry-run")
+    assert said.out == "would be job x: 2 tasks, 2 files (2.0 KiB)\nnothing was pushed\n"
+    assert "x.json: replays a workflow (WfFormat 1.5) at 0.5: 2 files with 2,000 bytes made here" in said.err
+    assert "1 file has a name that cannot be a path in the job's folder: '/data/x' lies at 'data/x'" in said.err
+    assert rig.get("/jobs") == []
+
+
+def test_a_trace_needs_a_scale_and_a_scale_a_trace(rig: Rig, shell: Shell) -> None:
+    assert "--replay SCALE" in shell.push(TRACE, code=2).err
+    assert "--replay is for workflow traces" in shell.push(GOOD, "--replay", "1", code=2).err
+    for scale in ("0", "-1", "nan", "inf", "1e12", "x"):
+        said = shell.push(TRACE, f"--replay={scale}", code=2)
+        assert "--replay" in said.err and said.err.count("\n") == 1, said
+    assert rig.get("/jobs") == []
+
+
+def test_a_trace_that_contradicts_itself_is_told_with_task_and_field(rig: Rig, shell: Shell) -> None:
+    said = shell.push(trace_of(task("a", parents="b")), "--replay", "1", code=2)
+    assert said.err == "x.json: workflow.specification.tasks[0] 'a': parents[0]: there is no task 'b'\n"
+    assert rig.get("/jobs") == []

@@ -195,3 +195,17 @@ def test_a_channel_whose_gate_died_says_so(datastore: Datastore) -> None:
     with pytest.raises(Unreachable):
         session.ask({"op": "have", "digests": []})
     session.close()
+
+
+def test_what_has_no_room_on_the_datastore_is_not_sent(datastore: Datastore, ada: Endpoint, tmp_path: Path) -> None:
+    files = {}
+    for number in range(4):  # together more than any disk of this machine has
+        path = tmp_path / f"sparse-{number}"
+        with open(path, "wb") as file:
+            file.truncate(2**43)
+        files[f"{number}" * 64] = str(path)
+    with pytest.raises(
+        GateRefused, match=r"35184\.4 GB are to be sent, and only [0-9.]+ GB are free there: make room, or push less"
+    ):
+        push_files(ada, files)
+    assert list((datastore.root / "incoming").iterdir()) == []

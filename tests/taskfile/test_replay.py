@@ -10,8 +10,9 @@ from wfcommons.wfchef import recipes
 
 from boss.core.model import Template
 from boss.taskfile.expansion import Expansion
+from tests.generating import generated
 from tests.taskfile.push import edges, push, refusal, tasks
-from tests.workflows import Trace, generated, graph_of, sizes_of, task, trace_of
+from tests.workflows import Trace, graph_of, sizes_of, task, trace_of
 
 RECIPES = [
     recipes.BlastRecipe,
