@@ -14,7 +14,7 @@ from tests.cli.shell import ROOT, Shell
 COMMANDS = {
     "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
     "show_vms", "show_context", "drop_context", "set_datastore", "instantiate_worker", "drain_worker", "terminate_workers", "logs", "why",
-    "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table",
+    "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph",
 }  # fmt: skip
 
 
@@ -90,6 +90,18 @@ def test_listings_for_people_are_plain_lines_through_a_pipe(rig: Rig, shell: She
     said = shell.admin("show_task", "job:bad").out
     assert "stderr of attempt 1:\n  err of it" in said
     assert "memory" in said and "cpus" in said
+
+
+def test_the_graph_is_shown_task_by_task(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "a", "command": "hold"}, {"id": "b", "command": "true", "after": ["a"]}])
+    said = shell.admin("show_graph", "job")
+    _, first, second = (line.split() for line in said.out.splitlines())
+    assert (first[0], first[2], second) == ("a", "-", ["b", "waiting", "a"])
+    assert said.err == "2 tasks, dependencies: 1\n"
+    assert shell.look("show_graph", "job")["edges"] == [{"source": "a", "target": "b"}]
+    assert "before:       b" in shell.admin("show_task", "job:a").out
+    assert "after:        a" in shell.admin("show_task", "job:b").out
+    assert "did you mean 'job'" in shell.admin("show_graph", "jab", code=2).err
 
 
 def test_a_table_is_drawn_on_a_terminal(rig: Rig, shell: Shell) -> None:

@@ -24,6 +24,14 @@ def test_example_makes_its_tasks_and_reads_all_its_files(name: str, tasks: int) 
     assert (found.tasks, found.unread_files) == (tasks, [])
 
 
+def test_the_examples_workflow_is_replayed_as_it_says() -> None:
+    data = (EXAMPLES / "workflow" / "survey.json").read_bytes()
+    found = expand(data, Context(file_name="survey.json", replay=0.1))
+    assert (found.job_name, found.tasks, len(found.notes)) == ("survey", 6, 1)
+    assert found.makes == {"sky.fits": 4_800_000, "survey.cfg": 80}
+    assert [len(spec.dependencies) for spec in found.specs()] == [0, 1, 1, 1, 3, 1]
+
+
 def test_files_of_the_ising_example_exist() -> None:
     files = json.loads((EXAMPLES / "ising" / "ising.json").read_text())["files"]
     assert [file for file in files if not (EXAMPLES / "ising" / file).is_file()] == []
