@@ -21,12 +21,14 @@ from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Prob
 from client.inventory import Entry, Inventory, entries_of, take_inventory
 from client.replaying import made
 from client.sheets import SheetsRead, read_sheets, sheets_named
-from datastore.transfer import push_files
+from datastore.transfer import push_files, room
 
 #: Seconds to wait for a plan or for the opening of a very large push.
 PATIENCE = 900.0
 #: Seconds between the tries to open a push whose answer was lost.
 PAUSES = (0.5, 2.0, 5.0)
+#: Bytes of a replay's inputs from which on the datastore is asked for room before they are made.
+WORTH_ASKING = 10**9
 
 #: ``(bytes sent, bytes in all)``.
 Sent = Callable[[int, int], None]
@@ -111,10 +113,22 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
         raise Refused([*inventory.problems, *_other_problems(connection, file, options, inventory, sheets)])
     if wishes.replay is not None and not wishes.dry_run:
         wanted = _plan(connection, file, {**options, "dry_run": True}, sheets)["makes"]
+        _check_room(connection, sum(wanted.values()))
         with made(wanted) as files:
             inventory.files.update(files)
             return _push(connection, file, {**options, "files": inventory.described()}, inventory, sheets, sent)
     return _push(connection, file, options, inventory, sheets, sent)
+
+
+def _check_room(connection: Connection, wanted: int) -> None:
+    """Refuse a replay whose inputs the datastore has no room for before they are made, which takes a second for each gigabyte."""
+    if wanted < WORTH_ASKING:
+        return
+    with datastore(connection) as endpoint:
+        free = room(endpoint)
+    if free is not None and wanted > free:
+        sizes = f"its inputs are {wanted / 1e9:,.1f} GB at this scale, and {free / 1e9:,.1f} GB are free on the datastore"
+        raise Refused([Problem("", "", f"{sizes}: make room there, or choose a smaller --replay")])
 
 
 def _push(

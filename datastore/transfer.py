@@ -41,6 +41,7 @@ __all__ = [
     "find",
     "list_results",
     "push_files",
+    "room",
 ]
 
 #: ``(bytes done, bytes in all)``, called after each block.
@@ -168,6 +169,12 @@ def push_files(endpoint: Endpoint, files: Mapping[str, str], progress: Optional[
         return len(missing)
 
     return _persistently(endpoint, push)
+
+
+def room(endpoint: Endpoint) -> Optional[int]:
+    """Bytes that are free on the datastore; None where its gate does not say. Raises Unreachable, GateError."""
+    free: Optional[int] = _persistently(endpoint, lambda channel: channel.ask({"op": "have", "digests": []}).get("free"))
+    return free
 
 
 def list_results(endpoint: Endpoint, job: str) -> List[Listed]:
