@@ -1,17 +1,21 @@
 """Traces become jobs: the same tasks, files and dependencies, whatever is odd about them; what cannot be is told."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from wfcommons.wfchef import recipes
 
 from boss.core.model import Template
 from boss.taskfile.expansion import Expansion
 from tests.generating import generated
 from tests.taskfile.push import edges, push, refusal, tasks
+from tests.taskfile.test_anything import ANYTHING, outcome
 from tests.workflows import Trace, graph_of, sizes_of, task, trace_of
 
 RECIPES = [
@@ -400,3 +404,69 @@ def _hasty(template: Template) -> Template:
     """The task without its wait."""
     commands = tuple(command for command in template.commands if not str(command).startswith("sleep "))
     return Template(template.number, template.name, commands)
+
+
+# ---- anything ------------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["a", "b", "c", "d", "a/b", "/a", "../b", "a*", "x:y", " ", "", "s3://a", "e\n", "SHA256SUMS", "a~2"])
+LISTS = st.lists(NAMES, max_size=3)
+NUMBERS = st.sampled_from([0, 1, 2.5, 1e3, 1e15, -1, 1e300, 10**30, None, "1", True])
+TASK = st.fixed_dictionaries(
+    {"id": NAMES},
+    optional=dict.fromkeys(("parents", "children", "inputFiles", "outputFiles"), LISTS | ANYTHING),
+)
+TRACE = st.fixed_dictionaries(
+    {
+        "workflow": st.fixed_dictionaries(
+            {
+                "specification": st.fixed_dictionaries(
+                    {"tasks": st.lists(TASK, max_size=5) | ANYTHING},
+                    optional={
+                        "files": st.lists(st.fixed_dictionaries({"id": NAMES, "sizeInBytes": NUMBERS}), max_size=4) | ANYTHING
+                    },
+                )
+            },
+            optional={
+                "execution": st.fixed_dictionaries(
+                    {"tasks": st.lists(st.fixed_dictionaries({"id": NAMES, "runtimeInSeconds": NUMBERS}), max_size=4)}
+                )
+                | ANYTHING
+            },
+        )
+        | ANYTHING
+    },
+    optional={"schemaVersion": ANYTHING},
+)
+
+
+IDS = ["x:y", "b*", "c/1", "d e"]
+FILES = st.sampled_from(["a", "a/b", "/a", "../b", "a*", "s3://a", "e\n", "SHA256SUMS", "a~2", "a~", "f" * 300])
+
+
+@st.composite
+def likely(draw: st.DrawFn) -> Trace:
+    """A trace whose tasks wait for tasks before them; they read and write any files."""
+    sets = st.lists(FILES, max_size=3)
+    rows = []
+    for number, name in enumerate(IDS[: draw(st.integers(1, 4))]):
+        parents = draw(st.lists(st.sampled_from(IDS[:number]), max_size=2)) if number else []
+        rows.append({**task(name), "parents": parents, "inputFiles": draw(sets), "outputFiles": draw(sets)})
+    return trace_of(*rows, sizes=draw(st.integers(0, 9)))
+
+
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(TRACE | likely(), st.sampled_from([1e-9, 0.3, 1.0, 1e9]))
+def test_any_trace_gives_a_sound_job_or_problems(trace: dict[str, Any], scale: float) -> None:
+    expansion = outcome(json.dumps(trace).encode(), replay=scale)
+    if isinstance(expansion, list):
+        return
+    written = [path for _, outputs in files(expansion).values() for path in outputs]
+    assert len(set(written)) == len(written)
+    assert set(written).isdisjoint(expansion.makes)
+    there = {*written, *expansion.makes}
+    assert all(path in there for inputs, _ in files(expansion).values() for path in inputs)
+    assert len(edges(expansion)) == len(trace["workflow"]["specification"]["tasks"])
+    graph = edges(expansion)
+    for one in trace["workflow"]["specification"]["tasks"]:
+        if one["id"] in graph:
+            assert {name for name in one.get("parents") or () if name in graph} <= graph[one["id"]]
