@@ -33,11 +33,15 @@ ACCEPTED, REFUSED, TROUBLE = "accepted", "refused", "trouble"
 
 
 class Upload(NamedTuple):
-    """What the boss wants accepted: ``files`` are ``(path, size in bytes, sha256)``, as it has committed them."""
+    """What the boss wants accepted: ``files`` are ``(path, size in bytes, sha256)``, as it has committed them.
+
+    With ``keep`` a result that lies there and differs is put aside, to ``replaced/<job>/<attempt>/``, instead of being replaced.
+    """
 
     attempt: str
     job: str
     files: Tuple[Tuple[str, int, str], ...]
+    keep: bool = False
 
 
 #: ``(attempt, ACCEPTED | REFUSED | TROUBLE, reason)``; trouble is worth asking again, refused is final.
@@ -146,6 +150,8 @@ class Acceptance:
         source = layout.accepted_folder(upload.attempt) + "/files/"
         target = layout.job_folder(upload.job) + "/"
         for path, size, digest in upload.files:
+            if upload.keep and self._tree.look(source + path) is not None:
+                self._put_aside(upload, path, size, digest)
             self._before("move")
             try:
                 self._tree.rename(source + path, target + path, create=True)
@@ -154,6 +160,17 @@ class Acceptance:
                     raise GateRefused(
                         "%s of attempt %s was accepted, but is not there any more" % (path, upload.attempt)
                     ) from None
+
+    def _put_aside(self, upload: Upload, path: str, size: int, digest: str) -> None:
+        """Move away what lies where a file is about to go, unless it is the same."""
+        place = layout.job_folder(upload.job) + "/" + path
+        if self._tree.look(place) is None or self._as_recorded(upload.job, path, size, digest):
+            return
+        self._before("put aside")
+        aside = layout.replaced_folder(upload.job, upload.attempt) + "/" + path
+        self._tree.rename(place, aside, create=True)
+        for folder in folders_above([aside]):
+            self._tree.sync_folder(folder)
 
     def _settle(self, job: str, uploads: Sequence[Upload]) -> None:
         """Enter what was moved in the manifest, make it durable, remove what is left of the uploads."""

@@ -19,14 +19,14 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
 from datastore import downloads, frames, grants, layout, uploads
 from datastore.acceptance import Acceptance, Upload
-from datastore.frames import BLOCK, VERSION, GateError, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
 from datastore.tree import Tree
 
 #: What each kind of caller may ask for.
 RIGHTS: Dict[str, FrozenSet[str]] = {
     "worker": frozenset({"receive", "find", "send"}),
     "user": frozenset({"have", "put", "list", "get"}),
-    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "read_log", "check"}),
+    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check"}),
 }
 #: The operations whose request is followed by items.
 TAKES_ITEMS = frozenset({"receive", "put"})
@@ -69,6 +69,7 @@ class Session:
             "initialise": lambda line, items: self._initialise(line),
             "accept": lambda line, items: self._accept(line),
             "reject": lambda line, items: self._reject(line),
+            "taken": lambda line, items: self._taken(line),
             "record": lambda line, items: downloads.record(tree, line),
             "read_log": lambda line, items: downloads.read_log(tree, line, wire),
             "check": lambda line, items: self._check(),
@@ -117,12 +118,19 @@ class Session:
         digests = frames.texts(line, "digests")
         return {"missing": [digest for digest in digests if self._tree.look(layout.file_path(digest)) is None]}
 
+    def _taken(self, line: Line) -> Line:
+        jobs = frames.texts(line, "jobs")
+        places = {job: (layout.job_folder(job), layout.logs_folder(job)) for job in jobs}
+        return {"taken": [job for job in jobs if any(self._tree.look(place) is not None for place in places[job])]}
+
     def _accept(self, line: Line) -> Line:
+        keep = set(frames.texts(line, "keep")) if "keep" in line else set()
         batch = [
             Upload(
                 attempt,
                 job,
                 tuple((path, size, digest) for path, size, digest in frames.rows({"files": files}, "files", str, int, str)),
+                attempt in keep,
             )
             for attempt, job, files in frames.rows(line, "uploads", str, str, list)
         ]
@@ -137,6 +145,8 @@ class Session:
         except ValueError:
             raise GateRefused("secret must be hexadecimal") from None
         set_up(self._tree, frames.text(line, "cluster"), secret)
+        if "epoch" in line:
+            raise_epoch(self._tree, frames.count(line, "epoch"))
         swept = uploads.sweep(self._tree)
         self._acceptance.finish()
         return {"swept": swept}
@@ -166,6 +176,21 @@ def set_up(tree: Tree, cluster: str, secret: bytes) -> None:
     grants.write_secret(tree, secret)
     if not owner:
         tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
+
+
+def raise_epoch(tree: Tree, epoch: int) -> None:
+    """Remember a boss's epoch. Raises GateRefused for one below the highest that was here: its database is older than the files."""
+    try:
+        highest = int(tree.read(layout.EPOCH))
+    except (FileNotFoundError, ValueError):
+        highest = 0
+    if epoch < highest:
+        raise GateOutdated(
+            "the datastore %s has seen epoch %d of its boss, and this boss is at %d: its database is older than the files"
+            % (tree.path, highest, epoch)
+        )
+    if epoch > highest:
+        tree.write(layout.EPOCH, b"%d\n" % epoch)
 
 
 def read_cluster(tree: Tree) -> str:

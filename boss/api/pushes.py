@@ -21,6 +21,7 @@ from boss.api.house import House, blocking
 from boss.api.shapes import PushSummary
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
+from boss.core.restored import UNTIL
 from boss.ports import JobRow, Plan, PushRequest
 
 Slice = tuple[tuple[Template, ...], tuple[TaskSpec, ...]]
@@ -198,6 +199,10 @@ class Pushes:
         """Stage the job under its name; without a name of the user's, under the first that is free."""
         names = iter([push.name]) if push.name else free_names(push.plan.job_name, await self._names())
         for name in names:
+            if await self._forgotten(name):
+                if push.name:
+                    raise _forgotten_name(name)
+                continue
             try:
                 return await self._house.ask(
                     lambda reply, name=name: JobStaged(uid, name, push.owner, push.submission, reply=reply)  # type: ignore[misc]
@@ -206,6 +211,13 @@ class Pushes:
                 if refusal.status != 409:
                     raise
         raise name_taken(str(push.name))
+
+    async def _forgotten(self, name: str) -> bool:
+        """Whether a folder of this name holds files of a job that this database, which came from a back-up, does not know."""
+        house = self._house
+        if UNTIL not in await blocking(house.reader.context) or await blocking(house.reader.job, name) is not None:
+            return False
+        return bool(await blocking(house.datastore.taken, [name]))
 
     async def _extend(self, push: Push, uid: str, expected: int) -> str:
         pieces: list[Slice] = await blocking(lambda: list(self._house.intake.slices(push.plan)))
@@ -226,6 +238,14 @@ def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
 def name_taken(name: str) -> Refusal:
     """The refusal for a name that a job has already."""
     return Refusal(409, f"there is a job named {name!r} already; choose another --name, or add to it with --job {name}")
+
+
+def _forgotten_name(name: str) -> Refusal:
+    return Refusal(
+        409,
+        f"the datastore has files of a job {name!r} that this database does not know, because it was restored from a back-up; "
+        "choose another --name",
+    )
 
 
 def _failed(task: asyncio.Task[str]) -> bool:

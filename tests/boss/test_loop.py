@@ -59,7 +59,7 @@ class Outsider:
     def list(self, asked: float) -> None:
         self.said.append(("list", asked))
 
-    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]]) -> None:
+    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]], keep: bool = False) -> None:
         self.said.append(("accept", attempt))
 
     def reject(self, attempt: str) -> None:
