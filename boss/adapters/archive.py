@@ -91,8 +91,8 @@ def _write(passing: Path, folder: Path, names: list[str], manifest: bytes) -> No
             head.size, head.mode = len(manifest), 0o600
             tar.addfile(head, io.BytesIO(manifest))
             for name in names:
-                info = tarfile.TarInfo(name)
-                info.size, info.mode = (folder / name).stat().st_size, 0o600
+                info, found = tarfile.TarInfo(name), (folder / name).stat()
+                info.size, info.mtime, info.mode = found.st_size, found.st_mtime, 0o600
                 with open(folder / name, "rb") as member:
                     tar.addfile(info, member)
         file.flush()

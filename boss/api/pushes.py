@@ -118,7 +118,10 @@ class Pushes:
     async def _tentative_name(self, plan: Plan, name: str | None) -> str:
         if plan.extends or name:
             return plan.job_name
-        return next(free_names(plan.job_name, await self._names()))
+        for free in free_names(plan.job_name, await self._names()):
+            if not await self._forgotten(free):
+                return free
+        raise AssertionError("unreachable: names never end")
 
     async def _names(self) -> set[str]:
         return {row.name for row in await blocking(self._house.reader.jobs)}
