@@ -210,6 +210,8 @@ class Shelf:
 
     def taken(self, jobs: Sequence[str]) -> list[str]:
         """Those with results."""
+        if self.down:
+            raise DatastoreDown(self.down)
         return [job for job in jobs if job in self.results]
 
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:

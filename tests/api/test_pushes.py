@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from boss.adapters.intake import Intake
+from boss.core.events import ContextSet
+from boss.core.restored import UNTIL
 from tests.api.rig import OTHER, Rig, parts
 
 TASKS = {"tasks": [{"id": "a", "command": "true"}]}
@@ -231,3 +233,19 @@ def test_too_many_csv_files_are_refused(rig: Rig) -> None:
         "/pushes", files=[*parts(SWEEP, {}).items(), *(("csv", (f"{n}", b"", "text/csv")) for n in range(1001))]
     )
     assert (answer.status_code, answer.json()["error"]) == (400, "Too many files. Maximum number of files is 1002.")
+
+
+def test_after_a_restore_a_name_whose_files_the_database_has_forgotten_is_not_given_again(rig: Rig) -> None:
+    rig.push({"a": "true"}, name="sim")
+    rig.shelf.results.update({"sim-2": {"old.txt": (3, "ab" * 32)}, "lost": {"old.txt": (3, "ab" * 32)}})
+    rig.loop.ask(lambda reply: ContextSet({UNTIL: "1.0"}, reply)).result(10)
+    assert "does not know, because it was restored" in _open(rig, rig.plan(TASKS, name="lost")["push"], 409)["error"]
+    planned = rig.plan({**TASKS, "job": "sim"})
+    assert planned["job"] == "sim-3"
+    assert _open(rig, planned["push"])["job"] == "sim-3"
+
+
+def test_before_any_restore_names_are_not_looked_for_on_the_datastore(rig: Rig) -> None:
+    rig.shelf.down = "it is away"
+    planned = rig.plan({**TASKS, "job": "sim"})
+    assert _open(rig, planned["push"])["job"] == "sim"
