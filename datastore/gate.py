@@ -146,7 +146,7 @@ class Session:
             raise GateRefused("secret must be hexadecimal") from None
         set_up(self._tree, frames.text(line, "cluster"), secret)
         if "epoch" in line:
-            raise_epoch(self._tree, frames.count(line, "epoch"))
+            enter_life(self._tree, frames.count(line, "epoch"), frames.text(line, "life"))
         swept = uploads.sweep(self._tree)
         self._acceptance.finish()
         return {"swept": swept}
@@ -178,19 +178,23 @@ def set_up(tree: Tree, cluster: str, secret: bytes) -> None:
         tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
 
 
-def raise_epoch(tree: Tree, epoch: int) -> None:
-    """Remember a boss's epoch. Raises GateRefused for one below the highest that was here: its database is older than the files."""
+def enter_life(tree: Tree, epoch: int, life: str) -> None:
+    """Remember the boss's life that is here: its epoch, and a word of its own.
+
+    Raises GateOutdated for one that does not come after the last: its database is older than the files.
+    """
     try:
-        highest = int(tree.read(layout.EPOCH))
+        number, _space, last = tree.read(layout.EPOCH).decode("ascii", "replace").strip().partition(" ")
+        highest = int(number)
     except (FileNotFoundError, ValueError):
-        highest = 0
-    if epoch < highest:
+        highest, last = 0, ""
+    if epoch < highest or (epoch == highest and life != last):
         raise GateOutdated(
             "the datastore %s has seen epoch %d of its boss, and this boss is at %d: its database is older than the files"
             % (tree.path, highest, epoch)
         )
     if epoch > highest:
-        tree.write(layout.EPOCH, b"%d\n" % epoch)
+        tree.write(layout.EPOCH, b"%d %s\n" % (epoch, life[:64].encode("ascii", "replace")))
 
 
 def read_cluster(tree: Tree) -> str:

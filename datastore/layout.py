@@ -10,7 +10,7 @@
     files/<aa>/<sha256>         pushed files by digest
     shared/                     read-only data for many jobs
     cluster                     the id of the cluster that owns the folder
-    epoch                       the highest epoch of a boss that has been here
+    epoch                       the last life of a boss that has been here: its epoch, and a word of its own
     secret                      what grants are made with, in hex; readable by the gate's own login only
 
 Rules:

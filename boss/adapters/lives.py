@@ -35,6 +35,11 @@ class Lives:
         if self._known.exists():
             raise Outdated(self._known.read_text().strip())
         cluster, epoch = self._read()
+        if cluster and not facts.get("cluster"):
+            raise Outdated(
+                f"the database is empty, but a boss of cluster {cluster} has worked in {self._note.parent}: restore a back-up of it "
+                "(`python -m boss restore`); to begin anew, set ECLOUD_STATE to another folder"
+            )
         if cluster and facts.get("cluster") == cluster and int(facts.get("epoch", "0")) < epoch:
             raise Outdated(
                 f"the database is at epoch {facts['epoch']}, but its boss has been at {epoch} here: it is older; {_REMEDY}"

@@ -8,6 +8,7 @@ Rules:
 """
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import uniform
@@ -50,9 +51,10 @@ class DatastoreGate:
         epoch: int = 0,
         outdated: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """``outdated`` is told, once, when the datastore has seen a higher epoch than this boss's: nothing is done there then."""
+        """``epoch`` is this boss's (0: not told). ``outdated`` is told, once, when the datastore has seen a later life than it: nothing
+        is done there then."""
         self._cluster = cluster
-        self._epoch = epoch
+        self._epoch, self._life = epoch, secrets.token_hex(8)
         self._outdated = outdated
         self._secret = secret
         self._changed = threading.Condition()
@@ -200,7 +202,9 @@ class DatastoreGate:
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
 
     def _set_up(self) -> None:
-        request = {"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex(), "epoch": self._epoch}
+        request: Line = {"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex()}
+        if self._epoch:
+            request |= {"epoch": self._epoch, "life": self._life}
         self._link.ask(request)
 
     def _pause(self, wait: float) -> bool:

@@ -74,7 +74,7 @@ def test_uploads_that_the_database_does_not_know_stay_where_they_are(datastore: 
     accept(datastore, datastore.upload({"b.txt": B}, "forgotten.1.1"), "forgotten.1.1")
     before = datastore.inventory()
     for epoch in (7, 1_800_000_000):
-        datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": epoch})
+        datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": epoch, "life": "x"})
     after = datastore.inventory()
     assert {name: after.get(name) for name in before} == before
     assert (datastore.root / "incoming/forgotten.0.2/files/a.txt").read_bytes() == A
@@ -84,25 +84,27 @@ def test_what_a_forgotten_life_had_accepted_is_finished(datastore: Datastore) ->
     manifest = datastore.upload({"a.txt": A, "b.txt": B})
     command = [sys.executable, "-m", "tests.datastore.dying", str(datastore.root), "2", "u.0.1", "j", json.dumps(manifest)]
     assert subprocess.run(command, cwd=REPOSITORY).returncode == -9
-    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": 9})
+    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": 9, "life": "x"})
     assert datastore.results() == {"a.txt": A, "b.txt": B}
 
 
-def test_a_boss_of_a_lower_epoch_is_told_that_its_database_is_older(datastore: Datastore) -> None:
+def test_a_boss_whose_life_does_not_come_after_the_last_is_told_that_its_database_is_older(datastore: Datastore) -> None:
     ask = {"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex()}
-    for epoch in (3, 3, 9):
-        datastore.boss.ask({**ask, "epoch": epoch})
-    with pytest.raises(
-        GateOutdated, match=r"has seen epoch 9 of its boss, and this boss is at 8: its database is older than the files"
-    ):
-        datastore.boss.ask({**ask, "epoch": 8})
-    with pytest.raises(GateRefused):
-        datastore.boss.ask({**ask, "epoch": "9"})
-    assert (datastore.root / layout.EPOCH).read_text() == "9\n"
+    for epoch, life in ((3, "a"), (3, "a"), (9, "b"), (9, "b")):
+        datastore.boss.ask({**ask, "epoch": epoch, "life": life})
+    for epoch, life in ((8, "c"), (9, "c")):
+        with pytest.raises(
+            GateOutdated, match=rf"has seen epoch 9 of its boss, and this boss is at {epoch}: its database is older"
+        ):
+            datastore.boss.ask({**ask, "epoch": epoch, "life": life})
+    for wrong in ({"epoch": "10", "life": "a"}, {"epoch": 10}, {"epoch": -1, "life": "a"}):
+        with pytest.raises(GateRefused):
+            datastore.boss.ask({**ask, **wrong})
+    assert (datastore.root / layout.EPOCH).read_text() == "9 b\n"
 
 
 def test_a_boss_with_an_older_database_neither_accepts_nor_rejects_and_says_so_once(sshd: Sshd, datastore: Datastore) -> None:
-    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": 9})
+    datastore.boss.ask({"op": "initialise", "cluster": CLUSTER, "secret": SECRET.hex(), "epoch": 9, "life": "x"})
     manifest = datastore.upload({"a.txt": A})
     before = datastore.inventory()
     told: list[str] = []
