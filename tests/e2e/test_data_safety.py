@@ -31,7 +31,8 @@ def reason_of(ecloud: Deployment, task: str) -> tuple[str, str]:
 @pytest.mark.long
 def test_bit_rot_is_found_by_sha256sum_by_fetch_and_by_the_task_that_would_read_it(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
-        make = {"id": "make", "command": "seq 1000 > numbers.txt", "outputs": ["numbers.txt"]}
+        seq = "seq 1000 > numbers.txt; seq 9 > zz.txt"
+        make = {"id": "make", "command": seq, "outputs": ["numbers.txt", "zz.txt"]}
         read = {"id": "read", "inputs": ["numbers.txt"], "outputs": ["sum.txt"], "command": "cat numbers.txt > sum.txt"}
         ecloud.push({"job": "rot", "tasks": [make]}, name="rot")
         ecloud.finished("rot")
@@ -39,10 +40,10 @@ def test_bit_rot_is_found_by_sha256sum_by_fetch_and_by_the_task_that_would_read_
         whole = (folder / "numbers.txt").read_bytes()
         damage(folder / "numbers.txt")
         checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True)
-        assert (checked.returncode, checked.stdout) == (1, "numbers.txt: FAILED\n")
+        assert (checked.returncode, checked.stdout) == (1, "numbers.txt: FAILED\nzz.txt: OK\n")
         fetched = ecloud.run("admin.py", "fetch", "rot", "--to", "got")
         assert fetched.returncode == 1 and "numbers.txt has the sha256" in fetched.stderr, fetched
-        assert not (tmp_path / "got/numbers.txt").exists()
+        assert [path.name for path in (tmp_path / "got").iterdir()] == ["zz.txt"], "the others are fetched"
         ecloud.push({"tasks": [read]}, "--job", "rot", name="more")
         assert ecloud.finished("rot")["read"] == "failed"
         phase, reason = reason_of(ecloud, "rot:read")
@@ -79,6 +80,17 @@ def test_results_outlive_redo_failure_cancellation_and_the_boss_itself(tmp_path:
         shutil.copytree(datastore / "jobs" / "kept", copied)
         shutil.rmtree(ecloud.state)
         subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=copied, check=True)
+
+
+@pytest.mark.long
+def test_on_one_machine_state_and_files_are_for_the_bosss_user_alone(tmp_path: Path) -> None:
+    with deployed(tmp_path) as ecloud:
+        ecloud.push({"job": "mine", "tasks": [{"id": "a", "command": "echo a > a.txt", "outputs": ["a.txt"]}]}, name="mine")
+        ecloud.finished("mine")
+        for folder in (ecloud.state, ecloud.state / "datastore", ecloud.state / "pki", ecloud.state / "workers"):
+            assert folder.stat().st_mode & 0o077 == 0, folder
+        for file in (ecloud.state / "api.json", ecloud.state / "datastore/secret", *(ecloud.state / "pki").rglob("*.key")):
+            assert file.stat().st_mode & 0o077 == 0, file
 
 
 @pytest.mark.long
