@@ -33,11 +33,11 @@ class BackupError(Exception):
     """A back-up that cannot be made or restored; the message says what is in the way and what helps."""
 
 
-def backup(config: BossConfig, target: Path) -> list[str]:
+def backup(config: BossConfig, path: str) -> list[str]:
     """Write a back-up to a new file, or under a name of its own into a folder that exists; the lines to say. Raises BackupError."""
-    now = time.time()
+    now, target = time.time(), Path(path)
     _there(config)
-    folder = target if target.is_dir() else target.parent
+    folder = target if target.is_dir() or path.endswith("/") else target.parent
     if not folder.is_dir():
         raise BackupError(f"there is no folder {folder}: make it first")
     try:
@@ -73,9 +73,9 @@ def backup(config: BossConfig, target: Path) -> list[str]:
 def restore(config: BossConfig, source: Path, force: bool) -> list[str]:
     """Bring a back-up into this boss's database and state folder; the lines to say. Raises BackupError and changes nothing then."""
     now = time.time()
-    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     said: list[str] = []
     try:
+        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             alone(config.state),
             tempfile.TemporaryDirectory(prefix=".ecloud-restore-", dir=config.state) as passing,
@@ -84,7 +84,7 @@ def restore(config: BossConfig, source: Path, force: bool) -> list[str]:
             place = Path(passing)
             manifest = archive.unpack(_chosen(source), place)
             _check(manifest, place, now)
-            stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
+            stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now)) + f"_{int(now * 1e6) % 10**6:06d}"
             occupied = _database_in_use(config, db)
             differing = _differing_keys(config.state, place / "state" / _KEYS)
             if not force and (occupied or differing):
@@ -232,11 +232,13 @@ def _fill_sqlite(db: Database, rows: Path, manifest: dict[str, Any], stamp: str,
         with dump.opened(f"sqlite:///{fresh}") as new:
             dump.read(new, rows, int(manifest["schema"]), manifest["rows"], now)
         kept = place.with_name(f"{place.name}.before_{stamp}")
-        if place.exists():
-            for path, other in zip(_parts(place), _parts(kept), strict=True):
+        with ExitStack() as undo:
+            # The write-ahead log first: one that stayed behind would be played into the new database.
+            for path, other in reversed(list(zip(_parts(place), _parts(kept), strict=True))):
                 if path.exists():
-                    path.rename(other)
-        fresh.rename(place)
+                    _move(path, other, undo)
+            fresh.rename(place)
+            undo.pop_all()
         archive.sync_folder(place.parent)
     finally:
         for path in _parts(fresh):

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to write the files")
     broker.add_argument("--at", type=Path, default=Path("/etc/mosquitto/ecloud"), metavar="DIR", help="where they will lie there")
     saving = commands.add_parser("backup", help="write database and keys into one file; the boss may run")
-    saving.add_argument("target", type=Path, metavar="PATH", help="a new file, or a folder that exists")
+    saving.add_argument("target", metavar="PATH", help="a new file, or a folder that exists")
     restoring = commands.add_parser("restore", help="bring a back-up into this boss's database and state folder")
     restoring.add_argument("source", type=Path, metavar="PATH", help="a back-up, or a folder: its newest one")
     restoring.add_argument("--force", action="store_true", help="put a database and keys that are in use aside")

@@ -82,8 +82,8 @@ _SQLITE_REMEDIES: Final = (
     ("unable to open database file", "the folder must exist and be writable"),
     ("readonly database", "make the file and its folder writable for this user"),
     ("disk is full", "free some disk space"),
-    ("not a database", "restore a backup, or move the file away to begin anew"),
-    ("malformed", "restore a backup, or move the file away to begin anew"),
+    ("not a database", "restore a back-up of it (`python -m boss restore`)"),
+    ("malformed", "restore a back-up of it (`python -m boss restore`)"),
     ("no such table", "start the boss once: it makes the tables"),
 )
 #: Errors of MySQL after which only a new connection helps.
