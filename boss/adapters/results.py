@@ -241,6 +241,8 @@ class DatastoreGate:
                 event: DatastoreEvent
                 if verdict == ACCEPTED:
                     event = ResultAccepted(attempt)
+                    if reason:
+                        log.warning("accepted attempt %s: %s", attempt, reason)
                 elif verdict == REFUSED:
                     event = ResultRefused(attempt, reason)
                 else:
