@@ -5,20 +5,18 @@ Rules:
 - SIGTERM and SIGINT end it cleanly: workers drained, children stopped; a second one does not wait for running attempts.
 - One boss per state folder; who else opens its database is noticed by the store (epoch).
 - What is started is stopped in the opposite order, whatever happens.
-- Exit codes: 0 ended as asked, 1 could not start or lost its database to another boss, 2 wrong settings.
+- Exit codes: 0 ended as asked, 1 could not start, lost its database to another boss or has one that is too old, 2 wrong settings.
 """
 
-import fcntl
 import gc
 import getpass
 import logging
-import os
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from boss import config, datastores, doctor
@@ -28,7 +26,9 @@ from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.daemons import DaemonError, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
+from boss.adapters.lives import Lives, Outdated
 from boss.adapters.local import LocalCloud, WorkerTerms
+from boss.adapters.lock import LockTaken, alone
 from boss.adapters.reader import Reader
 from boss.adapters.results import DatastoreGate
 from boss.adapters.store import Store
@@ -51,10 +51,6 @@ GARBAGE = 100_000
 log = logging.getLogger("boss")
 
 
-class CannotStart(Exception):
-    """What is in the way of a start, in one sentence."""
-
-
 def main(words: Sequence[str]) -> int:
     """Run a sub-command, or the boss until it is asked to end; the exit code."""
     if words:
@@ -69,7 +65,7 @@ def main(words: Sequence[str]) -> int:
     try:
         with ExitStack() as stack:
             return _run(settings, stack)
-    except (CannotStart, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
+    except (LockTaken, Outdated, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
         print(f"the boss cannot start: {error}", file=sys.stderr)
         return 1
 
@@ -77,20 +73,29 @@ def main(words: Sequence[str]) -> int:
 def _run(settings: BossConfig, stack: ExitStack) -> int:
     """Build the house from the ground up, live in it, and leave it in the opposite order."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stack.enter_context(_alone(settings.state / "lock"))
+    stack.enter_context(alone(settings.state))
     store = Store(settings.database_url, secrets.token_hex(4))
     stack.callback(store.close)
+    lives = Lives(settings.state)
+    lives.check(store.facts())
     epoch = store.open()
     reader = Reader(settings.database_url)
     stack.callback(reader.close)
     cluster = reader.context()["cluster"]
+    lives.enter(cluster, epoch)
     authority = Authority(settings.pki)
 
     host, port, tls = _broker(settings, authority, cluster, stack)
     gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack)
     login = authority.boss_login(gate)
     endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
-    results = DatastoreGate(endpoint, cluster, _gate_secret(settings.pki / "gate_secret"))
+
+    def outdated(reason: str) -> None:
+        lives.end(reason)
+        log.error("%s", lives.reason)
+        loop.put(StopWanted())
+
+    results = DatastoreGate(endpoint, cluster, _gate_secret(settings.pki / "gate_secret"), epoch, outdated)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
     terms = WorkerTerms(
@@ -123,7 +128,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     gc.set_threshold(GARBAGE)
     loop.run(lambda: print(f"ready: {url}", flush=True))
     log.info("ending")
-    return 0 if loop.ended_as_asked else 1
+    return 0 if loop.ended_as_asked and not lives.reason else 1
 
 
 def _broker(settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack) -> tuple[str, int, TlsFiles]:
@@ -160,21 +165,6 @@ def _gate_secret(path: Path) -> bytes:
     if not path.exists():
         write_private(path, secrets.token_hex(32).encode())
     return bytes.fromhex(path.read_text().strip())
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the state folder's lock. Raises CannotStart with the pid of the boss that has it."""
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise CannotStart(f"a boss (process {file.read().strip() or 'unknown'}) runs on {path.parent} already") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def _end_on_signals(loop: Loop) -> None:

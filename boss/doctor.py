@@ -1,8 +1,9 @@
-"""``python -m boss doctor|deploy``: what runs without a boss. ``run`` is the one entry.
+"""``python -m boss doctor|deploy|backup|restore|adopt``: what runs without a boss. ``run`` is the one entry.
 
 Rules:
 - ``doctor`` prints one line for each check, with the remedy; ``--json`` one document and nothing else.
 - Exit codes: 0 all is well (notes included), 1 something failed, 2 wrong usage or settings.
+- A back-up is made beside a running boss; a restore needs one that does not run.
 """
 
 import argparse
@@ -12,14 +13,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from boss import config, deploy
+from boss import backup, config, deploy
 from boss.checks import Finding, Verdict, examine, python
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH`` or ``deploy broker HOST --to DIR``; the exit code."""
+    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH``, ``deploy broker HOST --to DIR``, ``backup PATH``,
+    ``restore PATH [--force]`` or ``adopt``; the exit code."""
     options = _parser().parse_args(argv)
-    return _doctor(options.json) if options.command == "doctor" else _deploy(options)
+    return _doctor(options.json) if options.command == "doctor" else _change(options)
 
 
 def diagnose() -> list[Finding]:
@@ -42,20 +44,30 @@ def _doctor(as_json: bool) -> int:
     return 1 if any(finding.verdict is Verdict.FAILED for finding in findings) else 0
 
 
-def _deploy(options: argparse.Namespace) -> int:
+def _change(options: argparse.Namespace) -> int:
     try:
-        if options.what == "datastore":
-            lines = deploy.datastore(config.load(), options.address, options.root)
-        else:
-            lines = deploy.broker(config.load(), options.host, options.port, options.to, options.at)
+        lines = _done(options, config.load())
     except config.SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    except deploy.DeployError as error:
+    except (deploy.DeployError, backup.BackupError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(lines))
     return 0
+
+
+def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]:
+    match options.command:
+        case "backup":
+            return backup.backup(settings, options.target)
+        case "restore":
+            return backup.restore(settings, options.source, options.force)
+        case "adopt":
+            return backup.adopt(settings)
+    if options.what == "datastore":
+        return deploy.datastore(settings, options.address, options.root)
+    return deploy.broker(settings, options.host, options.port, options.to, options.at)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,4 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--port", type=int, default=8883, help="its TLS port (8883)")
     broker.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to write the files")
     broker.add_argument("--at", type=Path, default=Path("/etc/mosquitto/ecloud"), metavar="DIR", help="where they will lie there")
+    saving = commands.add_parser("backup", help="write database and keys into one file; the boss may run")
+    saving.add_argument("target", metavar="PATH", help="a new file, or a folder that exists")
+    restoring = commands.add_parser("restore", help="bring a back-up into this boss's database and state folder")
+    restoring.add_argument("source", type=Path, metavar="PATH", help="a back-up, or a folder: its newest one")
+    restoring.add_argument("--force", action="store_true", help="put a database and keys that are in use aside")
+    commands.add_parser("adopt", help="make a database safe to use that was restored by other means")
     return parser

@@ -344,7 +344,7 @@ class Loop:
             case Reply():
                 self._answer(effect.reply, effect.answer)
             case AcceptResult():
-                self._outside.results.accept(effect.attempt, effect.job, effect.files)
+                self._outside.results.accept(effect.attempt, effect.job, effect.files, effect.keep)
             case RejectResult():
                 self._outside.results.reject(effect.attempt)
             case ReadRecord():

@@ -194,8 +194,11 @@ class Results(Protocol):
     def start(self, put: Put) -> None:
         """Connect, and keep connecting; puts DatastoreSeen."""
 
-    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]]) -> None:
-        """Ends as ResultAccepted or ResultRefused; repeated inside until the datastore has answered."""
+    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]], keep: bool = False) -> None:
+        """Ends as ResultAccepted or ResultRefused; repeated inside until the datastore has answered.
+
+        With ``keep`` a file of the job that differs is put aside instead of being replaced.
+        """
 
     def reject(self, attempt: str) -> None:
         """Move an upload to the trash, if it is there."""
@@ -238,6 +241,9 @@ class Datastore(Protocol):
 
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
         """A part of an attempt's stored ``stdout`` or ``stderr``; empty when nothing is stored there."""
+
+    def taken(self, jobs: Sequence[str]) -> list[str]:
+        """Which of these names have a folder of results or logs already."""
 
     def check(self) -> str:
         """Log in, write, read back and remove a small file; returns one sentence of what was seen."""

@@ -33,14 +33,19 @@ ACCEPTED, REFUSED, TROUBLE = "accepted", "refused", "trouble"
 
 
 class Upload(NamedTuple):
-    """What the boss wants accepted: ``files`` are ``(path, size in bytes, sha256)``, as it has committed them."""
+    """What the boss wants accepted: ``files`` are ``(path, size in bytes, sha256)``, as it has committed them.
+
+    With ``keep`` a result that lies there and differs is put aside, to ``replaced/<job>/<attempt>/``, instead of being replaced.
+    """
 
     attempt: str
     job: str
     files: Tuple[Tuple[str, int, str], ...]
+    keep: bool = False
 
 
-#: ``(attempt, ACCEPTED | REFUSED | TROUBLE, reason)``; trouble is worth asking again, refused is final.
+#: ``(attempt, ACCEPTED | REFUSED | TROUBLE, reason)``; trouble is worth asking again, refused is final. With ACCEPTED the reason says
+#: what was put aside, if anything.
 Answer = Tuple[str, str, str]
 
 
@@ -63,10 +68,16 @@ class Acceptance:
         with self._tree.locked():
             for upload in uploads:
                 try:
+                    said = ""
                     if self._claim(upload):
-                        self._move(upload)
+                        aside = self._move(upload)
                         forward.append(upload)
-                    answers[upload.attempt] = (upload.attempt, ACCEPTED, "")
+                        if aside:
+                            said = "%d older files that differ are in %s" % (
+                                aside,
+                                layout.replaced_folder(upload.job, upload.attempt),
+                            )
+                    answers[upload.attempt] = (upload.attempt, ACCEPTED, said)
                 except (GateRefused, layout.PathRefused) as error:
                     answers[upload.attempt] = (upload.attempt, REFUSED, str(error))
                 except OSError as error:
@@ -141,11 +152,14 @@ class Acceptance:
             if found is not None and not stat.S_ISREG(found.st_mode):
                 raise GateRefused("%s must be a file, but in the job's folder it is a folder or a link" % path)
 
-    def _move(self, upload: Upload) -> None:
-        """Move the files forward. Raises GateRefused when one is neither here nor there: somebody has taken it away."""
+    def _move(self, upload: Upload) -> int:
+        """Move the files forward; how many others were put aside. Raises GateRefused when one is gone: somebody has taken it away."""
+        aside = 0
         source = layout.accepted_folder(upload.attempt) + "/files/"
         target = layout.job_folder(upload.job) + "/"
         for path, size, digest in upload.files:
+            if upload.keep and self._tree.look(source + path) is not None:
+                aside += self._put_aside(upload, path, size, digest)
             self._before("move")
             try:
                 self._tree.rename(source + path, target + path, create=True)
@@ -154,6 +168,19 @@ class Acceptance:
                     raise GateRefused(
                         "%s of attempt %s was accepted, but is not there any more" % (path, upload.attempt)
                     ) from None
+        return aside
+
+    def _put_aside(self, upload: Upload, path: str, size: int, digest: str) -> bool:
+        """Move away what lies where a file is about to go, unless it is the same; whether that was done."""
+        place = layout.job_folder(upload.job) + "/" + path
+        if self._tree.look(place) is None or self._as_recorded(upload.job, path, size, digest):
+            return False
+        self._before("put aside")
+        aside = layout.replaced_folder(upload.job, upload.attempt) + "/" + path
+        self._tree.rename(place, aside, create=True)
+        for folder in folders_above([aside]):
+            self._tree.sync_folder(folder)
+        return True
 
     def _settle(self, job: str, uploads: Sequence[Upload]) -> None:
         """Enter what was moved in the manifest, make it durable, remove what is left of the uploads."""

@@ -64,7 +64,13 @@ class GateTrouble(GateError):
     kind = "trouble"
 
 
-_ERRORS: Dict[str, Type[GateError]] = {cls.kind: cls for cls in (GateRefused, GateMissing, GateTrouble)}
+class GateOutdated(GateError):
+    """The boss that asks knows less than has happened here: its database is older than the files."""
+
+    kind = "outdated"
+
+
+_ERRORS: Dict[str, Type[GateError]] = {cls.kind: cls for cls in (GateRefused, GateMissing, GateTrouble, GateOutdated)}
 
 
 def error_line(error: GateError) -> Line:

@@ -19,14 +19,14 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
 from datastore import downloads, frames, grants, layout, uploads
 from datastore.acceptance import Acceptance, Upload
-from datastore.frames import BLOCK, VERSION, GateError, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
 from datastore.tree import Tree
 
 #: What each kind of caller may ask for.
 RIGHTS: Dict[str, FrozenSet[str]] = {
     "worker": frozenset({"receive", "find", "send"}),
     "user": frozenset({"have", "put", "list", "get"}),
-    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "read_log", "check"}),
+    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check"}),
 }
 #: The operations whose request is followed by items.
 TAKES_ITEMS = frozenset({"receive", "put"})
@@ -69,6 +69,7 @@ class Session:
             "initialise": lambda line, items: self._initialise(line),
             "accept": lambda line, items: self._accept(line),
             "reject": lambda line, items: self._reject(line),
+            "taken": lambda line, items: self._taken(line),
             "record": lambda line, items: downloads.record(tree, line),
             "read_log": lambda line, items: downloads.read_log(tree, line, wire),
             "check": lambda line, items: self._check(),
@@ -118,12 +119,19 @@ class Session:
         missing = [digest for digest in digests if self._tree.look(layout.file_path(digest)) is None]
         return {"missing": missing, "free": self._free()}
 
+    def _taken(self, line: Line) -> Line:
+        jobs = frames.texts(line, "jobs")
+        places = {job: (layout.job_folder(job), layout.logs_folder(job)) for job in jobs}
+        return {"taken": [job for job in jobs if any(self._tree.look(place) is not None for place in places[job])]}
+
     def _accept(self, line: Line) -> Line:
+        keep = set(frames.texts(line, "keep")) if "keep" in line else set()
         batch = [
             Upload(
                 attempt,
                 job,
                 tuple((path, size, digest) for path, size, digest in frames.rows({"files": files}, "files", str, int, str)),
+                attempt in keep,
             )
             for attempt, job, files in frames.rows(line, "uploads", str, str, list)
         ]
@@ -138,6 +146,8 @@ class Session:
         except ValueError:
             raise GateRefused("secret must be hexadecimal") from None
         set_up(self._tree, frames.text(line, "cluster"), secret)
+        if "epoch" in line:
+            enter_life(self._tree, frames.count(line, "epoch"), frames.text(line, "life"))
         swept = uploads.sweep(self._tree)
         self._acceptance.finish()
         return {"swept": swept}
@@ -171,6 +181,25 @@ def set_up(tree: Tree, cluster: str, secret: bytes) -> None:
     grants.write_secret(tree, secret)
     if not owner:
         tree.write(layout.CLUSTER, cluster.encode("utf-8", "replace") + b"\n")
+
+
+def enter_life(tree: Tree, epoch: int, life: str) -> None:
+    """Remember the boss's life that is here: its epoch, and a word of its own.
+
+    Raises GateOutdated for one that does not come after the last: its database is older than the files.
+    """
+    try:
+        number, _space, last = tree.read(layout.EPOCH).decode("ascii", "replace").strip().partition(" ")
+        highest = int(number)
+    except (FileNotFoundError, ValueError):
+        highest, last = 0, ""
+    if epoch < highest or (epoch == highest and life != last):
+        raise GateOutdated(
+            "the datastore %s has seen epoch %d of its boss, and this boss is at %d: its database is older than the files"
+            % (tree.path, highest, epoch)
+        )
+    if epoch > highest:
+        tree.write(layout.EPOCH, b"%d %s\n" % (epoch, life[:64].encode("ascii", "replace")))
 
 
 def read_cluster(tree: Tree) -> str:

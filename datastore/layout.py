@@ -5,10 +5,12 @@
     incoming/.<attempt>.<token>/ an upload that is being written; renamed when it is complete
     accepted/<attempt>/         accepted, being moved forward into jobs/<job>/
     trash/<attempt>/            rejected uploads
+    replaced/<job>/<attempt>/   results that a back-up's database did not know, put aside when the attempt was accepted over them
     logs/<job>/<task>/<n>/      stdout and stderr of attempt n, where they are longer than a message's tail
     files/<aa>/<sha256>         pushed files by digest
     shared/                     read-only data for many jobs
     cluster                     the id of the cluster that owns the folder
+    epoch                       the last life of a boss that has been here: its epoch, and a word of its own
     secret                      what grants are made with, in hex; readable by the gate's own login only
 
 Rules:
@@ -30,9 +32,10 @@ from urllib.parse import quote
 #: The name of a job's manifest in its folder; no output may take it.
 MANIFEST = "SHA256SUMS"
 #: The folders of a datastore.
-FOLDERS = ("jobs", "incoming", "accepted", "trash", "logs", "files", "shared")
-#: The file that names the cluster, the file with the secret of grants, the record of one upload in its folder.
+FOLDERS = ("jobs", "incoming", "accepted", "trash", "replaced", "logs", "files", "shared")
+#: The files of the cluster's id, of its boss's epoch, of the secret of grants; the record of one upload in its folder.
 CLUSTER = "cluster"
+EPOCH = "epoch"
 SECRET = "secret"  # noqa: S105 (the name of a file)
 RECORD = "record.json"
 #: What an attempt's logs are called.
@@ -189,6 +192,16 @@ def accepted_folder(attempt: str) -> str:
 def trash_folder(attempt: str) -> str:
     """``trash/<attempt>``."""
     return "trash/" + _name(attempt)
+
+
+def replaced_folder(job: str, attempt: str) -> str:
+    """``replaced/<job>/<attempt>``."""
+    return "replaced/%s/%s" % (_name(job), _name(attempt))
+
+
+def logs_folder(job: str) -> str:
+    """``logs/<job>``."""
+    return "logs/" + _name(job)
 
 
 def log_folder(job: str, task: str, number: int) -> str:

@@ -194,7 +194,7 @@ def fetch_results(
     """Bring those results of a job that fit a pattern (all if there is none) into the folder ``target`` (``./<job>``).
 
     Identical files are left alone; what was cut off is resumed. Raises WouldOverwrite before anything is written when a file differs
-    and ``force`` is not given; Damaged, Unreachable, GateError, OSError.
+    and ``force`` is not given; Damaged once all others have come; Unreachable, GateError, OSError.
     """
     return _persistently(endpoint, _Fetch(job, patterns, target or job, force, progress).run)
 
@@ -210,6 +210,7 @@ class _Fetch:
         self._progress = progress
         self._done = Fetched((), ())
         self._left: Optional[List[Wanted]] = None
+        self._damaged: List[str] = []
 
     def run(self, channel: Channel) -> Fetched:
         """Do what is left."""
@@ -217,7 +218,10 @@ class _Fetch:
             self._left = self._plan(_list(channel, self._job))
         done, total = [0], sum(wanted.listed.size for wanted in self._left)
         while self._left:
-            _get(channel, self._job, self._left, lambda size: _count(done, size, total, self._progress))
+            _get(channel, self._job, self._left, self._damaged, lambda size: _count(done, size, total, self._progress))
+        if self._damaged:
+            others = "" if len(self._damaged) == 1 else "; %d more are damaged, too" % (len(self._damaged) - 1)
+            raise Damaged(self._damaged[0] + others + "; all other files are here")
         return self._done
 
     def _plan(self, results: Sequence[Listed]) -> List[Wanted]:
@@ -259,8 +263,8 @@ def _put(channel: Channel, paths: Mapping[str, str], count: Callable[[int], None
     channel.ask({"op": "put"}, give=give)
 
 
-def _get(channel: Channel, job: str, left: List[Wanted], count: Callable[[int], None]) -> None:
-    """Bring the first of the files that are left, and take off the list what has come."""
+def _get(channel: Channel, job: str, left: List[Wanted], damaged: List[str], count: Callable[[int], None]) -> None:
+    """Bring the first of the files that are left, and take off the list what has come; what came damaged is said in ``damaged``."""
     part = left[:FILES_PER_REQUEST]
     offsets = [landed(wanted) for wanted in part]
     come = [0]
@@ -269,7 +273,10 @@ def _get(channel: Channel, job: str, left: List[Wanted], count: Callable[[int], 
         for wanted, offset, item in zip(part, offsets, items):
             _check_there(wanted, item)
             count(offset)
-            resume(items.chunks(), wanted, offset, count)
+            try:
+                resume(items.chunks(), wanted, offset, count)
+            except Damaged as error:
+                damaged.append(str(error))
             come[0] += 1
 
     rows = [[wanted.listed.path, offset] for wanted, offset in zip(part, offsets)]

@@ -21,7 +21,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Iterable, Iterator, List, Set, Tuple
 
 from datastore import frames, layout
-from datastore.acceptance import files_of, read_record
+from datastore.acceptance import digest_of, files_of, read_record
 from datastore.frames import GateRefused, Items, Line
 from datastore.grants import Grant
 from datastore.manifest import known
@@ -161,7 +161,10 @@ def _short(files: Files, most: int) -> bool:
 
 
 def _stands(tree: Tree, job: str, files: Files) -> bool:
-    """Whether all these files are results of the job already, the same ones: then there is nothing to keep."""
+    """Whether all these files are results of the job already, the same ones: then there is nothing to keep.
+
+    They are read: a file that a disk has damaged since is to be replaced by the same one made anew.
+    """
     base = layout.job_folder(job) + "/"
     try:
         for path, size, _digest in files:
@@ -169,9 +172,11 @@ def _stands(tree: Tree, job: str, files: Files) -> bool:
             if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 return False
         digests = known(tree, job, [path for path, _size, _digest in files])
-    except NotPlain:
+        if any(digests.get(path) != digest for path, _size, digest in files):
+            return False
+        return all(digest_of(tree, base + path) == digest for path, _size, digest in files)
+    except (NotPlain, FileNotFoundError):
         return False  # acceptance will say what is in the way
-    return all(digests.get(path) == digest for path, _size, digest in files)
 
 
 def _write_record(tree: Tree, grant: Grant, part: str, files: Files, result: str, flush: Flush) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import peewee
 import pymysql
 from pymysql.constants import CLIENT
+from pymysql.cursors import SSCursor
 
 from boss.adapters.database_url import Location, locate
 from boss.ports import StoreError
@@ -31,6 +32,8 @@ BUSY_TIMEOUT: Final = 30
 #: Rows and characters of one UPDATE that MySQL gets at once; well below the smallest usual ``max_allowed_packet``.
 UPDATE_ROWS: Final = 500
 UPDATE_SIZE: Final = 2_000_000
+#: Rows of a stream that are read at once.
+STREAM_ROWS: Final = 2_000
 
 _SQLITE_TYPES: Final = {
     "integer": "INTEGER",
@@ -51,6 +54,10 @@ _MYSQL_TYPES: Final = {
     "table": _MYSQL_TABLE,
     "clustered": _MYSQL_TABLE,
 }
+_MYSQL_SNAPSHOT: Final = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+)
 _MYSQL_SESSION: Final = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', wait_timeout = 31536000"
 
 #: What the drivers raise for a database that cannot or will not; UnicodeError and OverflowError for a value that it cannot hold.
@@ -75,8 +82,8 @@ _SQLITE_REMEDIES: Final = (
     ("unable to open database file", "the folder must exist and be writable"),
     ("readonly database", "make the file and its folder writable for this user"),
     ("disk is full", "free some disk space"),
-    ("not a database", "restore a backup, or move the file away to begin anew"),
-    ("malformed", "restore a backup, or move the file away to begin anew"),
+    ("not a database", "restore a back-up of it (`python -m boss restore`)"),
+    ("malformed", "restore a back-up of it (`python -m boss restore`)"),
     ("no such table", "start the boss once: it makes the tables"),
 )
 #: Errors of MySQL after which only a new connection helps.
@@ -181,6 +188,30 @@ class Database:
                 f"cannot write to {table} of {self.location.shown}: {len(rows) - matched} of {len(rows)} rows are gone; "
                 "no other program may change this database"
             )
+
+    def stream(self, sql: str) -> Iterator[list[Row]]:
+        """The rows of a big query, some at a time: neither side keeps all of them. It must be read to its end."""
+        with self._errors("read"):
+            if self.sqlite:
+                cursor = self._connector.execute_sql(sql)
+            else:
+                cursor = self._connector.connection().cursor(SSCursor)
+                cursor.execute(sql)
+            while rows := cursor.fetchmany(STREAM_ROWS):
+                yield list(rows)
+            cursor.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """The database as it is at one moment, for reading; nobody who writes has to wait."""
+        begin = ("BEGIN DEFERRED",) if self.sqlite else _MYSQL_SNAPSHOT
+        with self._errors("read"):
+            for sql in begin:
+                self._connector.execute_sql(sql)
+        try:
+            yield
+        finally:
+            self._give_up()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

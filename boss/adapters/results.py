@@ -8,6 +8,7 @@ Rules:
 """
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import uniform
@@ -19,7 +20,7 @@ from boss.ports import DatastoreDown, Put
 from datastore import layout
 from datastore.acceptance import ACCEPTED, REFUSED
 from datastore.channel import Endpoint
-from datastore.frames import GateError, Items, Line
+from datastore.frames import GateError, GateOutdated, Items, Line
 from worker.protocol import ProtocolError, Result, Results, decode
 
 #: The most uploads, and about the most files, that one request has accepted.
@@ -34,6 +35,7 @@ PATIENCE = 300.0
 API_PATIENCE = 15.0
 Files = Sequence[tuple[str, int, str]]
 Wish = tuple[str, str]  # ("accept" | "reject" | "record", attempt)
+Upload = tuple[str, Files, bool]  # job, files, whether to keep what they would replace
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +43,22 @@ log = logging.getLogger(__name__)
 class DatastoreGate:
     """The ports ``Results`` (for the loop) and ``Datastore`` (for the API) over SSH."""
 
-    def __init__(self, endpoint: Endpoint, cluster: str, secret: bytes) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        cluster: str,
+        secret: bytes,
+        epoch: int = 0,
+        outdated: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        """``epoch`` is this boss's (0: not told). ``outdated`` is told, once, when the datastore has seen a later life than it: nothing
+        is done there then."""
         self._cluster = cluster
+        self._epoch, self._life = epoch, secrets.token_hex(8)
+        self._outdated = outdated
         self._secret = secret
         self._changed = threading.Condition()
-        self._wishes: dict[Wish, tuple[str, Files]] = {}
+        self._wishes: dict[Wish, Upload] = {}
         self._stopping = False
         self._up: bool | None = None
         self._put: Put = lambda event: False
@@ -61,9 +74,9 @@ class DatastoreGate:
         self._put = put
         self._thread.start()
 
-    def accept(self, attempt: str, job: str, files: Files) -> None:
-        """Ends as ResultAccepted or ResultRefused."""
-        self._wish(("accept", attempt), job, files)
+    def accept(self, attempt: str, job: str, files: Files, keep: bool = False) -> None:
+        """Ends as ResultAccepted or ResultRefused; with ``keep`` a file that differs is put aside instead of being replaced."""
+        self._wish(("accept", attempt), job, files, keep)
 
     def reject(self, attempt: str) -> None:
         """Move an upload to the trash, if it is there."""
@@ -121,6 +134,11 @@ class DatastoreGate:
         self._ask(request, take)
         return b"".join(found)
 
+    def taken(self, jobs: Sequence[str]) -> list[str]:
+        """Which of these names have a folder of results or logs already. Raises DatastoreDown."""
+        found: list[str] = self._ask({"op": "taken", "jobs": list(jobs)}, None)["taken"]
+        return found
+
     def check(self) -> str:
         """Log in, write, read back and remove a small file; returns one sentence. Raises DatastoreDown."""
         answer = self._ask({"op": "check"}, None)
@@ -153,9 +171,9 @@ class DatastoreGate:
 
     # ---- the thread --------------------------------------------------------------------------------------------
 
-    def _wish(self, wish: Wish, job: str = "", files: Files = ()) -> None:
+    def _wish(self, wish: Wish, job: str = "", files: Files = (), keep: bool = False) -> None:
         with self._changed:
-            self._wishes[wish] = (job, files)
+            self._wishes[wish] = (job, files, keep)
             self._changed.notify()
 
     def _run(self) -> None:
@@ -164,9 +182,14 @@ class DatastoreGate:
             try:
                 if not self._link.connected:
                     self._link.connect()
-                    self._link.ask({"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex()})
+                    self._set_up()
                     self._seen(True)
                 delayed = self._work()
+            except GateOutdated as error:
+                self._link.close()
+                self._seen(False, f"{self._link.name}: {error}")
+                self._outdated(f"{self._link.name}: {error}")
+                return  # nothing may be done there by this boss
             except (LinkDown, GateError) as error:
                 self._link.close()
                 self._seen(False, f"{self._link.name}: {error}")
@@ -177,6 +200,12 @@ class DatastoreGate:
                 self._seen(False, f"{self._link.name}: internal error: {error}")
                 delayed = True
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
+
+    def _set_up(self) -> None:
+        request: Line = {"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex()}
+        if self._epoch:
+            request |= {"epoch": self._epoch, "life": self._life}
+        self._link.ask(request)
 
     def _pause(self, wait: float) -> bool:
         """Wait until there is something to do (or for ``wait`` seconds after trouble); True when it is time to end."""
@@ -203,14 +232,17 @@ class DatastoreGate:
                 self._put(RecordRead(attempt, result_of(attempt, answer["record"])))
         return trouble
 
-    def _accept_all(self, uploads: dict[str, tuple[str, Files]]) -> bool:
+    def _accept_all(self, uploads: dict[str, Upload]) -> bool:
         trouble = False
         for batch in _batches(uploads):
-            rows = [[attempt, job, [list(row) for row in files]] for attempt, (job, files) in batch.items()]
-            for attempt, verdict, reason in self._link.ask({"op": "accept", "uploads": rows})["answers"]:
+            rows = [[attempt, job, [list(row) for row in files]] for attempt, (job, files, _keep) in batch.items()]
+            keep = [attempt for attempt, upload in batch.items() if upload[2]]
+            for attempt, verdict, reason in self._link.ask({"op": "accept", "uploads": rows, "keep": keep})["answers"]:
                 event: DatastoreEvent
                 if verdict == ACCEPTED:
                     event = ResultAccepted(attempt)
+                    if reason:
+                        log.warning("accepted attempt %s: %s", attempt, reason)
                 elif verdict == REFUSED:
                     event = ResultRefused(attempt, reason)
                 else:
@@ -249,9 +281,9 @@ def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:
     return message.results[0]._replace(files=files)
 
 
-def _batches(uploads: dict[str, tuple[str, Files]]) -> Iterator[dict[str, tuple[str, Files]]]:
+def _batches(uploads: dict[str, Upload]) -> Iterator[dict[str, Upload]]:
     """Parts that one request can carry."""
-    batch: dict[str, tuple[str, Files]] = {}
+    batch: dict[str, Upload] = {}
     files = 0
     for attempt, upload in uploads.items():
         if batch and (len(batch) >= BATCH_UPLOADS or files + len(upload[1]) > BATCH_FILES):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from boss.adapters import loading, rows
 from boss.adapters.database import Database
-from boss.adapters.migrations import MIGRATIONS
+from boss.adapters.dump import RESTORING
+from boss.adapters.migrations import MIGRATIONS, migrate
 from boss.core.changes import Changes
 from boss.core.model import Job, JobState, Task, Vm, VmState, Worker, WorkerState
 from boss.core.templates import template_to_data
@@ -37,9 +38,12 @@ class Store:
 
     def open(self) -> int:
         """Migrate, raise the epoch by one and return it; name the cluster if it has no name yet."""
-        self._migrate()
+        self._version()  # a newer one is refused
+        migrate(self._db)
         with self._db.transaction():
             facts = self._facts(locked=True)
+            if RESTORING in facts:
+                raise StoreError(f"a restore into {self._db.location.shown} was cut off: run `python -m boss restore` again")
             epoch = int(facts.get("epoch", "0")) + 1
             if epoch == 1:
                 self._db.insert("context", ("name", "value"), [("epoch", "1")])
@@ -65,6 +69,10 @@ class Store:
             return f"{shown}: empty, the boss makes its tables at its first start"
         self._check_writable()
         return f"{shown}: schema {version}, writable{self._durability()}"
+
+    def facts(self) -> dict[str, str]:
+        """The context as it is; empty for a database without tables."""
+        return self._facts() if "context" in self._db.tables() else {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -219,14 +227,6 @@ class Store:
                 f"the database {self._db.location.shown} is at epoch {newest}, this boss is of epoch {self._epoch}: "
                 "another boss has taken over; end this one"
             )
-
-    def _migrate(self) -> None:
-        self._db.define("CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL PRIMARY KEY) {table}")
-        with self._db.transaction():
-            for version, up in enumerate(MIGRATIONS, 1):
-                if version > self._version():
-                    up(self._db)
-                    self._db.insert("schema_version", ("version",), [(version,)])
 
     def _version(self) -> int:
         """The schema's number, 0 for an empty database. Raises StoreError when it is newer than this program."""

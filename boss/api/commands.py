@@ -21,11 +21,13 @@ from boss.core.events import (
     WorkersWanted,
 )
 from boss.core.model import VmState
+from boss.core.restored import FLOOR, UNTIL
 
 router = APIRouter(tags=["change"])
 
-#: Facts that ``drop_context`` keeps: who the cluster is, which life this is, and the names of VMs, which are never given twice.
-KEPT = frozenset({"cluster", "epoch", "vm_number"})
+#: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
+#: back-up that was restored must not repeat or overwrite.
+KEPT = frozenset({"cluster", "epoch", "vm_number", UNTIL, FLOOR})
 
 
 async def _each(house: House, body: Targeted, make: Callable[[Target, int], Request], *, jobs_only: bool = False) -> Effects:

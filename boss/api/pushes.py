@@ -21,6 +21,7 @@ from boss.api.house import House, blocking
 from boss.api.shapes import PushSummary
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
+from boss.core.restored import UNTIL
 from boss.ports import JobRow, Plan, PushRequest
 from boss.taskfile.problems import LIMIT, Problem, Refused
 
@@ -122,7 +123,10 @@ class Pushes:
     async def _tentative_name(self, plan: Plan, name: str | None) -> str:
         if plan.extends or name:
             return plan.job_name
-        return next(free_names(plan.job_name, await self._names()))
+        for free in free_names(plan.job_name, await self._names()):
+            if not await self._forgotten(free):
+                return free
+        raise AssertionError("unreachable: names never end")
 
     async def _names(self) -> set[str]:
         return {row.name for row in await blocking(self._house.reader.jobs)}
@@ -205,6 +209,10 @@ class Pushes:
         """Stage the job under its name; without a name of the user's, under the first that is free."""
         names = iter([push.name]) if push.name else free_names(push.plan.job_name, await self._names())
         for name in names:
+            if await self._forgotten(name):
+                if push.name:
+                    raise _forgotten_name(name)
+                continue
             try:
                 return await self._house.ask(
                     lambda reply, name=name: JobStaged(uid, name, push.owner, push.submission, reply=reply)  # type: ignore[misc]
@@ -213,6 +221,13 @@ class Pushes:
                 if refusal.status != 409:
                     raise
         raise name_taken(str(push.name))
+
+    async def _forgotten(self, name: str) -> bool:
+        """Whether a folder of this name holds files of a job that this database, which came from a back-up, does not know."""
+        house = self._house
+        if UNTIL not in await blocking(house.reader.context) or await blocking(house.reader.job, name) is not None:
+            return False
+        return bool(await blocking(house.datastore.taken, [name]))
 
     async def _extend(self, push: Push, uid: str, expected: int) -> str:
         pieces: list[Slice] = await blocking(lambda: list(self._house.intake.slices(push.plan)))
@@ -245,6 +260,14 @@ def _not_sent(plan: Plan) -> list[Problem]:
             remedy = f"no task yields it, so the sender makes a file of {size:,} bytes (`makes` in the answer to a dry run)"
             problems.append(Problem("", "files", f"{path!r} {found}: {remedy}"))
     return problems[:LIMIT]
+
+
+def _forgotten_name(name: str) -> Refusal:
+    return Refusal(
+        409,
+        f"the datastore has files of a job {name!r} that this database does not know, because it was restored from a back-up; "
+        "choose another --name",
+    )
 
 
 def _failed(task: asyncio.Task[str]) -> bool:

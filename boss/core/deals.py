@@ -18,6 +18,7 @@ from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Placement, place
 from boss.core.ready import Bucket
+from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import render, texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
@@ -113,7 +114,7 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         previous = task.attempt
         if previous is not None and previous.state == "lost" and task.template.outputs:
             state.out.append(RejectResult(previous.id))  # from here on its upload must not be accepted any more
-        task.number += 1
+        task.number = next_number(state, task)
         attempt = Attempt(task.job.uid, task.index, task.number, worker.id, state.wall(now))
         task.attempt = attempt
         task.worker, task.started, task.finished = worker.id, None, None
@@ -136,7 +137,7 @@ def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assig
         return False
     done = worker.prepared.setdefault(job.uid, set())
     task = next(job.tasks[index] for index in job.inits if index not in done)
-    task.number += 1
+    task.number = next_number(state, task)
     attempt = Attempt(job.uid, task.index, task.number, worker.id, state.wall(now), init=True)
     state.changes.new_attempts[attempt.id] = attempt
     state.touch(task)

@@ -17,11 +17,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class AcceptResult:
-    """Have the gate accept an attempt's upload into ``jobs/<job>/``; ends as ResultAccepted or ResultRefused."""
+    """Have the gate accept an attempt's upload into ``jobs/<job>/``; ends as ResultAccepted or ResultRefused.
+
+    With ``keep`` a file there that differs is put aside instead of being replaced.
+    """
 
     attempt: str
     job: str
     files: tuple[tuple[str, int, str], ...]
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from boss.core import dag, pace
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
+from boss.core.restored import is_restored
 from boss.core.retry import LOSSES, judge
 from boss.core.state import State
 from worker.protocol import Cancel, Recalled, Result, Results, Started
@@ -106,7 +107,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
         if result.files:
             attempt.state = "promoting"
             state.move(task, C.FINISHED)
-            state.out.append(AcceptResult(name, task.job.name, result.files))
+            state.out.append(AcceptResult(name, task.job.name, result.files, is_restored(state, task.job)))
             return
         complete(state, task, now)
     elif result.outcome == "failed":

@@ -44,6 +44,7 @@ from boss.core.events import (
     WorkersWanted,
 )
 from boss.core.model import JobState, Task, TaskState, VmState, Worker, WorkerState
+from boss.core.restored import is_restored
 from boss.core.state import State
 from worker.protocol import (
     Acknowledge,
@@ -172,7 +173,7 @@ def _resume_task(state: State, task: Task) -> None:
     if attempt is None or task.state is TaskState.SUCCEEDED:
         return
     if task.state is TaskState.PROMOTING:
-        state.out.append(AcceptResult(attempt.id, task.job.name, attempt.files or ()))
+        state.out.append(AcceptResult(attempt.id, task.job.name, attempt.files or (), is_restored(state, task.job)))
     elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.READY) and task.template.outputs:
         state.out.append(ReadRecord(attempt.id))
 

@@ -187,7 +187,7 @@ class Shelf:
     def stop(self) -> None:
         """Nothing to end."""
 
-    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]]) -> None:
+    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]], keep: bool = False) -> None:
         """Accepted at once."""
         self.results.setdefault(job, {}).update({path: (size, digest) for path, size, digest in files})
         self._put(ResultAccepted(attempt))
@@ -207,6 +207,12 @@ class Shelf:
         if self.down:
             raise DatastoreDown(self.down)
         return [(path, size, digest) for path, (size, digest) in sorted(self.results.get(job, {}).items())]
+
+    def taken(self, jobs: Sequence[str]) -> list[str]:
+        """Those with results."""
+        if self.down:
+            raise DatastoreDown(self.down)
+        return [job for job in jobs if job in self.results]
 
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
         """A part of a stored log."""

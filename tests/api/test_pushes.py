@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from boss.adapters.intake import Intake
+from boss.core.events import ContextSet
+from boss.core.restored import UNTIL
 from tests.api.rig import OTHER, Rig, parts
 from tests.workflows import task, trace_of
 
@@ -264,3 +266,22 @@ def test_a_scale_that_makes_no_sense_is_named(rig: Rig, scale: object) -> None:
 def test_a_trace_and_its_scale_belong_together(rig: Rig) -> None:
     assert "--replay SCALE" in rig.plan(TRACE, 422)["problems"][0]["message"]
     assert "--replay is for" in rig.plan(TASKS, 422, replay=1)["problems"][0]["message"]
+
+
+# ---- after a restore ------------------------------------------------------------------------------------------------
+
+
+def test_after_a_restore_a_name_whose_files_the_database_has_forgotten_is_not_given_again(rig: Rig) -> None:
+    rig.push({"a": "true"}, name="sim")
+    rig.shelf.results.update({"sim-2": {"old.txt": (3, "ab" * 32)}, "lost": {"old.txt": (3, "ab" * 32)}})
+    rig.loop.ask(lambda reply: ContextSet({UNTIL: "1.0"}, reply)).result(10)
+    assert "does not know, because it was restored" in _open(rig, rig.plan(TASKS, name="lost")["push"], 409)["error"]
+    planned = rig.plan({**TASKS, "job": "sim"})
+    assert planned["job"] == "sim-3"
+    assert _open(rig, planned["push"])["job"] == "sim-3"
+
+
+def test_before_any_restore_names_are_not_looked_for_on_the_datastore(rig: Rig) -> None:
+    rig.shelf.down = "it is away"
+    planned = rig.plan({**TASKS, "job": "sim"})
+    assert _open(rig, planned["push"])["job"] == "sim"

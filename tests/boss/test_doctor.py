@@ -194,6 +194,13 @@ def test_deploying_again_adds_nothing_twice(other: OtherHost, state: Path, capsy
     assert ours == f'cert-authority,principals="ecloud",restrict {Authority(state / "pki").ssh_ca_public} ecloud'
 
 
+def test_the_folder_on_a_datastore_host_is_for_its_log_in_alone(other: OtherHost) -> None:
+    assert deploy(other) == 0
+    root = other.folder / "data"
+    assert root.stat().st_mode & 0o077 == 0
+    assert (root / "gate.pyz").stat().st_mode & 0o077 == 0
+
+
 def test_a_host_key_that_the_admin_does_not_know_is_not_pinned(other: OtherHost, capsys: pytest.CaptureFixture[str]) -> None:
     other.known_hosts.write_text("")
     (other.folder / "config").write_text(f"IdentityFile {other.folder / 'admin'}\nStrictHostKeyChecking no\nLogLevel ERROR\n")

@@ -59,7 +59,7 @@ class Outsider:
     def list(self, asked: float) -> None:
         self.said.append(("list", asked))
 
-    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]]) -> None:
+    def accept(self, attempt: str, job: str, files: Sequence[tuple[str, int, str]], keep: bool = False) -> None:
         self.said.append(("accept", attempt))
 
     def reject(self, attempt: str) -> None:
@@ -232,6 +232,17 @@ def test_a_stopped_process_does_not_see_everybody_time_out() -> None:
     assert clock.lag() == 598.0
     steady[0], wall[0] = 600.5, 1600.5
     assert clock.advance(1.0) == 1002.5
+
+
+def test_a_clock_that_is_set_forward_or_back_moves_no_deadline() -> None:
+    steady, wall = [0.0], [1000.0]
+    clock = LoopClock(lambda: wall[0], lambda: steady[0])
+    for jump in (86_400.0, -172_800.0):
+        steady[0], wall[0] = steady[0] + 0.5, wall[0] + 0.5 + jump
+        before = clock.now
+        assert clock.advance(1.0) == before + 0.5
+    assert clock.now == 1001.0
+    assert clock.now + clock.lag() == wall[0], "what is shown and stored is the time of day"
 
 
 def test_stopping_drains_deletes_and_ends(boss: Boss) -> None:

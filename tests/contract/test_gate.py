@@ -159,6 +159,14 @@ def test_a_repeat_after_everything_is_finished_stores_nothing(datastore: Datasto
     assert datastore.inventory() == before
 
 
+def test_a_result_that_a_disk_has_damaged_is_replaced_by_the_same_one_made_anew(datastore: Datastore) -> None:
+    assert accept(datastore, datastore.upload({"a.txt": A}))[1] == "accepted"
+    (datastore.root / "jobs/j/a.txt").write_bytes(A[::-1])
+    assert accept(datastore, datastore.upload({"a.txt": A}, "u.0.2"), "u.0.2")[1] == "accepted"
+    assert datastore.results() == {"a.txt": A}
+    assert datastore.sums_hold()
+
+
 def test_a_different_upload_after_everything_is_finished_never_reaches_the_job(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     accept(datastore, manifest)

@@ -1,4 +1,4 @@
-"""Accepts one upload and is killed before the n-th step: ``python -m tests.datastore.dying ROOT N ATTEMPT JOB FILES-AS-JSON``.
+"""Accepts one upload and is killed before the n-th step: ``python -m tests.datastore.dying ROOT N ATTEMPT JOB FILES-AS-JSON [keep]``.
 
 Exits 0 when there were fewer steps.
 """
@@ -12,7 +12,7 @@ from datastore.acceptance import Acceptance, Upload
 from datastore.tree import Tree
 
 
-def main(root: str, number: str, attempt: str, job: str, files: str) -> None:
+def main(root: str, number: str, attempt: str, job: str, files: str, *keep: str) -> None:
     """Accept, or die."""
     left = [int(number)]
 
@@ -22,7 +22,7 @@ def main(root: str, number: str, attempt: str, job: str, files: str) -> None:
         left[0] -= 1
 
     manifest = tuple((path, size, digest) for path, size, digest in json.loads(files))
-    (answer,) = Acceptance(Tree(root), before).accept([Upload(attempt, job, manifest)])
+    (answer,) = Acceptance(Tree(root), before).accept([Upload(attempt, job, manifest, bool(keep))])
     assert answer[1] == "accepted", answer
 
 

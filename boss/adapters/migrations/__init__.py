@@ -13,3 +13,13 @@ from boss.adapters.migrations import m0001_tables
 
 #: Migration number n is at position n - 1.
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m0001_tables.up,)
+
+
+def migrate(db: Database, newest: int | None = None) -> None:
+    """Bring the schema forward to ``newest`` (the newest of all, without one); what is there already stays."""
+    db.define("CREATE TABLE IF NOT EXISTS schema_version (version {integer} NOT NULL PRIMARY KEY) {table}")
+    with db.transaction():
+        ((version,),) = db.select("SELECT COALESCE(MAX(version), 0) FROM schema_version")
+        for number in range(int(version) + 1, (len(MIGRATIONS) if newest is None else newest) + 1):
+            MIGRATIONS[number - 1](db)
+            db.insert("schema_version", ("version",), [(number,)])
