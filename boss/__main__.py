@@ -35,7 +35,7 @@ from boss.adapters.store import Store
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
-from boss.api.serving import Served, address_of, tokens_of
+from boss.api.serving import Served, address_of, public_address, tokens_of
 from boss.config import BossConfig, SettingsError
 from boss.core.events import StopWanted
 from boss.deploy import DeployError
@@ -112,6 +112,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
+        public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)

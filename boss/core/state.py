@@ -31,6 +31,7 @@ from boss.core.model import (
 )
 from boss.core.placement import Shares, needs_on
 from boss.core.ready import ReadyTasks, Shape
+from boss.core.tokens import Token
 
 #: States of a claim that count as capacity, now or soon.
 LIVE_VMS = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
@@ -64,6 +65,7 @@ class State:
     names: dict[str, str] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     vms: dict[str, Vm] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
     ready: ReadyTasks = field(default_factory=ReadyTasks)
     delayed: list[tuple[float, str, int]] = field(default_factory=list)
     shares: Shares = field(default_factory=Shares)
