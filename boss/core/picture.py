@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core.model import ACTIVE_STATES, Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
+from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
 from boss.core.tokens import Token
@@ -38,12 +38,10 @@ def state_of(
                 state.ready.add(task)
             elif task.state is TaskState.DELAYED:
                 state.delayed.append((task.not_before, job.uid, task.index))
-            elif task.state in ACTIVE_STATES:
-                state.shares.add(job.owner, job.uid)
-                if task.attempt is not None and task.state is not TaskState.PROMOTING:
-                    worker_of_it = state.workers.get(task.attempt.worker)
-                    if worker_of_it is not None:
-                        state.hold(worker_of_it, task.attempt, task)
+            elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING) and task.attempt is not None:
+                worker_of_it = state.workers.get(task.attempt.worker)
+                if worker_of_it is not None:
+                    state.hold(worker_of_it, task.attempt, task)
     state.delayed.sort()
     return state
 
