@@ -266,8 +266,11 @@ class Access:
 class Issuer(Protocol):
     """The boss's certificate authority, seen from the API."""
 
-    def access(self, public_key: str, name: str, role: Role) -> Access:
-        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``. Raises ValueError for what is no key."""
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
+
+        Raises ValueError for what is no key.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,17 +278,22 @@ class GateIssuer:
         self._seconds = seconds
         self._clock = clock
 
-    def access(self, public_key: str, name: str, role: Role) -> Access:
-        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``. Raises ValueError for what is no key or no name."""
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
+
+        Raises ValueError for what is no key or no name.
+        """
+        now = self._clock()
+        seconds = self._seconds if until is None else max(1.0, min(self._seconds, until - now))
         caller = f"{role.value}:{check_name(name)}"
-        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), self._seconds)
+        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), seconds)
         return Access(
             host=self._gate.host,
             port=self._gate.port,
             user=self._gate.user,
             certificate=certificate,
             known_hosts=self._gate.known_hosts(),
-            expires=self._clock() + self._seconds,
+            expires=now + seconds,
         )
 
 

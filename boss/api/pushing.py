@@ -139,6 +139,6 @@ async def drop(push: str, pushes: ThePushes, caller: TheCaller) -> Response:
 def certificate(house: TheHouse, caller: TheCaller, body: Key) -> AccessOut:
     """An hour's access to the datastore for a key of the caller's own: viewers fetch, researchers also send files to be pushed."""
     try:
-        return AccessOut.of(house.issuer.access(body.public_key, caller.name, caller.role))
+        return AccessOut.of(house.issuer.access(body.public_key, caller.name, caller.role, caller.expires))
     except ValueError as error:
         raise Refusal(422, f"no certificate: {error}") from None

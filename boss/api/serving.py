@@ -46,6 +46,11 @@ def public_address(host: str, url: str) -> str:
     return f"http://{socket.getfqdn()}:{url.rsplit(':', 1)[1]}" if host in _EVERYWHERE else url
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def tokens_of(path: Path, url: str, owner: str) -> Mapping[str, str]:
     """Token -> owner; the token is kept from life to life, the file is written anew with the address."""
     try:

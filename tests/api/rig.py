@@ -224,11 +224,13 @@ class Shelf:
 class Signer:
     """Port ``Issuer``: signs by writing role and name."""
 
-    def access(self, public_key: str, name: str, role: Role) -> Access:
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
         """A certificate in name only."""
         if not public_key.startswith("ssh-"):
             raise ValueError("that is no OpenSSH public key")
-        return Access("127.0.0.1", 2222, "ecloud", f"certificate of {role} {name}", "[127.0.0.1]:2222 ssh-ed25519 AAAA", 5000.0)
+        return Access(
+            "127.0.0.1", 2222, "ecloud", f"certificate of {role} {name}", "[127.0.0.1]:2222 ssh-ed25519 AAAA", until or 5000.0
+        )
 
 
 class Counted:

@@ -141,6 +141,12 @@ def test_a_certificate_carries_the_callers_name_and_role(rig: Rig) -> None:
         assert answer.json()["certificate"] == f"certificate of {role} some-{role}"
 
 
+def test_a_certificate_is_asked_for_until_the_token_ends_at_the_latest(rig: Rig) -> None:
+    made = rig.post("/tokens", {"role": "viewer", "name": "zoe", "lifetime": 60})
+    answer = rig.client(made["token"]).post("/certificates", json={"public_key": "ssh-ed25519 AAAA me"}).json()
+    assert answer["expires"] == made["expires"]
+
+
 # ---- owners ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from boss.adapters.certificates import Authority, Gate, GateIssuer
 from boss.core.tokens import Role
 
 DAY = 86400.0
+NOW = 1_700_000_000.0
 
 
 def gate(authority: Authority, program: str = "/opt/gate.pyz") -> Gate:
@@ -112,3 +114,18 @@ def test_what_is_no_key_is_refused_in_words(authority: Authority, text: str) -> 
 def test_an_owner_that_is_no_name_is_refused(authority: Authority, owner: str) -> None:
     with pytest.raises(ValueError, match="owner"):
         GateIssuer(authority, gate(authority)).access(authority.host_key_public, owner, Role.VIEWER)
+
+
+@pytest.mark.parametrize(("until", "expires"), [(None, 3600.0), (9999.0, 3600.0), (60.0, 60.0), (-100.0, 1.0)])
+def test_a_certificate_does_not_outlive_its_token(tmp_path: Path, until: float | None, expires: float) -> None:
+    authority = Authority(tmp_path / "pki", lambda: NOW)
+    access = GateIssuer(authority, gate(authority), clock=lambda: NOW).access(
+        authority.host_key_public, "ada", Role.VIEWER, until and NOW + until
+    )
+    assert access.expires == NOW + expires
+    (tmp_path / "cert.pub").write_text(access.certificate)
+    shown = subprocess.run(
+        ["ssh-keygen", "-L", "-f", str(tmp_path / "cert.pub")], capture_output=True, text=True, check=True
+    ).stdout
+    end = datetime.fromtimestamp(NOW + expires).strftime("%Y-%m-%dT%H:%M:%S")
+    assert f"to {end}" in shown
