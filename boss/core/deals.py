@@ -48,11 +48,8 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
     if not offers or not state.ready.buckets:
         return False
     demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
-    shares = Shares(turns=state.turns)
-    if len(demands) > 1:  # one alone has nobody to be fair to
-        shares = fairness.occupied(state, state.turns)
-        for offer in offers:
-            offer.drained = fairness.drained(state, state.workers[offer.worker])
+    # one alone has nobody to be fair to
+    shares = fairness.shares_on(state, offers) if len(demands) > 1 else Shares(turns=state.turns)
     placements = place(demands, offers, shares)
     if any(demand.count and demand.depth for demand in demands):
         placements += place(demands, offers, shares, prefetch=True)

@@ -8,9 +8,11 @@ Rules:
 - Derived from what the workers hold whenever somebody asks; only whose turn was when is kept, until the boss ends.
 """
 
+from collections.abc import Sequence
+
 from boss.core import pace
 from boss.core.model import Worker
-from boss.core.placement import Shares, Turns
+from boss.core.placement import Offer, Shares
 from boss.core.state import State
 
 
@@ -20,39 +22,43 @@ def weight(state: State, seconds: float | None) -> float:
     return 1.0 if seconds is None or not window else min(1.0, seconds / window)
 
 
-def occupied(state: State, turns: Turns) -> Shares:
-    """How many slots each owner and each job occupies on all workers; ``turns`` are those to go on with."""
-    shares = Shares(turns=turns)
-    for worker in state.workers.values():
-        short: list[tuple[str, float]] = []
-        held, left = 0.0, worker.resources.get("cpus", 0.0)
-        for (uid, template), (count, needs) in worker.load.items():
-            slots, part = count * needs.get("cpus", 0.0), weight(state, pace.of(state, uid, template))
-            if part >= 1.0:
-                left -= slots
-                _add(state, shares, uid, slots)
-            else:
-                held += slots
-                short.append((uid, slots * part))
-        if short:
-            rows = sum(row for _, row in short)
-            busy = max(0.0, min(held, left))
-            for uid, row in short:
-                _add(state, shares, uid, busy * row / rows if rows > 0 else 0.0)
+def shares_on(state: State, offers: Sequence[Offer]) -> Shares:
+    """How many slots each owner and each job occupies on these workers; also tells each offer what would soon be free of it.
+
+    One pass over the kinds of tasks that each worker holds: it runs in every turn of a boss whose owners compete.
+    """
+    weights: dict[tuple[str, int], float] = {}
+    jobs: dict[str, float] = {}
+    for offer in offers:
+        offer.drained = _look(state, state.workers[offer.worker], jobs, weights)
+    shares = Shares(turns=state.turns)
+    for uid, slots in jobs.items():
+        job = state.jobs.get(uid)
+        if job is not None:
+            shares.add(job.owner, uid, slots)
     return shares
 
 
-def drained(state: State, worker: Worker) -> dict[str, float]:
-    """What would be free on a worker within ``policy.prefetch_seconds`` if nothing more were dealt to it: what only long tasks leave."""
+def _look(state: State, worker: Worker, jobs: dict[str, float], weights: dict[tuple[str, int], float]) -> dict[str, float]:
+    """Add what jobs occupy on one worker; returns what only its long tasks leave free."""
     room = dict(worker.resources)
-    for (uid, template), (count, needs) in worker.load.items():
-        if weight(state, pace.of(state, uid, template)) >= 1.0:
+    short: list[tuple[str, float]] = []
+    held = rows = 0.0
+    for kind, (count, needs) in worker.load.items():
+        part = weights.get(kind)
+        if part is None:
+            part = weights[kind] = weight(state, pace.of(state, *kind))
+        slots = count * needs.get("cpus", 0.0)
+        if part >= 1.0:
+            jobs[kind[0]] = jobs.get(kind[0], 0.0) + slots
             for name, amount in needs.items():
                 room[name] = room.get(name, 0.0) - count * amount
+        else:
+            held += slots
+            rows += slots * part
+            short.append((kind[0], slots * part))
+    if rows > 0.0:
+        scale = max(0.0, min(held, room.get("cpus", 0.0))) / rows
+        for uid, row in short:
+            jobs[uid] = jobs.get(uid, 0.0) + row * scale
     return room
-
-
-def _add(state: State, shares: Shares, uid: str, slots: float) -> None:
-    job = state.jobs.get(uid)
-    if job is not None:
-        shares.add(job.owner, uid, slots)

@@ -79,10 +79,6 @@ class Turns:
     jobs: dict[str, int] = field(default_factory=dict)
     last: int = 0
 
-    def copy(self) -> "Turns":
-        """A copy to plan with."""
-        return Turns(dict(self.owners), dict(self.jobs), self.last)
-
 
 @dataclass(slots=True)
 class Shares:
@@ -145,6 +141,7 @@ def place(demands: Sequence[Demand], offers: Sequence[Offer], shares: Shares, pr
     """
     order = sorted(offers, key=lambda offer: (offer.free.get("cpus", 0.0), offer.worker))
     search = _Search(order, prefetch)
+    last = max((_standing(shares.rank(demand)) for demand in demands), default=None)
     queue = [(shares.rank(demand), number, demand) for number, demand in enumerate(demands) if demand.count > 0]
     standing = {number: _standing(rank) for rank, number, _ in queue}
     heapify(queue)
@@ -157,7 +154,8 @@ def place(demands: Sequence[Demand], offers: Sequence[Offer], shares: Shares, pr
             continue
         offer = search.take(demand, standing[number])
         if offer is None:
-            search.reserve(demand, standing[number])
+            if standing[number] != last:  # nobody ranks behind the last
+                search.reserve(demand, standing[number])
             continue
         demand.count -= 1
         offer.got += 1
@@ -193,6 +191,8 @@ class _Search:
     def reserve(self, demand: Demand, standing: Standing) -> None:
         """Keep those who rank behind off as many offers as this demand, which found no room, would fill once short tasks are through."""
         left = demand.count
+        if len(self._reserved) == len(self._order):
+            return
         for offer in reversed(self._order):  # what is the nearest to being free becomes so, turn after turn
             if offer.drained is None or offer.worker in demand.refused:
                 continue

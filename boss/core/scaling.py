@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from boss.core import fairness
 from boss.core.deals import demands_of, offers_of
 from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
@@ -48,13 +47,8 @@ def unplaced(state: State) -> list[Demand]:
     offers = list(offers_of(state)) + list(_coming(state))
     demands = demands_of(state, 1.0)
     if offers and demands:
-        place(demands, offers, _shares(state, demands))
+        place(demands, offers, Shares())  # how much finds no room is asked, not whose
     return [demand for demand in demands if demand.count]
-
-
-def _shares(state: State, demands: Sequence[Demand]) -> Shares:
-    """What the placement that only asks is fair by; one demand alone has nobody to be fair to."""
-    return fairness.occupied(state, state.turns.copy()) if len(demands) > 1 else Shares()
 
 
 def _coming(state: State) -> Iterator[Offer]:
@@ -80,7 +74,7 @@ def members(state: State, pool: str) -> list[Vm]:
 
 def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
     """Add the cheapest VM that fits, place again, until nothing is left or nothing may be added."""
-    shares = _shares(state, left)
+    shares = Shares()
     for demand in sorted(left, key=lambda demand: -demand.priority):
         while demand.count:
             choice = _cheapest(state, demand.shape, wish, now)
