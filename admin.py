@@ -9,7 +9,7 @@ from collections.abc import Callable  # noqa: E402
 
 import typer  # noqa: E402
 
-from client.commands import changing, files, fleet, frame, looking, sweeps  # noqa: E402
+from client.commands import accounts, changing, files, fleet, frame, looking, sweeps  # noqa: E402
 
 app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
 
@@ -44,6 +44,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.set_datastore,
         changing.drop_context,
     ],
+    "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens],
 }
 
 for panel, commands in PANELS.items():

@@ -87,6 +87,12 @@ class ApiSettings(Section):
         description="Address that the API listens on. It speaks plain HTTP: beyond loopback put a TLS proxy before it.",
     )
     port: Port = Field(default=0, description="Its port; 0: a free one, chosen once and kept in the state folder.")
+    public_url: str = Field(
+        default="",
+        description="The API's address for people on other machines (a proxy's, a tunnel's), as `create_token` prints it; "
+        "default: the one that it listens on.",
+        pattern=r"^$|^https?://[^/\s]+(/\S*)?$",
+    )
 
 
 class BrokerSettings(Section):

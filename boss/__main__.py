@@ -35,7 +35,7 @@ from boss.adapters.store import Store
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
-from boss.api.serving import Served, address_of, tokens_of
+from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
 from boss.config import BossConfig, SettingsError
 from boss.core.events import StopWanted
 from boss.deploy import DeployError
@@ -108,6 +108,10 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file)
     stack.callback(intake.close)
     url, listener = address_of(settings.api_host, settings.api_port, settings.api_port_file)
+    if not is_loopback(settings.api_host):
+        log.warning(
+            "the API is reached at %s:%s over plain HTTP: tokens can be read on the way", settings.api_host, url.rsplit(":", 1)[1]
+        )
     facts = ApiFacts(
         version=VERSION,
         api_url=url,
@@ -117,6 +121,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
+        public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)

@@ -72,6 +72,7 @@ class BossConfig:
     local_slots: int
     api_host: str
     api_port: int
+    api_public_url: str
     broker: OutsideBroker | None
     datastore: OutsideDatastore | None
     datastore_root: Path
@@ -145,6 +146,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         local_slots=slots,
         api_host=values.api.host,
         api_port=values.api.port,
+        api_public_url=values.api.public_url.rstrip("/"),
         broker=_broker(values, file) if values.broker.host else None,
         datastore=_datastore(values) if outside else None,
         datastore_root=Path(values.datastore.root) if values.datastore.root and not outside else state / "datastore",

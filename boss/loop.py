@@ -35,6 +35,7 @@ from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event,
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.state import State
+from boss.core.tokens import Token
 from boss.core.view import View
 from boss.ports import Broker, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, ToWorker
@@ -136,6 +137,7 @@ class Loop:
         self._lock = threading.Lock()
         self._view = View(self._clock.now, epoch, self._started)
         self._published = 0.0
+        self._tokens: Mapping[str, Token] | None = None
         self._unseen = False
         self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
@@ -167,6 +169,10 @@ class Loop:
     def view(self) -> View:
         """The newest published picture."""
         return self._view
+
+    def tokens(self) -> Mapping[str, Token] | None:
+        """The tokens by their digests; a change is seen here before whoever asked for it is answered."""
+        return self._tokens
 
     def listen(self, receive: Callable[[str, Mapping[str, object]], None]) -> Callable[[], None]:
         """Call ``receive`` on the loop's thread for each announcement; returns the way to stop."""
@@ -229,8 +235,13 @@ class Loop:
         changes = self._state.take_changes()
         if changes:
             self._outside.store.commit(changes)
+        if changes.tokens:
+            self._show_tokens()
         finished = {job.uid: job for job in (*changes.jobs.values(), *changes.new_jobs.values(), *self._over)}
         self._over = [job for job in finished.values() if job.finished is not None and job.loaded and not self._unload(job)]
+
+    def _show_tokens(self) -> None:
+        self._tokens = {token.digest: token for token in self._state.tokens.values()}
 
     def _unload(self, job: Job) -> bool:
         """A finished job's tasks stay in the store only; commands that need them load them again. False while a worker holds one."""
@@ -311,7 +322,10 @@ class Loop:
                 time.sleep(RELOAD)
         self._over.clear()
         now = self._clock.advance(RELOAD)
-        self._state = state_of(self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms)
+        self._state = state_of(
+            self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms, picture.tokens
+        )
+        self._show_tokens()
         self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline
         for worker in self._state.workers.values():  # this is still the same epoch: numbers of messages only grow
             worker.sent = old.workers[worker.id].sent if worker.id in old.workers else 0

@@ -14,6 +14,7 @@ from typing import Protocol
 from boss.core.changes import Changes
 from boss.core.events import Answer, Event, Request
 from boss.core.model import Attempt, FileRef, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
+from boss.core.tokens import Role, Token
 from boss.core.view import View
 from worker.protocol import ToWorker
 
@@ -37,6 +38,7 @@ class Picture:
     jobs: list[Job]
     workers: list[Worker]
     vms: list[Vm]
+    tokens: list[Token] = field(default_factory=list)
 
 
 class Store(Protocol):
@@ -225,6 +227,9 @@ class Desk(Protocol):
     def view(self) -> View:
         """The newest published picture of counts, jobs, workers and VMs."""
 
+    def tokens(self) -> Mapping[str, Token] | None:
+        """The tokens by their digests, as the last commit left them; None before the store was loaded."""
+
     def listen(self, receive: Callable[[str, Mapping[str, object]], None]) -> Callable[[], None]:
         """Call ``receive(kind, facts)`` (on the loop's thread: it must only hand over) for each announcement; returns the way to stop."""
 
@@ -267,8 +272,11 @@ class Access:
 class Issuer(Protocol):
     """The boss's certificate authority, seen from the API."""
 
-    def access(self, public_key: str, owner: str) -> Access:
-        """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
+
+        Raises ValueError for what is no key.
+        """
 
 
 @dataclass(frozen=True, slots=True)

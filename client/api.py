@@ -188,6 +188,28 @@ class Client:
         with self.connection.lines("/events", {"topic": topic}) as lines:
             yield lines
 
+    # ---- accounts ----------------------------------------------------------------------------------------------------
+
+    def me(self) -> Plain:
+        """Whose token this is: name, role, token (its id), expires."""
+        found: Plain = self.connection.get("/me")
+        return found
+
+    def create_token(self, role: str, name: str, lifetime: float | None = None) -> Plain:
+        """Let somebody in (admins only); ``token`` in the answer is shown once. ``lifetime`` in seconds, None for ever."""
+        made: Plain = self.connection.post("/tokens", {"role": role, "name": name, "lifetime": lifetime})
+        return made
+
+    def revoke_token(self, which: str) -> Plain:
+        """Take back the token of this id, or all tokens of this name; says which, and the jobs that their names leave behind."""
+        gone: Plain = self.connection.delete(f"/tokens/{quote(which, safe='')}")
+        return gone
+
+    def tokens(self) -> list[Plain]:
+        """All tokens, without their texts."""
+        found: list[Plain] = self.connection.get("/tokens")
+        return found
+
     # ---- changing ----------------------------------------------------------------------------------------------------
 
     def cancel(self, *targets: str) -> list[Plain]:

@@ -115,7 +115,7 @@ class Connection:
                 if response.status_code != 200:
                     response.read()
                     _answer_of(response)
-                yield (json.loads(text) if text else None for text in response.iter_lines())
+                yield (_object_of(text) if text else None for text in response.iter_lines())
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         with self._failures():
@@ -135,6 +135,14 @@ class Connection:
             ) from None
         except httpx.TransportError as error:
             raise BossUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from None
+
+
+def _object_of(line: str) -> Any:
+    """One line of a stream. The last one of a stream whose token was revoked meanwhile says so, and raises NotPermitted."""
+    said = json.loads(line)
+    if isinstance(said, dict) and "refused" in said:
+        raise NotPermitted(str(said["refused"]))
+    return said
 
 
 def _answer_of(response: httpx.Response) -> Any:

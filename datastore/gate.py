@@ -1,6 +1,6 @@
 """The datastore's one door: runs on the datastore's host as SSH's forced command and does what its caller has the right to.
 
-    python3 gate.pyz --root /srv/ecloud --caller worker:w17 | user:ada | boss
+    python3 gate.pyz --root /srv/ecloud --caller worker:w17 | researcher:ada | viewer:zoe | boss
 
 Rules:
 - Who calls is said by the SSH certificate's forced command (``--caller``), never by the request. What each may do is ``RIGHTS``; a worker
@@ -25,7 +25,9 @@ from datastore.tree import Tree
 #: What each kind of caller may ask for.
 RIGHTS: Dict[str, FrozenSet[str]] = {
     "worker": frozenset({"receive", "find", "send"}),
-    "user": frozenset({"have", "put", "list", "get"}),
+    "viewer": frozenset({"list", "get"}),
+    "researcher": frozenset({"have", "put", "list", "get"}),
+    "admin": frozenset({"have", "put", "list", "get"}),
     "boss": frozenset({"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check"}),
 }
 #: The operations whose request is followed by items.
@@ -43,10 +45,10 @@ class Caller(NamedTuple):
 
 
 def read_caller(text: str) -> Caller:
-    """``worker:ID``, ``user:NAME`` or ``boss``. Raises ValueError."""
+    """``worker:ID``, ``viewer:NAME``, ``researcher:NAME``, ``admin:NAME`` or ``boss``. Raises ValueError."""
     role, _colon, name = text.partition(":")
     if role not in RIGHTS or bool(name) == (role == "boss"):
-        raise ValueError("a caller is worker:ID, user:NAME or boss, not %r" % text)
+        raise ValueError("a caller is worker:ID, viewer:NAME, researcher:NAME, admin:NAME or boss, not %r" % text)
     return Caller(role, name)
 
 
@@ -214,7 +216,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Serve one session on stdin and stdout. 0 when the caller closed, 1 when the stream broke, 2 for a folder that cannot be used."""
     parser = argparse.ArgumentParser(prog="gate", description="The door of an ecloud datastore; started by sshd.")
     parser.add_argument("--root", required=True, help="the datastore's folder")
-    parser.add_argument("--caller", required=True, type=read_caller, help="worker:ID, user:NAME or boss")
+    parser.add_argument(
+        "--caller", required=True, type=read_caller, help="worker:ID, viewer:NAME, researcher:NAME, admin:NAME or boss"
+    )
     options = parser.parse_args(arguments)
     try:
         with open(0, "rb", buffering=BLOCK, closefd=False) as reader, open(1, "wb", buffering=BLOCK, closefd=False) as writer:

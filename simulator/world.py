@@ -114,7 +114,7 @@ class World:
                     task.attempt.seq = 0
         workers = [worker for worker in old.workers.values() if worker.state is not WorkerState.GONE]
         for worker in workers:
-            worker.held, worker.used, worker.sent = {}, {}, sent.get(worker.id, 0)
+            worker.held, worker.used, worker.load, worker.sent = {}, {}, {}, sent.get(worker.id, 0)
         self.state = state_of(old.policy, old.epoch + dead, old.context, jobs, workers, old.vms.values())
         self.inbox.clear()
         effects = reactor.resume(self.state, self.now)

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from boss.adapters.keys import openssh, pem, public_line, read_public_key, ssh_key, write_private
+from boss.core.tokens import Role, check_name
 from boss.ports import Access
 
 #: The broker account of the boss.
@@ -38,7 +39,6 @@ _HOUR = 3600.0
 _YEAR = 365 * 24 * _HOUR
 _BACKDATED = _HOUR
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Gate:
     python: str = "python3"
 
     def command(self, caller: str) -> str:
-        """The forced command for a caller: ``boss``, ``worker:<id>`` or ``user:<name>``."""
+        """The forced command for a caller: ``boss``, ``worker:<id>`` or ``<role>:<name>``."""
         return shlex.join([self.python, self.program, "--root", self.root, "--caller", caller])
 
     def known_hosts(self) -> str:
@@ -270,7 +270,7 @@ class Authority:
 
 
 class GateIssuer:
-    """Port ``Issuer``: hour-long SSH certificates for people's own keys, each as ``user:<owner>``."""
+    """Port ``Issuer``: hour-long SSH certificates for people's own keys, each as ``<role>:<name>``."""
 
     def __init__(self, authority: Authority, gate: Gate, seconds: float = _HOUR, clock: Callable[[], float] = time.time) -> None:
         self._authority = authority
@@ -278,19 +278,22 @@ class GateIssuer:
         self._seconds = seconds
         self._clock = clock
 
-    def access(self, public_key: str, owner: str) -> Access:
-        """Sign an OpenSSH public key for the datastore's gate as ``user:<owner>``. Raises ValueError for what is no key."""
-        if not _OWNER.fullmatch(owner):
-            raise ValueError(f"{owner!r} is no name of an owner: letters, digits, '.', '_', '-' and '@', at most 64")
-        caller = f"user:{owner}"
-        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), self._seconds)
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+        """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
+
+        Raises ValueError for what is no key or no name.
+        """
+        now = self._clock()
+        seconds = self._seconds if until is None else max(1.0, min(self._seconds, until - now))
+        caller = f"{role.value}:{check_name(name)}"
+        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), seconds)
         return Access(
             host=self._gate.host,
             port=self._gate.port,
             user=self._gate.user,
             certificate=certificate,
             known_hosts=self._gate.known_hosts(),
-            expires=self._clock() + self._seconds,
+            expires=now + seconds,
         )
 
 

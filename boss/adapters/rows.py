@@ -30,6 +30,7 @@ from boss.core.model import (
     Worker,
     WorkerState,
 )
+from boss.core.tokens import Role, Token
 
 Row = tuple[Any, ...]
 
@@ -102,6 +103,8 @@ VM_COLUMNS: Final = (
     "keep_until",
     "since",
 )
+
+TOKEN_COLUMNS: Final = ("id", "name", "role", "digest", "created", "expires", "used")
 
 
 def storable(text: str) -> str:
@@ -327,3 +330,14 @@ def vm_from(row: Row) -> Vm:
     """A claim, from VM_COLUMNS."""
     name, pool, flavor, created, state, server, address, deadline, reason, keep_until, since = row
     return Vm(name, pool, flavor, created, VmState(state), server, address, deadline, reason, keep_until, since)
+
+
+def token_row(token: Token) -> Row:
+    """TOKEN_COLUMNS."""
+    return (token.id, token.name, token.role.value, token.digest, token.created, token.expires, token.used)
+
+
+def token_from(row: Row) -> Token:
+    """A token, from TOKEN_COLUMNS."""
+    name, owner, role, digest, created, expires, used = row
+    return Token(name, owner, Role(role), digest, created, expires, used)

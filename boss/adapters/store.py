@@ -21,6 +21,7 @@ from boss.adapters.migrations import MIGRATIONS, migrate
 from boss.core.changes import Changes
 from boss.core.model import Job, JobState, Task, Vm, VmState, Worker, WorkerState
 from boss.core.templates import template_to_data
+from boss.core.tokens import Token
 from boss.ports import Picture, StoreError, Superseded
 
 
@@ -97,7 +98,7 @@ class Store:
                 if job.finished is None:
                     self._fill(number, job)
                     job.loaded = True
-            picture = Picture(self._facts(), [job for _, job in found], self._workers(), self._vms())
+            picture = Picture(self._facts(), [job for _, job in found], self._workers(), self._vms(), self._tokens())
         self._numbers = _Numbers({job.uid: number for number, job in found})
         return picture
 
@@ -118,6 +119,10 @@ class Store:
         sql = f"SELECT {', '.join(rows.VM_COLUMNS)} FROM vms WHERE state NOT IN (?, ?) ORDER BY created, id"
         return [rows.vm_from(row) for row in self._db.select(sql, (VmState.GONE.value, VmState.FAILED.value))]
 
+    def _tokens(self) -> list[Token]:
+        sql = f"SELECT {', '.join(rows.TOKEN_COLUMNS)} FROM tokens ORDER BY created, id"
+        return [rows.token_from(row) for row in self._db.select(sql)]
+
     def _facts(self, locked: bool = False) -> dict[str, str]:
         lock = " FOR UPDATE" if locked and not self._db.sqlite else ""
         return dict(self._db.select(f"SELECT name, value FROM context{lock}"))
@@ -136,6 +141,7 @@ class Store:
             self._write_attempts(changes, numbers)
             self._write_fleet(changes)
             self._write_context(changes.context)
+            self._write_tokens(changes.tokens)
         self._numbers = numbers
 
     def _numbered(self, changes: Changes) -> "_Numbers":
@@ -214,6 +220,12 @@ class Store:
         self._db.insert("context", ("name", "value"), kept, replace=True)
         for name in (name for name, value in facts.items() if value is None):
             self._db.execute("DELETE FROM context WHERE name = ?", (name,))
+
+    def _write_tokens(self, tokens: Mapping[str, Token | None]) -> None:
+        kept = [rows.token_row(token) for token in tokens.values() if token is not None]
+        self._db.insert("tokens", rows.TOKEN_COLUMNS, kept, replace=True)
+        for name in (name for name, token in tokens.items() if token is None):
+            self._db.execute("DELETE FROM tokens WHERE id = ?", (name,))
 
     # ---- guards ------------------------------------------------------------------------------------------------
 

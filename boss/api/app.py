@@ -3,17 +3,20 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from boss.api import answers, commands, failing, listening, pushing, reading
+from boss.api import answers, commands, failing, listening, pushing, reading, tokens
+from boss.api.accounts import Accounts
 from boss.api.door import Door
 from boss.api.house import ApiFacts, House
 from boss.api.loghub import LogHub
 from boss.api.pushes import Pushes
+from boss.api.roles import roles_of
 from boss.api.shapes import REFUSALS
 from boss.ports import Datastore, Desk, Intake, Issuer, Reader
 
 PREFIX = "/api/v1"
 ABOUT = """Everything that `admin.py` and `push_tasks.py` can do, for programs.
-Each request carries the header `Authorization: Bearer <token>`; on the boss's machine the token is in `api.json` of the state folder."""
+Each request carries the header `Authorization: Bearer <token>`; on the boss's machine the token is in `api.json` of the state folder.
+`x-role` of a call is the role that it takes: viewer, researcher or admin; what changes a job takes its owner or an admin."""
 
 
 def create_app(
@@ -26,14 +29,16 @@ def create_app(
     hub: LogHub | None = None,
 ) -> FastAPI:
     """The app that serves these ports. Give the broker ``hub.publish`` so that logs can be followed."""
-    house = House(desk, reader, datastore, issuer, intake, facts, hub or LogHub())
+    accounts = Accounts(desk, facts.tokens)
+    house = House(desk, reader, datastore, issuer, intake, facts, hub or LogHub(), accounts)
     app = FastAPI(title="ecloud", version=facts.version, description=ABOUT, responses=REFUSALS)
     app.state.house = house
     app.state.pushes = Pushes(house)
     answers.install(app)
-    for part in (reading, failing, commands, pushing, listening):
+    for part in (reading, failing, commands, pushing, listening, tokens):
         app.include_router(part.router, prefix=PREFIX)
-    app.add_middleware(Door, tokens=facts.tokens, max_task_file=facts.max_task_file)
+    roles_of(app.routes)  # raises for a route that nobody guards
+    app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from boss.api.accounts import Caller
 from boss.api.answers import Refusal
 from boss.api.bodies import Address, Targeted, WorkersAsked, WorkersNamed
-from boss.api.house import House, TheHouse, blocking
+from boss.api.house import House, TheCaller, TheHouse, blocking
+from boss.api.roles import Guarded, needs
 from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
 from boss.api.targets import Target
 from boss.core.events import (
@@ -22,17 +24,20 @@ from boss.core.events import (
 )
 from boss.core.model import VmState
 from boss.core.restored import FLOOR, UNTIL
+from boss.core.tokens import Role
 
-router = APIRouter(tags=["change"])
+router = APIRouter(tags=["change"], route_class=Guarded)
 
 #: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
 #: back-up that was restored must not repeat or overwrite.
 KEPT = frozenset({"cluster", "epoch", "vm_number", UNTIL, FLOOR})
 
 
-async def _each(house: House, body: Targeted, make: Callable[[Target, int], Request], *, jobs_only: bool = False) -> Effects:
-    """Ask once per target; all targets are read first, so that a misspelt one changes nothing."""
-    targets = [await blocking(_resolve, house, text, jobs_only) for text in body.targets]
+async def _each(
+    house: House, caller: Caller, body: Targeted, make: Callable[[Target, int], Request], *, jobs_only: bool = False
+) -> Effects:
+    """Ask once per target; all targets are read first, so that a misspelt one, or one of another's, changes nothing."""
+    targets = [await blocking(_resolve, house, caller, text, jobs_only) for text in body.targets]
     done = []
     for target in targets:
         detail = await house.ask(lambda reply, target=target: make(target, reply))  # type: ignore[misc]
@@ -40,56 +45,56 @@ async def _each(house: House, body: Targeted, make: Callable[[Target, int], Requ
     return Effects(done=done)
 
 
-def _resolve(house: House, text: str, jobs_only: bool) -> Target:
-    target = house.targets.resolve(text, changing=True)
+def _resolve(house: House, caller: Caller, text: str, jobs_only: bool) -> Target:
+    target = house.targets.resolve(text, changing=caller)
     if jobs_only and not target.whole:
         raise Refusal(422, f"{text} is a task; this works on whole jobs ({target.job.name})", [target.job.name])
     return target
 
 
-@router.post("/cancel")
-async def cancel(house: TheHouse, body: Targeted) -> Effects:
+@router.post("/cancel", openapi_extra=needs(Role.RESEARCHER))
+async def cancel(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """End tasks that have not finished; what is being accepted already succeeds."""
-    return await _each(house, body, lambda target, reply: TasksCancelled(target.job.name, target.pattern, reply))
+    return await _each(house, caller, body, lambda target, reply: TasksCancelled(target.job.name, target.pattern, reply))
 
 
-@router.post("/pause")
-async def pause(house: TheHouse, body: Targeted) -> Effects:
+@router.post("/pause", openapi_extra=needs(Role.RESEARCHER))
+async def pause(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """Deal out nothing new of these jobs; what runs finishes."""
-    return await _each(house, body, lambda target, reply: JobPaused(target.job.name, reply), jobs_only=True)
+    return await _each(house, caller, body, lambda target, reply: JobPaused(target.job.name, reply), jobs_only=True)
 
 
-@router.post("/resume")
-async def resume(house: TheHouse, body: Targeted) -> Effects:
+@router.post("/resume", openapi_extra=needs(Role.RESEARCHER))
+async def resume(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """Deal out these jobs' tasks again."""
-    return await _each(house, body, lambda target, reply: JobResumed(target.job.name, reply), jobs_only=True)
+    return await _each(house, caller, body, lambda target, reply: JobResumed(target.job.name, reply), jobs_only=True)
 
 
-@router.post("/redo")
-async def redo(house: TheHouse, body: Targeted) -> Effects:
+@router.post("/redo", openapi_extra=needs(Role.RESEARCHER))
+async def redo(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """Run finished tasks again; the old results stay until the new ones are accepted."""
-    return await _each(house, body, lambda target, reply: TasksRedone(target.job.name, target.pattern, reply))
+    return await _each(house, caller, body, lambda target, reply: TasksRedone(target.job.name, target.pattern, reply))
 
 
-@router.post("/retry")
-async def retry(house: TheHouse, body: Targeted) -> Effects:
+@router.post("/retry", openapi_extra=needs(Role.RESEARCHER))
+async def retry(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """Run failed tasks again, and what was skipped because of them."""
-    return await _each(house, body, lambda target, reply: FailedRetried(target.job.name, target.pattern, reply))
+    return await _each(house, caller, body, lambda target, reply: FailedRetried(target.job.name, target.pattern, reply))
 
 
-@router.post("/workers")
+@router.post("/workers", openapi_extra=needs(Role.ADMIN))
 async def instantiate(house: TheHouse, body: WorkersAsked) -> WorkersTouched:
     """Create workers now, whatever waits."""
     return _touched(await house.ask(lambda reply: WorkersWanted(body.count, body.pool, body.keep, reply)))
 
 
-@router.post("/workers/drain")
+@router.post("/workers/drain", openapi_extra=needs(Role.ADMIN))
 async def drain(house: TheHouse, body: WorkersNamed) -> WorkersTouched:
     """Let workers finish what they have, then end them."""
     return await _drained(house, body, now=False)
 
 
-@router.post("/workers/terminate")
+@router.post("/workers/terminate", openapi_extra=needs(Role.ADMIN))
 async def terminate(house: TheHouse, body: WorkersNamed) -> WorkersTouched:
     """End workers: drained first, unless ``now``; then what they run is run elsewhere."""
     return await _drained(house, body, now=body.now)
@@ -105,7 +110,7 @@ def _touched(detail: object) -> WorkersTouched:
     return WorkersTouched.model_validate(detail)
 
 
-@router.delete("/context")
+@router.delete("/context", openapi_extra=needs(Role.ADMIN))
 async def drop_context(house: TheHouse) -> Dropped:
     """Forget the small facts, but not who the cluster is; refused while servers are claimed."""
     claims = [vm.id for vm in house.view().vms if vm.state not in (VmState.GONE, VmState.FAILED)]
@@ -118,7 +123,7 @@ async def drop_context(house: TheHouse) -> Dropped:
     return Dropped(dropped=names)
 
 
-@router.put("/context/datastore")
+@router.put("/context/datastore", openapi_extra=needs(Role.ADMIN))
 async def set_datastore(house: TheHouse, body: Address) -> Checked:
     """Use another datastore, after a log-in and a write there; refused while unfinished jobs use the one there is."""
     try:

@@ -8,17 +8,19 @@ from fastapi import APIRouter, Query
 
 from boss.api.causes import Cause, Causes
 from boss.api.house import House, TheHouse
+from boss.api.roles import Guarded, needs
 from boss.api.shapes import CauseOut, Failures
+from boss.core.tokens import Role
 from boss.ports import JobRow
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 #: Failed tasks that one answer looks at, and causes that it lists, at most.
 LOOKED_AT = 200_000
 LISTED = 100
 
 
-@router.get("/failures", tags=["look"])
+@router.get("/failures", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def failures(
     house: TheHouse,
     target: Annotated[
@@ -48,7 +50,7 @@ def _chosen(house: House, targets: list[str]) -> Iterator[tuple[JobRow, str]]:
     if not targets:
         yield from ((job, "*") for job in reversed(house.reader.jobs()) if job.counts.get("failed"))
     for text in targets:
-        one = house.targets.resolve(text, changing=False)
+        one = house.targets.resolve(text, changing=None)
         yield one.job, one.pattern
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal
 from boss.api.loghub import LogHub
 from boss.api.targets import Targets
@@ -28,7 +29,10 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ApiFacts:
-    """What only the composition root knows. ``tokens`` are the bearer tokens and their owners; sizes in bytes, times in seconds.
+    """What only the composition root knows. Sizes in bytes, times in seconds.
+
+    ``tokens`` are the state folder's bearer tokens, all of admins, and their owners. ``public_url`` is the API's address for people on
+    other machines, where it is not ``api_url``.
 
     ``read_datastore`` raises ValueError with what is wrong with the form of an address (``user@host[:port][:/folder]``).
     ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
@@ -43,6 +47,7 @@ class ApiFacts:
     datastore_address: str
     read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
+    public_url: str = ""
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0
     patience: float = PATIENCE
@@ -59,6 +64,7 @@ class House:
     intake: Intake
     facts: ApiFacts
     hub: LogHub
+    accounts: Accounts
 
     @property
     def targets(self) -> Targets:
@@ -88,13 +94,13 @@ def house_of(request: Request) -> House:
     return cast(House, request.app.state.house)
 
 
-def owner_of(request: Request) -> str:
-    """Who asks: the owner of the token, as the door has found it."""
-    return cast(str, request.scope["state"]["owner"])
+def caller_of(request: Request) -> Caller:
+    """Who asks, as the door has found it."""
+    return cast(Caller, request.scope["state"]["caller"])
 
 
 TheHouse = Annotated[House, Depends(house_of)]
-Owner = Annotated[str, Depends(owner_of)]
+TheCaller = Annotated[Caller, Depends(caller_of)]
 
 #: Blocking calls (store, datastore, intake) leave the event loop through this.
 blocking = run_in_threadpool

@@ -7,16 +7,18 @@ from fastapi.responses import StreamingResponse
 
 from boss.api.answers import Refusal
 from boss.api.house import TheHouse, blocking
+from boss.api.roles import Guarded, needs
 from boss.api.shapes import LogText
 from boss.api.streams import Following, events, written
+from boss.core.tokens import Role
 
-router = APIRouter(tags=["listen"])
+router = APIRouter(tags=["listen"], route_class=Guarded)
 
 NDJSON = "application/x-ndjson"
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {}}, "description": "One JSON object a line"}}
 
 
-@router.get("/logs")
+@router.get("/logs", openapi_extra=needs(Role.VIEWER))
 def logs(
     house: TheHouse,
     target: str,
@@ -39,14 +41,14 @@ def logs(
     return LogText(job=row.job, id=row.id, attempt=chosen.number, stdout=texts.get("stdout", ""), stderr=texts.get("stderr", ""))
 
 
-@router.get("/logs/follow", response_class=StreamingResponse, responses=_STREAM)
+@router.get("/logs/follow", response_class=StreamingResponse, responses=_STREAM, openapi_extra=needs(Role.VIEWER))
 async def follow(house: TheHouse, target: str) -> StreamingResponse:
     """A task's output as it is written, until the task ends: ``{"attempt", "stream", "data"}`` lines, then ``{"end": state}``."""
     row = await blocking(house.targets.task, target)
     return StreamingResponse(Following(house, row).lines(), media_type=NDJSON)
 
 
-@router.get("/events", response_class=StreamingResponse, responses=_STREAM)
+@router.get("/events", response_class=StreamingResponse, responses=_STREAM, openapi_extra=needs(Role.VIEWER))
 async def listen(house: TheHouse, topic: str = "") -> StreamingResponse:
     """Events as they happen. Topics: ``task/JOB:ID``, ``job/JOB``, ``worker/ID``, ``vm/ID``; a prefix or a glob chooses."""
     return StreamingResponse(events(house, topic), media_type=NDJSON)

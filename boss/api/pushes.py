@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from boss.api.accounts import Caller, may_change, must_own
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
@@ -51,13 +52,13 @@ class Pushes:
 
     # ---- planning ----------------------------------------------------------------------------------------------------
 
-    async def plan(self, options: PushOptions, text: Path, tables: Mapping[str, Path], owner: str) -> PushSummary:
+    async def plan(self, options: PushOptions, text: Path, tables: Mapping[str, Path], caller: Caller) -> PushSummary:
         """Validate received files; raises Refused with their problems, or Refusal. The files may be removed afterwards."""
-        submission = options.submission and f"{owner}:{options.submission}"
+        submission = options.submission and f"{caller.name}:{options.submission}"
         again = await self._seen_before(submission)
         if again is not None and not options.dry_run:
             return again
-        request = await self._request(options, text, tables)
+        request = await self._request(options, text, tables, caller)
         plan = await blocking(self._house.intake.plan, request)
         if not options.dry_run and (problems := _not_sent(plan)):
             await blocking(self._house.intake.discard, plan)
@@ -68,7 +69,7 @@ class Pushes:
         push_id = secrets.token_hex(16)
         summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name))
         existing = None if request.existing is None else (request.existing.uid, len(request.existing.tasks))
-        self._planned[push_id] = Push(push_id, owner, submission, plan, options.name, existing, summary)
+        self._planned[push_id] = Push(push_id, caller.name, submission, plan, options.name, existing, summary)
         asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
         return summary
 
@@ -87,10 +88,10 @@ class Pushes:
         row = await blocking(self._house.reader.job_of_submission, submission) if submission else None
         return None if row is None or row.state == "staging" else row
 
-    async def _request(self, options: PushOptions, text: Path, tables: Mapping[str, Path]) -> PushRequest:
+    async def _request(self, options: PushOptions, text: Path, tables: Mapping[str, Path], caller: Caller) -> PushRequest:
         if options.name and options.job:
             raise Refusal(422, "a push has either a new `name` or a `job` to add to, not both")
-        existing = await blocking(self._existing, options)
+        existing = await blocking(self._existing, options, caller)
         results: frozenset[str] = frozenset()
         if existing is not None:
             results = frozenset(path for path, _, _ in await blocking(self._house.datastore.listing, existing.name))
@@ -109,15 +110,19 @@ class Pushes:
             unread_tables=options.csv_unread,
         )
 
-    def _existing(self, options: PushOptions) -> Job | None:
-        """The job that a push adds to. ``merge`` alone adds to the file's own job; where there is none yet, a new one is made."""
+    def _existing(self, options: PushOptions, caller: Caller) -> Job | None:
+        """The job that a push adds to, which the caller may change. ``merge`` alone adds to the file's own job; if there is none: None."""
         house = self._house
-        if options.job:
-            return house.reader.full_job(house.targets.job(options.job).name)
-        if options.merge and options.document_job and not options.name:
-            return house.reader.full_job(options.document_job)
-        if options.name and house.reader.job(options.name) is not None:
-            raise name_taken(options.name)
+        if options.job or (options.merge and options.document_job and not options.name):
+            named = options.job or str(options.document_job)
+            row = house.targets.job(named) if options.job else house.reader.job(named)
+            if row is not None:
+                must_own(caller, row.name, row.owner)
+            return None if row is None else house.reader.full_job(row.name)
+        if options.name:
+            row = house.reader.job(options.name)
+            if row is not None:
+                raise name_taken(options.name, "" if may_change(caller, row.owner) else row.owner)
         return None
 
     async def _tentative_name(self, plan: Plan, name: str | None) -> str:
@@ -245,9 +250,10 @@ def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
     return (name for name in itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2))) if name not in taken)
 
 
-def name_taken(name: str) -> Refusal:
-    """The refusal for a name that a job has already."""
-    return Refusal(409, f"there is a job named {name!r} already; choose another --name, or add to it with --job {name}")
+def name_taken(name: str, other: str = "") -> Refusal:
+    """The refusal for a name that a job has already, one that the caller may add to or one of another owner's."""
+    whose, add = (f" ({other}'s)", "") if other else ("", f", or add to it with --job {name}")
+    return Refusal(409, f"there is a job named {name!r} already{whose}; choose another --name{add}")
 
 
 def _not_sent(plan: Plan) -> list[Problem]:

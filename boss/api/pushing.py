@@ -13,12 +13,14 @@ from starlette.exceptions import HTTPException
 from boss.api.answers import Refusal
 from boss.api.bodies import Key, PushOptions
 from boss.api.door import MARGIN, too_long
-from boss.api.house import Owner, TheHouse, blocking
+from boss.api.house import TheCaller, TheHouse, blocking
 from boss.api.pushes import Pushes
+from boss.api.roles import Guarded, needs
 from boss.api.shapes import AccessOut, Opened, PushSummary
+from boss.core.tokens import Role
 from boss.taskfile.problems import Problem, Refused, quoted
 
-router = APIRouter(tags=["push"])
+router = APIRouter(tags=["push"], route_class=Guarded)
 
 #: How many CSV files may come along with a task file.
 MAX_CSV = 1000
@@ -60,8 +62,8 @@ def pushes_of(request: Request) -> Pushes:
 ThePushes = Annotated[Pushes, Depends(pushes_of)]
 
 
-@router.post("/pushes", openapi_extra=_BODY)
-async def plan(request: Request, house: TheHouse, pushes: ThePushes, owner: Owner) -> PushSummary:
+@router.post("/pushes", openapi_extra=needs(Role.RESEARCHER, **_BODY))
+async def plan(request: Request, house: TheHouse, pushes: ThePushes, caller: TheCaller) -> PushSummary:
     """Validate a task file (part ``tasks``) with what the sender wants of it (part ``options``). Changes nothing yet.
 
     The CSV files that it names come as parts ``csv``.
@@ -80,7 +82,7 @@ async def plan(request: Request, house: TheHouse, pushes: ThePushes, owner: Owne
             await blocking(_store, tasks.file, received / "tasks.json")
             for name, part in tables.items():
                 await blocking(_store, part.file, stored[name])
-            return await pushes.plan(options, received / "tasks.json", stored, owner)
+            return await pushes.plan(options, received / "tasks.json", stored, caller)
         finally:
             await blocking(shutil.rmtree, received, ignore_errors=True)
 
@@ -120,23 +122,23 @@ def _store(source: IO[bytes], target: Path) -> None:
         shutil.copyfileobj(source, file, 1 << 20)
 
 
-@router.post("/pushes/{push}/open")
-async def open_push(push: str, pushes: ThePushes, owner: Owner) -> Opened:
+@router.post("/pushes/{push}/open", openapi_extra=needs(Role.RESEARCHER))
+async def open_push(push: str, pushes: ThePushes, caller: TheCaller) -> Opened:
     """Make the job (or extend it) now that its files are uploaded; asked again, it answers the same job."""
-    return Opened(job=await pushes.open(push, owner))
+    return Opened(job=await pushes.open(push, caller.name))
 
 
-@router.delete("/pushes/{push}", status_code=204)
-async def drop(push: str, pushes: ThePushes, owner: Owner) -> Response:
+@router.delete("/pushes/{push}", status_code=204, openapi_extra=needs(Role.RESEARCHER))
+async def drop(push: str, pushes: ThePushes, caller: TheCaller) -> Response:
     """Give a planned push up."""
-    await pushes.drop(push, owner)
+    await pushes.drop(push, caller.name)
     return Response(status_code=204)
 
 
-@router.post("/certificates")
-def certificate(house: TheHouse, owner: Owner, body: Key) -> AccessOut:
-    """An hour's access to the datastore for a key of the caller's own."""
+@router.post("/certificates", openapi_extra=needs(Role.VIEWER))
+def certificate(house: TheHouse, caller: TheCaller, body: Key) -> AccessOut:
+    """An hour's access to the datastore for a key of the caller's own: viewers fetch, researchers also send files to be pushed."""
     try:
-        return AccessOut.of(house.issuer.access(body.public_key, owner))
+        return AccessOut.of(house.issuer.access(body.public_key, caller.name, caller.role, caller.expires))
     except ValueError as error:
         raise Refusal(422, f"no certificate: {error}") from None

@@ -9,6 +9,7 @@ from boss.api.answers import Refusal
 from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
+from boss.api.roles import Guarded, needs
 from boss.api.shapes import (
     BossOut,
     Context,
@@ -28,10 +29,11 @@ from boss.api.shapes import (
 from boss.api.targets import Target
 from boss.core.events import WhyAsked
 from boss.core.model import FINAL_STATES, TaskState
+from boss.core.tokens import Role
 from boss.core.view import JobView
 from boss.ports import JobRow, TaskRow
 
-router = APIRouter()
+router = APIRouter(route_class=Guarded)
 
 #: Tasks that one page holds at most.
 PAGE = 10_000
@@ -41,13 +43,13 @@ LONGEST_WAIT = 60.0
 TargetText = Annotated[str, Query(alias="target", description="JOB:ID, JOB:GLOB or a bare ID that names exactly one task")]
 
 
-@router.get("/health", tags=["look"])
+@router.get("/health", tags=["look"], openapi_extra=needs(None))
 async def health(house: TheHouse) -> Health:
     """Whether the boss answers; needs no token."""
     return Health(version=house.facts.version, max_task_file=house.facts.max_task_file)
 
 
-@router.get("/status", tags=["look"])
+@router.get("/status", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def status(house: TheHouse, job: str = "") -> Status:
     """How things stand, of everything or of one job."""
     view = house.view()
@@ -66,13 +68,13 @@ async def status(house: TheHouse, job: str = "") -> Status:
     )
 
 
-@router.get("/jobs", tags=["look"])
+@router.get("/jobs", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def jobs(house: TheHouse) -> list[JobOut]:
     """All jobs, oldest first."""
     return [JobOut.of(row) for row in house.reader.jobs()]
 
 
-@router.get("/jobs/{job}", tags=["look"])
+@router.get("/jobs/{job}", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def job(house: TheHouse, job: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0) -> JobOut:
     """One job; with ``wait``, answered when it has finished, or after so many seconds."""
     if wait:
@@ -91,7 +93,7 @@ async def _finished(house: House, name: str, wait: float) -> None:
         stop()
 
 
-@router.get("/jobs/{job}/results", tags=["look"])
+@router.get("/jobs/{job}/results", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def results(house: TheHouse, job: str) -> Results:
     """The accepted results that lie in a job's folder, and how many of its tasks have finished."""
     row = house.targets.job(job)
@@ -99,7 +101,7 @@ def results(house: TheHouse, job: str) -> Results:
     return Results(job=row.name, finished=_finished_tasks(row), total=sum(row.counts.values()), files=files)
 
 
-@router.get("/jobs/{job}/graph", tags=["look"])
+@router.get("/jobs/{job}/graph", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def graph(house: TheHouse, job: str) -> Graph:
     """A job's tasks and who waits for whom, as ``networkx.node_link_graph`` reads it."""
     found = house.reader.full_job(house.targets.job(job).name)
@@ -112,7 +114,7 @@ def _finished_tasks(row: JobRow) -> int:
     return sum(count for state, count in row.counts.items() if state in FINAL_STATES)
 
 
-@router.get("/tasks", tags=["look"])
+@router.get("/tasks", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def tasks(
     house: TheHouse,
     target: Annotated[
@@ -123,7 +125,7 @@ def tasks(
     after: Annotated[str, Query(description="`next` of the page before")] = "",
 ) -> TaskPage:
     """Tasks, page by page; several targets are listed one after the other."""
-    chosen: list[Target | None] = [house.targets.resolve(text, changing=False) for text in target] or [None]
+    chosen: list[Target | None] = [house.targets.resolve(text, changing=None) for text in target] or [None]
     place, job, index = _place(after, len(chosen))
     rows: list[TaskRow] = []
     while place < len(chosen) and len(rows) < limit:
@@ -163,14 +165,14 @@ def _place(after: str, targets: int) -> tuple[int, str, int]:
     return int(place), job, int(index)
 
 
-@router.get("/task", tags=["look"])
+@router.get("/task", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def task(house: TheHouse, target: TargetText) -> TaskDetail:
     """One task: its definition as it runs, and all its attempts with the tails of their logs."""
     row = house.targets.task(target)
     return detail_of(row, house.reader.full_job(row.job), house.reader.attempts(row.job, row.index))
 
 
-@router.get("/why", tags=["look"])
+@router.get("/why", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def why(house: TheHouse, target: TargetText) -> Why:
     """Why a task waits, or how it ended, with the cheapest remedy."""
     row = await blocking(house.targets.task, target)
@@ -180,19 +182,19 @@ async def why(house: TheHouse, target: TargetText) -> Why:
     return Why(job=row.job, id=row.id, state=str(detail.get("state", row.state)), why=sentences)
 
 
-@router.get("/workers", tags=["look"])
+@router.get("/workers", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def workers(house: TheHouse) -> list[WorkerOut]:
     """The workers that are not gone."""
     return [WorkerOut.of(worker) for worker in house.view().workers]
 
 
-@router.get("/vms", tags=["look"])
+@router.get("/vms", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def vms(house: TheHouse) -> list[VmOut]:
     """The claims on servers that are not gone."""
     return [VmOut.of(vm) for vm in house.view().vms]
 
 
-@router.get("/context", tags=["look"])
+@router.get("/context", tags=["look"], openapi_extra=needs(Role.VIEWER))
 def context(house: TheHouse) -> Context:
     """Where the boss and the datastore are, and which cluster this is."""
     facts = house.reader.context()

@@ -21,10 +21,12 @@ from boss.adapters.keys import write_private
 from boss.adapters.sockets import kept_port
 
 _START_TIMEOUT = 30.0
+#: Addresses that mean all of this machine's, and where the machine itself finds what listens there.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not listened on)
 
 
 def address_of(host: str, port: int, kept: Path) -> tuple[str, socket.socket]:
-    """The API's URL, and the socket that listens there. ``port`` 0: the kept one if it is free, else a new one, which is kept.
+    """The API's URL for this machine, and the socket that listens. ``port`` 0: the kept one if it is free, else a new one, which is kept.
 
     Raises OSError when an address that was asked for cannot be had.
     """
@@ -34,8 +36,19 @@ def address_of(host: str, port: int, kept: Path) -> tuple[str, socket.socket]:
         listener = socket.create_server((host, chosen), family=family, backlog=128)
     except OSError as error:
         raise OSError(f"the API cannot listen on {host}:{chosen} ({error}); choose another `host` or `port` in `[api]`") from None
+    host = _EVERYWHERE.get(host, host)
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{chosen}", listener
+
+
+def public_address(host: str, url: str) -> str:
+    """The URL for people on other machines: by this machine's name where the API listens on all its addresses."""
+    return f"http://{socket.getfqdn()}:{url.rsplit(':', 1)[1]}" if host in _EVERYWHERE else url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def tokens_of(path: Path, url: str, owner: str) -> Mapping[str, str]:

@@ -387,6 +387,7 @@ class LogText(BaseModel):
 #: Documentation of refusals for OpenAPI.
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Trouble, "description": "No token, or not the boss's"},
+    403: {"model": Trouble, "description": "The token may not do this: its role, or whose job it is"},
     404: {"model": Trouble, "description": "No such job, task, worker or push"},
     409: {"model": Trouble, "description": "Refused as things stand"},
     422: {"model": Problems, "description": "The input has problems"},

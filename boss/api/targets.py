@@ -13,6 +13,7 @@ import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from boss.api.accounts import Caller, must_own
 from boss.api.answers import Refusal
 from boss.ports import JobRow, Reader, TaskRow
 
@@ -49,8 +50,20 @@ class Targets:
             raise Refusal(404, f"there is no job named {name!r}{perhaps(near) or all_of(known)}", near)
         return row
 
-    def resolve(self, text: str, *, changing: bool) -> Target:
-        """What one target names; 404 when it names nothing, 422 when a change does not know which job is meant."""
+    def resolve(self, text: str, *, changing: Caller | None) -> Target:
+        """What one target names; 404 when it names nothing.
+
+        ``changing`` is who wants to change it (None: it is only looked at): 422 when it is not clear which job is meant, 403 when that
+        job is another's, 409 while it is still coming in.
+        """
+        target = self._named(text, changing is not None)
+        if changing is not None:
+            must_own(changing, target.job.name, target.job.owner)
+            if target.job.state == "staging":  # it may yet vanish, and its name go to somebody else
+                raise Refusal(409, f"job {target.job.name} is still being pushed; wait a moment")
+        return target
+
+    def _named(self, text: str, changing: bool) -> Target:
         name, colon, pattern = text.partition(":")
         if not colon or (self._reader.job(name) is None and self._reader.jobs_with_task(text)):
             return self._bare(text, changing)
@@ -59,7 +72,7 @@ class Targets:
 
     def task(self, text: str) -> TaskRow:
         """The one task that a target names; 422 when it names several."""
-        target = self.resolve(text, changing=False)
+        target = self.resolve(text, changing=None)
         rows = self._reader.tasks(job=target.job.name, pattern=target.pattern, limit=4)
         if len(rows) == 1:
             return rows[0]

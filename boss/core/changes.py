@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from boss.core.model import Attempt, Job, Task, Template, Vm, Worker
+from boss.core.tokens import Token
 
 
 @dataclass(slots=True)
@@ -12,7 +13,7 @@ class Changes:
     Dicts are used as ordered sets, keyed by identity in the domain. ``new_jobs``, ``new_tasks``, ``new_templates`` and
     ``new_attempts`` are inserted; what is in the plain sets existed before and is updated. An object in a ``new`` set is
     never in the other one. ``redefined_tasks`` (always in ``tasks`` too) also got another template, row, rank or dependencies.
-    ``dropped_jobs`` are removed with all their rows. ``context`` values of None are removed.
+    ``dropped_jobs`` are removed with all their rows. ``context`` and ``tokens`` values of None are removed.
     """
 
     new_jobs: dict[str, Job] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Changes:
     new_vms: dict[str, Vm] = field(default_factory=dict)
     vms: dict[str, Vm] = field(default_factory=dict)
     context: dict[str, str | None] = field(default_factory=dict)
+    tokens: dict[str, Token | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)

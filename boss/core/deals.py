@@ -3,7 +3,8 @@
 Rules:
 - Only an online worker that is not draining gets anything, and only while the boss is connected.
 - What is really free is given away first; then short tasks are dealt ahead of time (prefetch), as many as fit into
-  ``policy.prefetch_seconds`` of observed run time, shared evenly, so that they do not wait for a round trip.
+  ``policy.prefetch_seconds`` of observed run time (a part of it where owners compete), shared evenly, so that they do not wait for a
+  round trip.
 - A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts. Only these take
   room then: what is left of the worker is dealt to others, in the same turn and for as long as the preparation lasts.
 - The text of a task is rendered here and nowhere else.
@@ -12,17 +13,20 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import pace
+from boss.core import fairness, pace
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
-from boss.core.placement import Demand, Offer, Placement, place
+from boss.core.placement import Demand, Offer, Placement, Shares, place
 from boss.core.ready import Bucket
 from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import render, texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
 from worker.protocol import Assign, Assignment, Input, Output
+
+#: While tasks of several owners wait, so much less is dealt ahead: whoever is next waits the shorter; a row still outlasts a round trip.
+CONTENDED = 4.0
 
 
 def deal(state: State, now: float) -> None:
@@ -45,7 +49,8 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
     if not offers or not state.ready.buckets:
         return False
     demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
-    shares = state.shares.copy()
+    # one alone has nobody to be fair to
+    shares = fairness.shares_on(state, offers) if len(demands) > 1 else Shares(turns=state.turns)
     placements = place(demands, offers, shares)
     if any(demand.count and demand.depth for demand in demands):
         placements += place(demands, offers, shares, prefetch=True)
@@ -77,24 +82,31 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
     ``elsewhere`` are workers that a job cannot use at this moment, by its uid.
     """
     demands = []
+    owners = {bucket.job.owner for bucket in state.ready.buckets.values()}
+    window = state.policy.prefetch_seconds / (CONTENDED if len(owners) > 1 else 1.0)
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
         refused |= elsewhere.get(job.uid, frozenset())
-        depth = _depth(state, bucket, slots)
-        demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth))
+        seconds = _expected(state, bucket)
+        depth, weight = _depth(state, bucket, slots, seconds, window), fairness.weight(state, seconds)
+        demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight))
     return demands
 
 
-def _depth(state: State, bucket: Bucket, slots: float) -> float:
-    """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
+def _expected(state: State, bucket: Bucket) -> float | None:
+    """How long the bucket's next task will probably run."""
     task = next((bucket.job.tasks[index] for _, index in bucket.heap[:1]), None)
-    seconds = pace.expected(state, task) if task is not None else None
+    return pace.expected(state, task) if task is not None else None
+
+
+def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, window: float) -> float:
+    """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
     if seconds is None or not slots:
         return 0.0
-    ahead = state.policy.prefetch_seconds / max(seconds, 0.001)
+    ahead = window / max(seconds, 0.001)
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
 
 

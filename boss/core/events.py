@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from boss.core.model import FileRef, TaskSpec, Template
+from boss.core.tokens import Role
 from worker.protocol import ToBoss
 
 # ---- from the broker ---------------------------------------------------------------------------------------------
@@ -288,6 +289,34 @@ class LogFollowed:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMade:
+    """An admin lets somebody in: ``digest`` is the SHA-256 of the token's text; ``lifetime`` in seconds, None for ever."""
+
+    id: str
+    name: str
+    role: Role
+    digest: str
+    lifetime: float | None = None
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokensRevoked:
+    """An admin takes tokens back: the one of this id, or all of this name."""
+
+    which: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokensUsed:
+    """Tokens were shown at the door: id -> Unix time of the last request."""
+
+    times: Mapping[str, float]
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StopWanted:
     """The boss is asked to end: deal nothing, drain the local pools' workers, then finish."""
 
@@ -319,6 +348,9 @@ Request = (
     | ContextSet
     | WhyAsked
     | LogFollowed
+    | TokenMade
+    | TokensRevoked
+    | TokensUsed
     | StopWanted
 )
 Event = BrokerEvent | CloudEvent | DatastoreEvent | Request | TimePassed

@@ -213,6 +213,7 @@ class Attempt:
     seq: int = 0
     init: bool = False
     needs: Resources = field(default_factory=dict)  #: what it takes of its worker, memory filled in
+    template: int = 0  #: the number of its task's template while a worker holds it
 
     @property
     def id(self) -> str:
@@ -268,6 +269,9 @@ class Worker:
     session: str = ""
     held: dict[str, Attempt] = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)  #: sum of what ``held`` needs
+    load: dict[tuple[str, int], tuple[int, Resources]] = field(
+        default_factory=dict
+    )  #: of each job's template: held, needs of one
     last_seen: float = 0.0
     idle_since: float = 0.0
     sent: int = 0

@@ -36,6 +36,12 @@ def expected(state: State, task: Task) -> float | None:
     return next((state.pace[key] for key in _keys(task) if key in state.pace), None)
 
 
+def of(state: State, uid: str, template: int) -> float | None:
+    """How long tasks of a job's template run; None when nothing like them has ended yet."""
+    own = state.pace.get((uid, template))
+    return state.pace.get((uid, WHOLE_JOB)) if own is None else own
+
+
 def _keys(task: Task) -> list[tuple[str, int]]:
     """Under which names a task's run time is remembered, the closest first."""
     own = [(task.job.uid, task.template.number)] if task.template.grid else []

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core.model import ACTIVE_STATES, Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
+from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
+from boss.core.tokens import Token
 from boss.core.view import JobView, View, VmView, WorkerView
 
 #: Seconds over which the rate is taken.
@@ -12,12 +13,19 @@ RATE_WINDOW = 10.0
 
 
 def state_of(
-    policy: Policy, epoch: int, context: Mapping[str, str], jobs: Iterable[Job], workers: Iterable[Worker], vms: Iterable[Vm]
+    policy: Policy,
+    epoch: int,
+    context: Mapping[str, str],
+    jobs: Iterable[Job],
+    workers: Iterable[Worker],
+    vms: Iterable[Vm],
+    tokens: Iterable[Token] = (),
 ) -> State:
     """The state that these rows describe: indices, holdings and shares are derived, never stored."""
     state = State(policy, epoch, context=dict(context))
     state.workers = {worker.id: worker for worker in workers}
     state.vms = {vm.id: vm for vm in vms}
+    state.tokens = {token.id: token for token in tokens}
     for worker in state.workers.values():
         if worker.state is WorkerState.ONLINE:
             worker.state = WorkerState.OFFLINE  # until it is heard
@@ -30,12 +38,10 @@ def state_of(
                 state.ready.add(task)
             elif task.state is TaskState.DELAYED:
                 state.delayed.append((task.not_before, job.uid, task.index))
-            elif task.state in ACTIVE_STATES:
-                state.shares.add(job.owner, job.uid)
-                if task.attempt is not None and task.state is not TaskState.PROMOTING:
-                    worker_of_it = state.workers.get(task.attempt.worker)
-                    if worker_of_it is not None:
-                        state.hold(worker_of_it, task.attempt, task)
+            elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING) and task.attempt is not None:
+                worker_of_it = state.workers.get(task.attempt.worker)
+                if worker_of_it is not None:
+                    state.hold(worker_of_it, task.attempt, task)
     state.delayed.sort()
     return state
 

@@ -1,8 +1,11 @@
 """Which ready task goes to which worker: demands and offers in, placements out. Never sends, never changes a task.
 
 Rules:
-- Higher priority first; owners of equal priority take turns, the one with the least running first; then that owner's jobs likewise.
+- Higher priority first; owners of equal priority take turns: the one who occupies the fewest slots is next, among equals the one whose
+  last turn was the longest ago; then that owner's jobs likewise.
 - A worker is filled before the next one is touched (least room first), so that idle ones can be given back.
+- Who is served next waits for no row of another's short tasks: where such a row keeps its task out, nobody who ranks behind gets anything
+  more until the row is through. Long tasks are waited for by nobody: beside them everything that fits goes on.
 - Short tasks may overcommit a worker (prefetch), on every resource alike, so that they do not wait for a round trip.
 - Memory that was not asked for is the worker's memory x cpus/slots.
 - The autoscaler asks this same function "what if" with offers that do not exist yet.
@@ -23,7 +26,8 @@ EPSILON = 1e-9
 class Demand:
     """``count`` interchangeable ready tasks that the ``refused`` workers may not have.
 
-    ``depth`` says how far a worker may be overcommitted with them when prefetching, as a multiple of its resources.
+    ``depth`` says how far a worker may be overcommitted with them when prefetching, as a multiple of its resources; ``weight`` is the part
+    of a slot that one counts for when it is dealt ahead (``fairness.weight``).
     """
 
     key: object
@@ -34,17 +38,22 @@ class Demand:
     count: int
     refused: frozenset[str] = frozenset()
     depth: float = 0.0
+    weight: float = 1.0
 
 
 @dataclass(slots=True)
 class Offer:
-    """One worker's room: what it has in all, what is free of it (may be negative after prefetch)."""
+    """One worker's room: what it has in all, what is free of it (may be negative after prefetch).
+
+    ``drained`` is what would soon be free if nothing more were dealt to it, None where nobody may wait for that.
+    """
 
     worker: str
     total: Resources
     free: dict[str, float]
     pool: str = ""
     got: int = 0
+    drained: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +65,50 @@ class Placement:
     count: int
 
 
+#: Priority; slots and last turn of the owner; slots and last turn of the job.
+Rank = tuple[int, float, int, float, int]
+#: Priority; slots of the owner; slots of the job.
+Standing = tuple[int, float, float]
+
+
 @dataclass(slots=True)
-class Shares:
-    """How much each owner and each job has running: who is served next among equals."""
+class Turns:
+    """The number of the last turn of each owner and job, counted over all turns; without it, equals would go by who came first."""
 
     owners: dict[str, int] = field(default_factory=dict)
     jobs: dict[str, int] = field(default_factory=dict)
+    last: int = 0
 
-    def add(self, owner: str, job: str, count: int = 1) -> None:
-        """Count tasks that start (or, negative, that end)."""
-        self.owners[owner] = self.owners.get(owner, 0) + count
-        self.jobs[job] = self.jobs.get(job, 0) + count
 
-    def copy(self) -> "Shares":
-        """A copy to plan with."""
-        return Shares(dict(self.owners), dict(self.jobs))
+@dataclass(slots=True)
+class Shares:
+    """How many slots each owner and each job occupies, and when each had its last turn: who is served next among equals."""
+
+    owners: dict[str, float] = field(default_factory=dict)
+    jobs: dict[str, float] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
+
+    def add(self, owner: str, job: str, slots: float) -> None:
+        """Count what a job occupies."""
+        self.owners[owner] = self.owners.get(owner, 0.0) + slots
+        self.jobs[job] = self.jobs.get(job, 0.0) + slots
+
+    def rank(self, demand: Demand) -> Rank:
+        """The lowest is served next."""
+        owner, job, turns = demand.owner, demand.job, self.turns
+        return (
+            -demand.priority,
+            self.owners.get(owner, 0.0),
+            turns.owners.get(owner, 0),
+            self.jobs.get(job, 0.0),
+            turns.jobs.get(job, 0),
+        )
+
+    def serve(self, demand: Demand, slots: float) -> None:
+        """One task of the demand is given so many slots: its owner and its job have had their turn."""
+        self.add(demand.owner, demand.job, slots)
+        self.turns.last += 1
+        self.turns.owners[demand.owner] = self.turns.jobs[demand.job] = self.turns.last
 
 
 def needs_on(shape: Shape, total: Resources) -> Mapping[str, float]:
@@ -82,7 +120,7 @@ def needs_on(shape: Shape, total: Resources) -> Mapping[str, float]:
 
 
 def fits(needs: Mapping[str, float], free: Mapping[str, float], total: Resources, factor: float = 0.0) -> bool:
-    """Whether these needs fit into what is free, with every resource overcommitted by ``factor`` of its total."""
+    """Whether these needs fit into what is free, with every resource overcommitted by ``factor`` of ``total``."""
     for name, count in needs.items():
         room = free.get(name, 0.0) + (factor * total.get(name, 0.0) if factor else 0.0)
         if count > room + EPSILON * max(1.0, count):
@@ -103,29 +141,40 @@ def place(demands: Sequence[Demand], offers: Sequence[Offer], shares: Shares, pr
     """
     order = sorted(offers, key=lambda offer: (offer.free.get("cpus", 0.0), offer.worker))
     search = _Search(order, prefetch)
-    queue = [(_rank(demand, shares), number, demand) for number, demand in enumerate(demands) if demand.count > 0]
+    last = max((_standing(shares.rank(demand)) for demand in demands), default=None)
+    queue = [(shares.rank(demand), number, demand) for number, demand in enumerate(demands) if demand.count > 0]
+    standing = {number: _standing(rank) for rank, number, _ in queue}
     heapify(queue)
     placed: dict[tuple[int, str], int] = {}
     while queue:
         rank, number, demand = heappop(queue)
-        now = _rank(demand, shares)
+        now = shares.rank(demand)
         if now != rank:  # its owner or job was served meanwhile
             heappush(queue, (now, number, demand))
             continue
-        offer = search.take(demand)
+        offer = search.take(demand, standing[number])
         if offer is None:
+            if standing[number] != last:  # nobody ranks behind the last
+                search.reserve(demand, standing[number])
             continue
         demand.count -= 1
         offer.got += 1
-        shares.add(demand.owner, demand.job)
+        shares.serve(demand, dict(demand.shape).get("cpus", 0.0) * (demand.weight if prefetch else 1.0))
         placed[number, offer.worker] = placed.get((number, offer.worker), 0) + 1
         if demand.count:
-            heappush(queue, (_rank(demand, shares), number, demand))
+            heappush(queue, (shares.rank(demand), number, demand))
     return [Placement(demands[number].key, worker, count) for (number, worker), count in placed.items()]
 
 
-def _rank(demand: Demand, shares: Shares) -> tuple[int, int, int]:
-    return -demand.priority, shares.owners.get(demand.owner, 0), shares.jobs.get(demand.job, 0)
+def _give(room: dict[str, float], needs: Mapping[str, float]) -> None:
+    for name, count in needs.items():
+        room[name] = room.get(name, 0.0) - count
+
+
+def _standing(rank: Rank) -> Standing:
+    """A rank without the turns: whose turn it is among equals is no reason to let anybody wait. Rounded: sums of parts differ a little."""
+    priority, owner, _, job, _ = rank
+    return priority, round(owner, 6), round(job, 6)
 
 
 class _Search:
@@ -134,22 +183,50 @@ class _Search:
     def __init__(self, order: Sequence[Offer], prefetch: bool) -> None:
         self._order = order
         self._prefetch = prefetch
-        self._cursors: dict[tuple[Shape, frozenset[str], float], int] = {}
+        self._cursors: dict[tuple[Shape, frozenset[str], float, Standing | None], int] = {}
+        self._reserved: dict[str, Standing] = {}
+        self._soon: dict[str, dict[str, float]] = {}  # what those who wait have left of the offers' ``drained``
         self._needs: dict[tuple[Shape, str], Mapping[str, float]] = {}
 
-    def take(self, demand: Demand) -> Offer | None:
+    def reserve(self, demand: Demand, standing: Standing) -> None:
+        """Keep those who rank behind off as many offers as this demand, which found no room, would fill once short tasks are through."""
+        left = demand.count
+        if len(self._reserved) == len(self._order):
+            return
+        for offer in reversed(self._order):  # what is the nearest to being free becomes so, turn after turn
+            if offer.drained is None or offer.worker in demand.refused:
+                continue
+            needs = self._needs_on(demand.shape, offer)
+            soon = self._soon.setdefault(offer.worker, dict(offer.drained))
+            before = left
+            while left and fits(needs, soon, offer.total):
+                left -= 1
+                _give(soon, needs)
+            if left < before:
+                self._reserved.setdefault(offer.worker, standing)  # demands come by rank: the first has the best
+            if not left:
+                return
+
+    def take(self, demand: Demand, standing: Standing) -> Offer | None:
         """The first offer with room for one task of the demand, which is taken from it; None when there is none."""
         factor = demand.depth if self._prefetch else 0.0
-        cursor = (demand.shape, demand.refused, factor)
+        cursor = (demand.shape, demand.refused, factor, standing if self._reserved else None)
         for position in range(self._cursors.get(cursor, 0), len(self._order)):
             offer = self._order[position]
-            needs = self._needs.get((demand.shape, offer.worker))
-            if needs is None:
-                needs = self._needs[demand.shape, offer.worker] = needs_on(demand.shape, offer.total)
-            if offer.worker not in demand.refused and fits(needs, offer.free, offer.total, factor):
+            if self._reserved.get(offer.worker, standing) < standing:
+                continue
+            needs = self._needs_on(demand.shape, offer)
+            if offer.worker not in demand.refused and fits(needs, offer.free, offer.drained or offer.total, factor):
                 self._cursors[cursor] = position
-                for name, count in needs.items():
-                    offer.free[name] = offer.free.get(name, 0.0) - count
+                _give(offer.free, needs)
+                if offer.drained is not None and demand.weight >= 1.0:
+                    _give(offer.drained, needs)
                 return offer
         self._cursors[cursor] = len(self._order)
         return None
+
+    def _needs_on(self, shape: Shape, offer: Offer) -> Mapping[str, float]:
+        needs = self._needs.get((shape, offer.worker))
+        if needs is None:
+            needs = self._needs[shape, offer.worker] = needs_on(shape, offer.total)
+        return needs

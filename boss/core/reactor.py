@@ -7,7 +7,7 @@ Rules:
 - Messages of unknown workers are answered only by telling them to stop; results are judged by their attempt alone.
 """
 
-from boss.core import deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core import accounts, deadlines, explain, fleet, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
@@ -33,6 +33,9 @@ from boss.core.events import (
     TasksRedone,
     TasksStaged,
     TimePassed,
+    TokenMade,
+    TokensRevoked,
+    TokensUsed,
     VmCreated,
     VmCreateFailed,
     VmDeleted,
@@ -124,6 +127,12 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _why_asked(state, event, now)
         case LogFollowed():
             _log_followed(state, event)
+        case TokenMade():
+            accounts.on_token_made(state, event, now)
+        case TokensRevoked():
+            accounts.on_tokens_revoked(state, event, now)
+        case TokensUsed():
+            accounts.on_tokens_used(state, event)
         case StopWanted():
             _stop_wanted(state, now)
     return _take_effects(state)

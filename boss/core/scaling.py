@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from boss.core.deals import demands_of, offers_of
 from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
-from boss.core.placement import Demand, Offer, can_ever, place
+from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.ready import Shape
 from boss.core.state import LIVE_VMS, State
 
@@ -47,7 +47,7 @@ def unplaced(state: State) -> list[Demand]:
     offers = list(offers_of(state)) + list(_coming(state))
     demands = demands_of(state, 1.0)
     if offers and demands:
-        place(demands, offers, state.shares.copy())
+        place(demands, offers, Shares())  # how much finds no room is asked, not whose
     return [demand for demand in demands if demand.count]
 
 
@@ -74,7 +74,7 @@ def members(state: State, pool: str) -> list[Vm]:
 
 def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
     """Add the cheapest VM that fits, place again, until nothing is left or nothing may be added."""
-    shares = state.shares.copy()
+    shares = Shares()
     for demand in sorted(left, key=lambda demand: -demand.priority):
         while demand.count:
             choice = _cheapest(state, demand.shape, wish, now)

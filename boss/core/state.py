@@ -29,8 +29,9 @@ from boss.core.model import (
     Worker,
     WorkerState,
 )
-from boss.core.placement import Shares, needs_on
+from boss.core.placement import Turns, needs_on
 from boss.core.ready import ReadyTasks, Shape
+from boss.core.tokens import Token
 
 #: States of a claim that count as capacity, now or soon.
 LIVE_VMS = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
@@ -64,9 +65,10 @@ class State:
     names: dict[str, str] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     vms: dict[str, Vm] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
     ready: ReadyTasks = field(default_factory=ReadyTasks)
     delayed: list[tuple[float, str, int]] = field(default_factory=list)
-    shares: Shares = field(default_factory=Shares)
+    turns: Turns = field(default_factory=Turns)
     pace: dict[tuple[str, int], float] = field(default_factory=dict)
     health: dict[str, PoolHealth] = field(default_factory=dict)
     blocked: dict[Shape, float] = field(default_factory=dict)
@@ -128,9 +130,6 @@ class State:
             self.ready.add(task)
         elif new is TaskState.DELAYED:
             heappush(self.delayed, (task.not_before, task.job.uid, task.index))
-        was, is_now = old in ACTIVE_STATES, new in ACTIVE_STATES
-        if was != is_now:
-            self.shares.add(task.job.owner, task.job.uid, 1 if is_now else -1)
         self.touch(task)
 
     def touch(self, task: Task) -> None:
@@ -171,6 +170,9 @@ class State:
         """The worker has been given (or turned out to have) this attempt."""
         attempt.needs = needs_on(self.ready.shape(task), worker.resources)
         worker.held[attempt.id] = attempt
+        attempt.template = task.template.number
+        kind = (attempt.job, attempt.template)
+        worker.load[kind] = (worker.load.get(kind, (0, attempt.needs))[0] + 1, attempt.needs)
         for name, count in attempt.needs.items():
             worker.used[name] = worker.used.get(name, 0.0) + count
 
@@ -181,6 +183,12 @@ class State:
             return
         for name, count in gone.needs.items():
             worker.used[name] -= count
+        kind = (gone.job, gone.template)
+        left = worker.load[kind][0] - 1
+        if left:
+            worker.load[kind] = (left, gone.needs)
+        else:
+            del worker.load[kind]
         if not worker.held:
             worker.used.clear()  # no drift of fractional sums
             worker.idle_since = now
@@ -188,7 +196,7 @@ class State:
     def forget(self, job: Job) -> None:
         """Drop what is remembered beside a finished job's tasks: they leave the memory."""
         self.ready.forget(job.uid)
-        self.shares.jobs.pop(job.uid, None)
+        self.turns.jobs.pop(job.uid, None)
         for key in [(job.uid, number) for uid, number in self.pace if uid == job.uid]:
             del self.pace[key]
         self.ended_inits -= {name for name in self.ended_inits if name.startswith(f"{job.uid}.")}
@@ -221,6 +229,8 @@ class State:
         for worker in self.workers.values():
             if worker.state is WorkerState.GONE and worker.held:
                 wrong.append(f"worker {worker.id} is gone and holds {len(worker.held)} attempts")
+            if sum(count for count, _ in worker.load.values()) != len(worker.held):
+                wrong.append(f"worker {worker.id} holds {len(worker.held)} attempts, its load says {worker.load}")
             for name in set(worker.used) | {name for held in worker.held.values() for name in held.needs}:
                 total = sum(held.needs.get(name, 0.0) for held in worker.held.values())
                 if abs(worker.used.get(name, 0.0) - total) > 1e-6 * max(1.0, total):

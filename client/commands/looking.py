@@ -67,10 +67,17 @@ def status(
                 typer.echo(line)
 
 
-def show_jobs(as_json: Json = False) -> None:
+def show_jobs(
+    owner: Annotated[str | None, typer.Option("--owner", metavar="NAME", help="Only this owner's.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only those that belong to your token's name.")] = False,
+    as_json: Json = False,
+) -> None:
     """All jobs, oldest first."""
+    if owner is not None and mine:
+        raise typer.BadParameter("--owner and --mine: one of the two")
     with Client() as client:
-        found = client.jobs()
+        wanted = client.me()["name"] if mine else owner
+        found = [job for job in client.jobs() if wanted in (None, job["owner"])]
     if as_json:
         print_json(found)
         return

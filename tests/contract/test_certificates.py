@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from boss.adapters.certificates import Authority, Gate, GateIssuer
+from boss.core.tokens import Role
 
 DAY = 86400.0
+NOW = 1_700_000_000.0
 
 
 def gate(authority: Authority, program: str = "/opt/gate.pyz") -> Gate:
@@ -88,23 +91,41 @@ def test_openssh_reads_the_certificate_with_its_forced_command_and_no_extensions
     assert files.known_hosts.read_text() == f"[127.0.0.1]:2222 {authority.host_key_public}\n"
 
 
-def test_a_persons_key_is_signed_for_an_hour_as_that_person(authority: Authority, tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", Role)
+def test_a_persons_key_is_signed_for_an_hour_with_name_and_role(authority: Authority, tmp_path: Path, role: Role) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "id")], check=True)
     issuer = GateIssuer(authority, gate(authority), clock=lambda: 1000.0)
-    access = issuer.access((tmp_path / "id.pub").read_text(), "ada")
+    access = issuer.access((tmp_path / "id.pub").read_text(), "ada", role)
     (tmp_path / "id-cert.pub").write_text(access.certificate)
     shown = subprocess.run(["ssh-keygen", "-L", "-f", str(tmp_path / "id-cert.pub")], capture_output=True, text=True, check=True)
-    assert "--caller user:ada" in shown.stdout
+    assert f"--caller {role}:ada\n" in shown.stdout
+    assert f'Key ID: "{role}:ada"' in shown.stdout
+    assert "Extensions: (none)" in shown.stdout
     assert (access.host, access.port, access.user, access.expires) == ("127.0.0.1", 2222, "researcher", 4600.0)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "ssh-ed25519 AAAA", "ssh-dss AAAA x", "-----BEGIN OPENSSH PRIVATE KEY-----"])
 def test_what_is_no_key_is_refused_in_words(authority: Authority, text: str) -> None:
     with pytest.raises(ValueError, match="key"):
-        GateIssuer(authority, gate(authority)).access(text, "ada")
+        GateIssuer(authority, gate(authority)).access(text, "ada", Role.VIEWER)
 
 
-@pytest.mark.parametrize("owner", ["", "a b", "x; rm -rf /", "-o", "ada --caller boss"])
+@pytest.mark.parametrize("owner", ["", "a b", "x; rm -rf /", "-o", "ada --caller boss", "ada:boss", "boss\n"])
 def test_an_owner_that_is_no_name_is_refused(authority: Authority, owner: str) -> None:
     with pytest.raises(ValueError, match="owner"):
-        GateIssuer(authority, gate(authority)).access(authority.host_key_public, owner)
+        GateIssuer(authority, gate(authority)).access(authority.host_key_public, owner, Role.VIEWER)
+
+
+@pytest.mark.parametrize(("until", "expires"), [(None, 3600.0), (9999.0, 3600.0), (60.0, 60.0), (-100.0, 1.0)])
+def test_a_certificate_does_not_outlive_its_token(tmp_path: Path, until: float | None, expires: float) -> None:
+    authority = Authority(tmp_path / "pki", lambda: NOW)
+    access = GateIssuer(authority, gate(authority), clock=lambda: NOW).access(
+        authority.host_key_public, "ada", Role.VIEWER, until and NOW + until
+    )
+    assert access.expires == NOW + expires
+    (tmp_path / "cert.pub").write_text(access.certificate)
+    shown = subprocess.run(
+        ["ssh-keygen", "-L", "-f", str(tmp_path / "cert.pub")], capture_output=True, text=True, check=True
+    ).stdout
+    end = datetime.fromtimestamp(NOW + expires).strftime("%Y-%m-%dT%H:%M:%S")
+    assert f"to {end}" in shown

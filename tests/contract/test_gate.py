@@ -16,6 +16,9 @@ from datastore.transfer import Given, deliver, find
 from tests.contract.asking import A, B, accept
 from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256, wait_for
 
+#: What no person may ask for, whatever the role.
+NOT_FOR_PEOPLE = ("receive", "find", "send", "accept", "reject", "record", "read_log", "initialise", "check", "remove", "delete")
+
 # ---- who may do what -----------------------------------------------------------------------------------------------
 
 
@@ -27,11 +30,9 @@ from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes,
         ("worker:w1", "get"),
         ("worker:w1", "put"),
         ("worker:w1", "initialise"),
-        ("user:ada", "receive"),
-        ("user:ada", "find"),
-        ("user:ada", "accept"),
-        ("user:ada", "reject"),
-        ("user:ada", "record"),
+        *((f"{role}:ada", operation) for role in ("viewer", "researcher", "admin") for operation in NOT_FOR_PEOPLE),
+        ("viewer:ada", "have"),
+        ("viewer:ada", "put"),
         ("boss", "receive"),
         ("boss", "nonsense"),
     ],
@@ -57,7 +58,7 @@ def test_a_folder_that_no_boss_has_set_up_turns_workers_away(tmp_path: Path) -> 
 
 
 def test_the_greeting_names_caller_and_cluster(datastore: Datastore) -> None:
-    assert datastore.gate("user:ada").greeting == {"gate": 1, "caller": "user:ada", "cluster": CLUSTER}
+    assert datastore.gate("researcher:ada").greeting == {"gate": 1, "caller": "researcher:ada", "cluster": CLUSTER}
 
 
 def test_the_secret_is_for_its_owner_only_and_its_lack_refuses_grants(datastore: Datastore) -> None:
@@ -310,7 +311,7 @@ def test_a_job_folder_that_is_a_link_is_refused(datastore: Datastore, tmp_path: 
     (datastore.root / "jobs/j").symlink_to(tmp_path / "outside")
     assert accept(datastore, datastore.upload({"a": A}))[1] == "refused"
     with pytest.raises(GateRefused, match="not a plain folder"):
-        datastore.gate("user:ada").ask({"op": "list", "job": "j"})
+        datastore.gate("researcher:ada").ask({"op": "list", "job": "j"})
 
 
 @pytest.mark.parametrize(("there", "path"), [("a/b", "a"), ("a", "a/b")])

@@ -28,7 +28,7 @@ def bring(store: Datastore, inputs: Any, target: Path) -> dict[str, bytes]:
 
 def test_a_worker_gets_files_folders_globs_and_pushed_files(datastore: Datastore, tmp_path: Path) -> None:
     accept(datastore, datastore.upload({"a.txt": A, "x/1.dat": A, "x/2.dat": B, "x/y/3.dat": A}))
-    put(datastore.gate("user:ada"), sha256(B), B)
+    put(datastore.gate("researcher:ada"), sha256(B), B)
     inputs = [("a.txt", "", "", 0), ("x/", "", "", 0), ("x/*.dat", "", "", 0), ("script.py", "", sha256(B), 0o755)]
     assert bring(datastore, inputs, tmp_path) == {
         "0/a.txt": A,
@@ -91,7 +91,7 @@ def test_inputs_are_not_read_through_links(datastore: Datastore, tmp_path: Path)
 
 
 def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:
-    user = datastore.gate("user:ada")
+    user = datastore.gate("researcher:ada")
     with pytest.raises(GateRefused, match="digest"):
         put(user, sha256(A), B)
     assert user.ask({"op": "have", "digests": [sha256(A), sha256(B)]})["missing"] == [sha256(A), sha256(B)]
@@ -103,15 +103,15 @@ def test_a_pushed_file_must_have_its_digest(datastore: Datastore) -> None:
 
 def test_what_is_no_digest_is_refused(datastore: Datastore) -> None:
     with pytest.raises(GateRefused):
-        put(datastore.gate("user:ada"), "../../evil", A)
+        put(datastore.gate("researcher:ada"), "../../evil", A)
     with pytest.raises(GateRefused):
-        datastore.gate("user:ada").ask({"op": "have", "digests": ["../secret"]})
+        datastore.gate("researcher:ada").ask({"op": "have", "digests": ["../secret"]})
 
 
 def test_people_cannot_get_what_is_no_result(datastore: Datastore, tmp_path: Path) -> None:
     (datastore.root / "jobs/j").mkdir()
     (datastore.root / "jobs/j/link").symlink_to(datastore.root / layout.SECRET)
-    user = datastore.gate("user:ada")
+    user = datastore.gate("researcher:ada")
     for path in ("../../secret", "/etc/passwd", "a/../../../secret"):
         with pytest.raises(GateRefused):
             user.ask({"op": "get", "job": "j", "files": [[path, 0]]})
@@ -152,3 +152,58 @@ def test_records_are_json_that_holds_any_name(datastore: Datastore) -> None:
     assert record["files"] == [[name, len(A), hashlib.sha256(A).hexdigest()]]
     accept(datastore, manifest)
     assert datastore.sums_hold()
+
+
+# ---- people of each role -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["viewer", "researcher", "admin"])
+def test_people_of_every_role_list_and_fetch_results(datastore: Datastore, role: str) -> None:
+    accept(datastore, datastore.upload({"a.txt": A}))
+    channel = datastore.gate(f"{role}:ada")
+    listed: list[Line] = []
+    got: list[bytes] = []
+    channel.ask({"op": "list", "job": "j"}, take=listed.extend)
+    channel.ask(
+        {"op": "get", "job": "j", "files": [["a.txt", 0]]}, take=lambda items: got.extend(b"".join(items.chunks()) for _ in items)
+    )
+    assert ([item["item"] for item in listed], got) == (["a.txt"], [A])
+
+
+def test_a_viewer_leaves_nothing_on_the_datastore(datastore: Datastore) -> None:
+    before = datastore.inventory()
+    with pytest.raises(GateRefused, match="viewer:zoe may not put"):
+        put(datastore.gate("viewer:zoe"), sha256(B), B)
+    assert datastore.inventory() == before
+
+
+def test_what_a_researcher_sends_never_replaces_what_is_there(datastore: Datastore) -> None:
+    put(datastore.gate("researcher:ada"), sha256(B), B)
+    accept(datastore, datastore.upload({"a.txt": A}))
+    before = datastore.inventory()
+    with pytest.raises(GateRefused, match="have the digest"):
+        put(datastore.gate("researcher:bob"), sha256(b"something else"), A)
+    put(datastore.gate("researcher:bob"), sha256(B), B)
+    for name in ("../jobs/j/a.txt", "jobs/j/a.txt", "../../escaped", "a.txt", sha256(A).upper()):
+        with pytest.raises(GateRefused):
+            put(datastore.gate("researcher:bob"), name, A)
+    assert datastore.inventory() == before
+
+
+@pytest.mark.parametrize(
+    ("job", "path"),
+    [("../incoming", "u.1.1/files/b.txt"), ("..", "incoming/u.1.1/files/b.txt"), ("j", "../../incoming/u.1.1/files/b.txt"),
+     ("j", "/etc/passwd"), (".", "../secret"), ("j/../../incoming", "u.1.1/record.json"), ("", "x")],
+)  # fmt: skip
+def test_a_person_reads_results_and_nothing_beside_them(datastore: Datastore, job: str, path: str) -> None:
+    accept(datastore, datastore.upload({"a.txt": A}))
+    datastore.upload({"b.txt": B}, attempt="u.1.1")  # waits in incoming/
+    got: list[bytes] = []
+
+    def take(items: Any) -> None:
+        got.extend(b"".join(items.chunks()) for item in items if not item.get("missing"))
+
+    for caller in ("viewer:zoe", "researcher:ada", "admin:prof"):
+        with pytest.raises(GateRefused):
+            datastore.gate(caller).ask({"op": "get", "job": job, "files": [[path, 0]]}, take=take)
+    assert got == []

@@ -103,7 +103,7 @@ def test_integrity_speaks_of_a_missing_an_empty_and_a_used_database_and_changes_
     assert "at its first start" in store.integrity()
     store.open()
     before = store.load().context
-    assert "schema 1, writable" in store.integrity()
+    assert "schema 2, writable" in store.integrity()
     assert store.load().context == before
     store.close()
 

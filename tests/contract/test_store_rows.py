@@ -106,8 +106,8 @@ def test_every_field_of_workers_and_vms_comes_back(store: Store) -> None:
     worker.state, vm.state, vm.deadline = WorkerState.ONLINE, VmState.JOINED, None
     store.commit(Changes(workers={worker.id: worker}, vms={vm.id: vm}))
     picture = store.load()
-    assert [builders.known(found, "held", "used", "sent") for found in picture.workers] == [
-        builders.known(worker, "held", "used", "sent")
+    assert [builders.known(found, "held", "used", "load", "sent") for found in picture.workers] == [
+        builders.known(worker, "held", "used", "load", "sent")
     ]
     assert [builders.known(found) for found in picture.vms] == [builders.known(vm)]
 

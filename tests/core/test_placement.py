@@ -1,6 +1,6 @@
 """Placement: demands and offers in, placements out."""
 
-from boss.core.placement import Demand, Offer, Shares, can_ever, fits, needs_on, place
+from boss.core.placement import Demand, Offer, Shares, Turns, can_ever, fits, needs_on, place
 
 ONE = (("cpus", 1),)
 GIB = 2.0**30
@@ -67,3 +67,58 @@ def test_fractions_add_up() -> None:
     placed = place([demand("j", 100, shape=tenth)], [offer("a", 1)], Shares())
     assert sum(one.count for one in placed) == 10
     assert fits({"cpus": 0.1}, {"cpus": 0.1 + 0.2 - 0.2}, {"cpus": 1})
+
+
+def test_equals_take_turns_from_one_round_to_the_next() -> None:
+    turns = Turns()
+    served = []
+    for _ in range(6):
+        demands = [demand(name, 9, owner=name) for name in ("ada", "ben", "cyd")]
+        served += [str(one.key) for one in place(demands, [offer("a", 1)], Shares(turns=turns))]
+    assert served == ["ada", "ben", "cyd"] * 2
+
+
+def test_an_owners_jobs_take_turns_likewise() -> None:
+    turns = Turns()
+    served = []
+    for _ in range(4):
+        demands = [demand("one", 9), demand("two", 9)]
+        served += [str(one.key) for one in place(demands, [offer("a", 1)], Shares(turns=turns))]
+    assert served == ["one", "two"] * 2
+
+
+def crowded(worker: str, cpus: float, ahead: float, soon: float) -> Offer:
+    """A worker with ``ahead`` short tasks beyond its slots, of which ``soon`` will be free when those are through."""
+    made = offer(worker, cpus, -ahead)
+    made.drained = {"cpus": soon, "memory": 8 * GIB * soon / cpus}
+    return made
+
+
+def test_nobody_is_dealt_ahead_where_somebody_who_ranks_before_waits_for_the_row_to_end() -> None:
+    demands = [demand("short", 99, depth=25.0, weight=0.04), demand("new", 1, owner="ben")]
+    assert place(demands, [crowded("a", 2, 10, 2)], Shares({"ada": 2}, {"short": 2}), prefetch=True) == []
+
+
+def test_among_equals_the_row_goes_on() -> None:
+    demands = [demand("short", 99, depth=25.0, weight=0.04), demand("new", 1, owner="ben")]
+    shares = Shares({"ada": 1, "ben": 1}, {"short": 1, "new": 1})
+    assert [one.key for one in place(demands, [crowded("a", 2, 10, 1)], shares, prefetch=True)] == ["short"]
+
+
+def test_only_as_many_workers_are_kept_as_those_who_wait_can_fill() -> None:
+    demands = [demand("short", 999, depth=25.0, weight=0.04), demand("new", 2, owner="ben")]
+    offers = [crowded("far", 2, 30, 2), crowded("near", 2, 5, 2)]
+    placed = place(demands, offers, Shares({"ada": 4}, {"short": 4}), prefetch=True)
+    assert {one.worker for one in placed} == {"far"}
+
+
+def test_where_only_long_tasks_are_in_the_way_nobody_is_kept_off() -> None:
+    demands = [demand("short", 99, depth=25.0, weight=0.04), demand("wide", 1, owner="ben", shape=(("cpus", 2),))]
+    placed = place(demands, [crowded("a", 2, 0, 1)], Shares({"ada": 1}, {"short": 1}), prefetch=True)
+    assert [one.key for one in placed] == ["short"]
+
+
+def test_a_worker_that_is_refused_is_not_kept() -> None:
+    demands = [demand("short", 99, depth=25.0, weight=0.04), demand("new", 1, owner="ben", refused=frozenset({"a"}))]
+    placed = place(demands, [crowded("a", 2, 10, 2)], Shares({"ada": 2}, {"short": 2}), prefetch=True)
+    assert [one.key for one in placed] == ["short"]

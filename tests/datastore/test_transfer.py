@@ -22,7 +22,7 @@ BIG = bytes(range(256)) * 40_000  # 10 MB
 @pytest.fixture
 def ada(sshd: Sshd, datastore: Datastore) -> Endpoint:
     """A person's log-in."""
-    return sshd.certificate("user:ada", datastore.root)
+    return sshd.certificate("researcher:ada", datastore.root)
 
 
 def accept(store: Datastore, files: dict[str, bytes], attempt: str = "u.0.1") -> None:
@@ -30,7 +30,7 @@ def accept(store: Datastore, files: dict[str, bytes], attempt: str = "u.0.1") ->
 
 
 def test_the_certificate_says_who_calls(sshd: Sshd, datastore: Datastore) -> None:
-    for caller in ("user:ada", "worker:w1", "boss"):
+    for caller in ("researcher:ada", "worker:w1", "boss"):
         session = connect(sshd.certificate(caller, datastore.root))
         assert session.greeting["caller"] == caller
         session.close()
@@ -171,7 +171,7 @@ def test_many_results_come_in_few_requests(
 
 
 def test_one_channel_serves_many_threads_in_turn(datastore: Datastore) -> None:
-    session = Channel(gate_command("user:ada", datastore.root))
+    session = Channel(gate_command("researcher:ada", datastore.root))
     wrong: list[object] = []
 
     def ask(digest: str) -> None:
@@ -189,7 +189,7 @@ def test_one_channel_serves_many_threads_in_turn(datastore: Datastore) -> None:
 
 
 def test_a_channel_whose_gate_died_says_so(datastore: Datastore) -> None:
-    session = Channel(gate_command("user:ada", datastore.root))
+    session = Channel(gate_command("researcher:ada", datastore.root))
     session.kill()
     wait_for(lambda: not session.alive)
     with pytest.raises(Unreachable):

@@ -1,0 +1,89 @@
+"""Commands about accounts: tokens are made, taken back and listed. Only an admin may."""
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from client import Client
+from client.commands.fleet import seconds_of
+from client.commands.frame import Json, counted, print_json, say
+from client.commands.tables import ago, clock, show
+
+#: What a token may let its name do.
+ROLES = ("viewer", "researcher", "admin")
+
+
+def create_token(
+    role: Annotated[
+        str, typer.Argument(metavar="ROLE", help="viewer (looks, fetches), researcher (also pushes, changes own jobs), admin.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: jobs pushed with it belong to this name.")],
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="90d", help="When it ends by itself: 12h, 90d; never when not given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let somebody in: prints a new token, once, on stdout."""
+    if role not in ROLES:
+        raise typer.BadParameter(f"{role!r} is no role; one of {', '.join(ROLES)}")
+    lifetime = None if expires is None else seconds_of(expires)
+    with Client() as client:
+        made = client.create_token(role, name, lifetime)
+    if as_json:
+        print_json(made)
+        return
+    until = f", until {clock(made['expires'])}" if made["expires"] else ""
+    say(f"token {made['id']} for {made['name']}, {made['role']}{until}; it is shown only now. {made['name']} sets:")
+    say(f"export ECLOUD_API_URL={made['api_url']}")
+    say(f"export ECLOUD_TOKEN={made['token']}")
+    for line in _reach(made["api_url"]):
+        say(line)
+    typer.echo(made["token"])
+
+
+def _reach(url: str) -> list[str]:
+    """How somebody elsewhere reaches an API that listens on loopback; nothing for another."""
+    place = urlsplit(url)
+    if place.hostname != "localhost" and not (place.hostname or "").startswith("127.") and place.hostname != "::1":
+        return []
+    tunnel = f"ssh -N -L {place.port}:{place.hostname}:{place.port} THIS-HOST"
+    return [
+        f"{url} is reached from this machine only; from another by {tunnel}, or by the setting [api] host (docs/going-further.md)"
+    ]
+
+
+def revoke_token(
+    which: Annotated[str, typer.Argument(metavar="NAME_OR_ID", help="A token's id, or a name: then all its tokens.")],
+    as_json: Json = False,
+) -> None:
+    """Take a token back: it opens nothing from now on. The jobs of its name go on."""
+    with Client() as client:
+        gone = client.revoke_token(which)
+    if as_json:
+        print_json(gone)
+        return
+    for token in gone["revoked"]:
+        typer.echo(f"revoked {token['id']} of {token['name']}, {token['role']}")
+    if gone["jobs"]:
+        some = " ".join(gone["jobs"][:5]) + (" ..." if len(gone["jobs"]) > 5 else "")
+        say(f"{counted(len(gone['jobs']), 'unfinished job')} of {gone['revoked'][0]['name']} go on; ./admin.py cancel {some}")
+
+
+def show_tokens(as_json: Json = False) -> None:
+    """All tokens: whose, what role, when made, until when, when last used. Never their texts."""
+    with Client() as client:
+        found = client.tokens()
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (token["id"], token["name"], token["role"], clock(token["created"]), _until(token), ago(token["used"])) for token in found
+    ]
+    show(("token", "name", "role", "created", "expires", "used"), rows, "no tokens: ./admin.py create_token ROLE NAME")
+
+
+def _until(token: dict[str, Any]) -> str:
+    if token["expires"] is None:
+        return "never"
+    return clock(token["expires"]) + (" (expired)" if token["expired"] else "")
