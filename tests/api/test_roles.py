@@ -202,7 +202,7 @@ def test_an_admin_changes_everybodys_jobs_and_they_stay_their_owners(rig: Rig) -
 )
 def test_nothing_is_pushed_into_anothers_job(rig: Rig, options: dict[str, Any]) -> None:
     rig.push_as("ada", {"a": "true"})
-    rig.until(lambda rig: rig.states() == {"a": "succeeded"})
+    rig.until(lambda rig: rig.states() == {"a": "succeeded"} and rig.get("/workers"))
     before = snapshot(rig)
     document = {"job": "job", "tasks": [{"id": "a", "command": "echo overwritten"}, {"id": "b", "command": "true"}]}
     answer = rig.as_a("researcher", "bob").post("/pushes", files=parts(document, options))

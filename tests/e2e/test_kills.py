@@ -54,6 +54,11 @@ def some_done(ecloud: Deployment, count: int) -> None:
     until(lambda: True if ecloud.look("status")["tasks"].get("succeeded", 0) >= count else None, 90, f"{count} tasks")
 
 
+def online(ecloud: Deployment) -> str | None:
+    """A worker that a boss which was just started again has heard."""
+    return next((worker["id"] for worker in ecloud.look("show_workers") if worker["state"] == "online"), None)
+
+
 def kill(ecloud: Deployment, part: str) -> None:
     """kill -9 of one part; the boss is started again by hand, the others come back by themselves."""
     if part == "boss":
@@ -62,7 +67,7 @@ def kill(ecloud: Deployment, part: str) -> None:
         return
     name = part
     if part == "worker":
-        name = next(worker["id"] for worker in ecloud.look("show_workers") if worker["state"] == "online")
+        name = until(lambda: online(ecloud), 60, "a worker that is online")
     os.kill(ecloud.process(name), signal.SIGKILL)
 
 
