@@ -53,8 +53,12 @@ class Sheets:
         if name not in self._read:
             self._read[name] = None
             if name in self._sent:
-                told = lambda message: form.wrong(place, f"{quoted(name)}: {message}")  # noqa: E731
-                self._read[name] = read_sheet(name, self._sent[name], self.limit, told)
+                shown = quoted(name)
+
+                def told(message: str) -> None:
+                    form.wrong(place, f"{shown}: {message}")
+
+                self._read[name] = read_sheet(shown[1:-1], self._sent[name], self.limit, told)
             else:
                 form.wrong(place, self._missing(name))
         return self._read[name]

@@ -102,6 +102,15 @@ def test_tasks_of_two_entries_meet_row_by_row() -> None:
         (None, "foreach: must be an object such as"),
         ({"csv": 3}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not 3'),
         ({"csv": ["params.csv"]}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not a list'),
+        ("params.csv", "foreach: must be an object such as"),
+        (
+            {"file": "Params.csv"},
+            'foreach.file: is not how a CSV file is named: write {"csv": "Params.csv"} as a block of foreach',
+        ),
+        (
+            {"T": {"csv": "params.csv"}},
+            'foreach.T: "csv" is a block of foreach, which names its parameters itself: [{"csv": ...}, {...}]',
+        ),
         ({"csv": " "}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not \' \''),
         (
             [{"csv": "parms.csv"}],
