@@ -177,6 +177,16 @@ def test_what_texts_say_is_checked_against_the_names_that_are_known() -> None:
     )
 
 
+def test_of_a_grid_that_is_too_large_only_that_is_told() -> None:
+    told = wrong([{"a": {"range": [9_000]}}, {"b": {"range": [9_000]}}, {"c": {"range": [2]}}], "{a}{b}{c}{d}")
+    assert told == ["foreach[1]: the grid has 81,000,000 rows up to here, more than the 5,000,000 tasks that one job may have"]
+
+
+def test_thousands_of_blocks_are_read_at_once() -> None:
+    foreach = [{f"p{number}": {"values": [number]}} for number in range(20_000)]
+    assert sweep(foreach, "a", command="echo {p19999}").tasks == 1
+
+
 def test_row_without_foreach_is_the_usual_error() -> None:
     assert refusal(tasks({"id": "a-{row}"})) == [
         "tasks[0] 'a-{row}': id: {row} has no value: this task has no foreach; write {{row}} for the text {row}"
