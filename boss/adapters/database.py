@@ -34,6 +34,8 @@ UPDATE_ROWS: Final = 500
 UPDATE_SIZE: Final = 2_000_000
 #: Rows of a stream that are read at once.
 STREAM_ROWS: Final = 2_000
+#: Bytes of a statement beside its largest value.
+_FRAME: Final = 64 * 1024
 
 _SQLITE_TYPES: Final = {
     "integer": "INTEGER",
@@ -171,8 +173,24 @@ class Database:
             return
         marks = ", ".join("?" * len(columns))
         sql = f"{'REPLACE' if replace else 'INSERT'} INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+        if not self.sqlite:
+            self._check_room(table, rows)
         with self._errors(f"write to {table}"):
             self._connector.cursor().executemany(self._native(sql), rows)
+
+    def _check_room(self, table: str, rows: Sequence[Row]) -> None:
+        """Refuse a row that is larger than the server takes at once: it would only close the connection, and say nothing.
+
+        Few rows are as large: a job's table of parameters is one.
+        """
+        largest = max(sum(len(value) for value in row if isinstance(value, str | bytes)) for row in rows)
+        if largest > UPDATE_SIZE:
+            [(limit,)] = self.select("SELECT @@max_allowed_packet")
+            if largest + _FRAME > limit:
+                raise StoreError(
+                    f"cannot write to {table} in the database {self.location.shown}: a row has {largest / 2**20:.0f} MiB, more than the "
+                    f"{limit / 2**20:.0f} MiB that the server takes at once; {_MYSQL_REMEDIES[1153]}"
+                )
 
     def update(self, table: str, keys: Sequence[str], columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Set ``columns`` of the rows found by ``keys``; each of ``rows`` holds its keys first, then its values.

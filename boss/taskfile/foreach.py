@@ -53,8 +53,12 @@ class Sheets:
         if name not in self._read:
             self._read[name] = None
             if name in self._sent:
-                told = lambda message: form.wrong(place, f"{quoted(name)}: {message}")  # noqa: E731
-                self._read[name] = read_sheet(name, self._sent[name], self.limit, told)
+                shown = quoted(name)
+
+                def told(message: str) -> None:
+                    form.wrong(place, f"{shown}: {message}")
+
+                self._read[name] = read_sheet(shown[1:-1], self._sent[name], self.limit, told)
             else:
                 form.wrong(place, self._missing(name))
         return self._read[name]
@@ -79,6 +83,7 @@ def read_foreach(form: Form, sheets: Sheets) -> Foreach:
     found = Foreach(None)
     owners: dict[str, str] = {}
     complete = known = bool(places)
+    count = 1
     for place, block in places:
         dimensions = _read_block(form, place, block, sheets, found)
         again = [name for name in _names(block, dimensions) if owners.setdefault(name, place) != place]
@@ -89,12 +94,11 @@ def read_foreach(form: Form, sheets: Sheets) -> Foreach:
         known &= _is_known(block, dimensions)
         complete &= dimensions is not None
         grid += dimensions or ()
-        count = prod(map(len, grid))
-        if complete and count > sheets.limit:
-            form.wrong(
-                place, f"the grid has {count:,} rows up to here, more than the {sheets.limit:,} tasks that one job may have"
-            )
-            complete = False
+        count *= prod(map(len, dimensions or ()))
+        if count > sheets.limit:
+            told = f"the grid has {count:,} rows up to here, more than the {sheets.limit:,} tasks that one job may have"
+            form.wrong(place, told)
+            complete = known = False
             break
     found.declared = [*owners, ROW] if known else []
     found.grid = tuple(grid) if complete else None

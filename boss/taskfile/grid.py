@@ -47,6 +47,8 @@ def _axis(name: str, given: object, limit: int, repeats: bool) -> Axis:
         )
     if not NAME.fullmatch(name):
         raise _Wrong("a parameter's name is made of letters, digits and _, and begins with no digit")
+    if isinstance(given, str) and given.lower().endswith((".csv", ".tsv")):
+        raise _Wrong(f'is not how a CSV file is named: write {{"csv": "{given}"}} as a block of foreach')
     if isinstance(given, list):
         raise _Wrong('must be an object: write {"values": [...]} for a list of values')
     if not isinstance(given, dict):
@@ -54,6 +56,8 @@ def _axis(name: str, given: object, limit: int, repeats: bool) -> Axis:
     if len(given) != 1:
         raise _Wrong(f"must have exactly one of {_ways()}, not {len(given)} fields")
     [(way, arguments)] = given.items()
+    if way in ("csv", "zip"):
+        raise _Wrong(f'"{way}" is a block of foreach, which names its parameters itself: [{{"{way}": ...}}, {{...}}]')
     if way not in _WAYS:
         raise _Wrong(f"{quoted(way)} is no way to list values{nearest(way, _WAYS)}; there are {_ways()}")
     if not isinstance(arguments, list):

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from boss.core.cells import is_plain
+from boss.core.cells import is_plain, number_in
 from boss.core.grid import Table, packed
 from boss.core.templates import ROW
 from boss.taskfile.problems import quoted
@@ -172,6 +172,12 @@ def _quoted_record(
 def _header(record: _Record, separator: str, tell: Tell) -> list[str] | None:
     """The parameters' names; None when one of them is wrong, which is told of each."""
     line, names = record
+    if names[0].startswith("#"):
+        tell(f"line {line} begins with '#': a CSV file has no comments, and its first line names the parameters")
+        return None
+    if all(number_in(name) is not None for name in names):
+        tell(f"line {line} has numbers where the names of the parameters belong: put a line with the names before it")
+        return None
     wrong: list[str] = []
     places: dict[str, int] = {}
     for column, name in enumerate(names, 1):

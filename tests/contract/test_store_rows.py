@@ -2,10 +2,13 @@
 
 from array import array
 
+import pytest
+
 from boss.adapters.database import UPDATE_ROWS
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.changes import Changes
+from boss.core.grid import Table
 from boss.core.model import (
     FileRef,
     Job,
@@ -14,6 +17,8 @@ from boss.core.model import (
     Wanted,
     WorkerState,
 )
+from boss.core.templates import params_of
+from boss.ports import StoreError
 from tests import builders
 from tests.builders import NOON
 
@@ -211,6 +216,22 @@ def test_updates_larger_than_a_packet_are_split(store: Store) -> None:
         attempt.reason = "é" * 1_500_000  # 24 MB in all; a server takes 16 MB at once by default
     store.commit(builders.touched(*attempts))
     assert all(task.attempt and len(task.attempt.reason) == 1_500_000 for task in only_job(store).tasks)
+
+
+def test_a_table_of_parameters_larger_than_a_packet_is_kept_or_refused_with_the_remedy(store: Store, url: str) -> None:
+    table = Table(("x",), (True,), "1234567\n" * 2_500_000 + "0")  # 20 MB; a server takes 16 MB at once by default
+    job = builders.job("u1", templates=[builders.template(0, grid=(table,))])
+    builders.task(job, "a", row=2_500_000)
+    if url.startswith("sqlite"):
+        store.commit(builders.pushed(job))
+        [template] = only_job(store).templates
+        assert params_of(template, 2_500_000) == {"x": 0}
+    else:
+        with pytest.raises(
+            StoreError, match=r"a row has 21 MiB, more than the 16 MiB .*; raise max_allowed_packet of the server"
+        ):
+            store.commit(builders.pushed(job))
+        assert store.load().jobs == []
 
 
 def test_context_facts_are_set_replaced_and_removed(store: Store, reader: Reader) -> None:

@@ -102,6 +102,15 @@ def test_tasks_of_two_entries_meet_row_by_row() -> None:
         (None, "foreach: must be an object such as"),
         ({"csv": 3}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not 3'),
         ({"csv": ["params.csv"]}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not a list'),
+        ("params.csv", "foreach: must be an object such as"),
+        (
+            {"file": "Params.csv"},
+            'foreach.file: is not how a CSV file is named: write {"csv": "Params.csv"} as a block of foreach',
+        ),
+        (
+            {"T": {"csv": "params.csv"}},
+            'foreach.T: "csv" is a block of foreach, which names its parameters itself: [{"csv": ...}, {...}]',
+        ),
         ({"csv": " "}, 'foreach.csv: must be the path of a CSV file such as "params.csv", not \' \''),
         (
             [{"csv": "parms.csv"}],
@@ -166,6 +175,16 @@ def test_what_texts_say_is_checked_against_the_names_that_are_known() -> None:
     assert wrong({"csv": "params.csv"}, command="echo {sead}")[0].startswith(
         "command: {sead} has no value: this task's foreach has no such parameter (did you mean {seed}?)"
     )
+
+
+def test_of_a_grid_that_is_too_large_only_that_is_told() -> None:
+    told = wrong([{"a": {"range": [9_000]}}, {"b": {"range": [9_000]}}, {"c": {"range": [2]}}], "{a}{b}{c}{d}")
+    assert told == ["foreach[1]: the grid has 81,000,000 rows up to here, more than the 5,000,000 tasks that one job may have"]
+
+
+def test_thousands_of_blocks_are_read_at_once() -> None:
+    foreach = [{f"p{number}": {"values": [number]}} for number in range(20_000)]
+    assert sweep(foreach, "a", command="echo {p19999}").tasks == 1
 
 
 def test_row_without_foreach_is_the_usual_error() -> None:

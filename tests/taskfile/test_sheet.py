@@ -127,6 +127,14 @@ def test_a_column_is_one_of_numbers_when_all_its_cells_are(column: list[str], nu
         ("a,Row!\n1,2\n", [f"line 1, column 2: 'Row!' {NO_NAME}: write Row"]),
         ("a,row\n1,2\n", ["line 1, column 2: a parameter may not be called row, which is the number of the row: write row_"]),
         (",T\n0,1\n", [f"line 1, column 1 has no name {PANDAS}: name it, or delete the column"]),
+        (
+            "1.5,7\n2,3\n",
+            ["line 1 has numbers where the names of the parameters belong: put a line with the names before it"],
+        ),
+        (
+            "# made by hand\nT\n1\n",
+            ["line 1 begins with '#': a CSV file has no comments, and its first line names the parameters"],
+        ),
         ("T,\n0,1\n", ["line 1, column 2 has no name: name it, or delete the column"]),
         ('T,seed\n1,"2\n3,4\n', ["line 2: cell 2 begins with a quotation mark that is never closed"]),
         ('T,seed\n1,"2"3\n', [f"line 2: cell 2 goes on behind its closing quotation mark {TWICE}"]),
