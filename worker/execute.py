@@ -16,10 +16,12 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import errno
 import heapq
 import os
+import shlex
 import signal
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from datastore.layout import fixed_folder, is_pattern
 from worker import command, processes
 from worker.events import Began, Ended
 from worker.folders import Folders
@@ -208,7 +210,7 @@ class Executor:
             phase="run" if failed else "",
             exit_code=exit_code,
             signal=number,
-            reason=self._reason(run, exit_code, number) if failed else "",
+            reason=self._reason(run, exit_code, number) + self._hint(run, stderr) if failed else "",
             started=run.started,
             finished=finished,
             usage={"cpu": round(used.ru_utime + used.ru_stime, 6), "memory": used.ru_maxrss * 1024},
@@ -233,6 +235,17 @@ class Executor:
         if self._folders.free() < _DISK_FULL:
             reason += "; the worker's disk is full"
         return reason
+
+    def _hint(self, run: _Run, stderr: str) -> str:
+        """The folder of an output that nobody has made, if the command says that something is not there."""
+        if os.strerror(errno.ENOENT) not in stderr or run.assignment.init:
+            return ""
+        work = self._folders.work(run.assignment)
+        for output in run.assignment.outputs:
+            folder = fixed_folder(output.path) if is_pattern(output.path) else os.path.dirname(output.path.rstrip("/"))
+            if folder and not os.path.exists(os.path.join(work, folder)):
+                return "; the folder of its output %s does not exist: begin with mkdir -p %s" % (output.path, shlex.quote(folder))
+        return ""
 
 
 def _write_script(path: str, commands: Sequence[str]) -> str:

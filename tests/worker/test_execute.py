@@ -15,7 +15,7 @@ from worker import processes
 from worker.command import Surroundings
 from worker.execute import GRACE, Executor
 from worker.folders import Folders
-from worker.protocol import MAX_TAIL, Assignment, Result
+from worker.protocol import MAX_TAIL, Assignment, Output, Result
 
 
 class Bench:
@@ -116,6 +116,17 @@ def test_commands_that_are_too_long_for_an_argument_run_all_the_same(bench: Benc
     refused = bench.run(f"/bin/echo {long}")
     assert (refused.exit_code, refused.phase) == (126, "run")
     assert "Argument list too long" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "folder"), [("out/a b/1.json", "'out/a b'"), ("out/*.json", "out/"), ("out/deep/", "out"), ("1.json", "")]
+)
+def test_an_output_whose_folder_nobody_made_is_named_with_the_remedy(bench: Bench, output: str, folder: str) -> None:
+    result = bench.run("echo 1 > out/1.json", outputs=(Output(output, output),))
+    hint = f"; the folder of its output {output} does not exist: begin with mkdir -p {folder}" if folder else ""
+    assert result.reason == f"exit code 1{hint}"
+    other = bench.run("mkdir -p out/'a b'; exit 1", outputs=(Output(output, output),))
+    assert other.reason == "exit code 1"
 
 
 def test_death_by_a_signal_is_named(bench: Bench) -> None:
