@@ -32,7 +32,7 @@ Sent = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded`` or ``replace``."""
+    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded``, ``replace`` or ``changed``."""
 
     name: str | None = None
     job: str | None = None

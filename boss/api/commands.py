@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from boss.api.answers import Refusal
-from boss.api.bodies import Address, Targeted, WorkersAsked, WorkersNamed
+from boss.api.bodies import Address, Redone, Targeted, WorkersAsked, WorkersNamed
 from boss.api.house import House, TheHouse, blocking
 from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
 from boss.api.targets import Target
@@ -64,9 +64,28 @@ async def resume(house: TheHouse, body: Targeted) -> Effects:
 
 
 @router.post("/redo")
-async def redo(house: TheHouse, body: Targeted) -> Effects:
-    """Run finished tasks again; the old results stay until the new ones are accepted."""
-    return await _each(house, body, lambda target, reply: TasksRedone(target.job.name, target.pattern, reply))
+async def redo(house: TheHouse, body: Redone) -> Effects:
+    """Run finished tasks again; the old results stay until the new ones are accepted.
+
+    What was made from the old ones is left alone and is stale as soon as the new ones differ, unless ``descendants`` run again too.
+    All targets of one job are run again as one.
+    """
+    targets = [await blocking(_resolve, house, text, False) for text in body.targets]
+    jobs: dict[str, list[int]] = {}
+    for place, target in enumerate(targets):
+        jobs.setdefault(target.job.name, []).append(place)
+    done: dict[int, Effect] = {}
+    for job, places in jobs.items():
+        first, *others = (targets[place].pattern for place in places)
+        detail = await house.ask(
+            lambda reply, job=job, first=first, others=others: TasksRedone(job, first, reply, body.descendants, tuple(others))  # type: ignore[misc]
+        )
+        each = detail["each"]
+        assert isinstance(each, list)
+        for place, count in zip(places, each, strict=True):
+            more = {name: detail[name] if place == places[0] else 0 for name in ("descendants", "kept")}
+            done[place] = Effect.model_validate({"job": job, "redone": count, **more})
+    return Effects(done=[done[place] for place in range(len(targets))])
 
 
 @router.post("/retry")

@@ -18,7 +18,7 @@ from pathlib import Path
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes import PushSummary
+from boss.api.shapes import PushSummary, ReasonOut
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
 from boss.ports import JobRow, Plan, PushRequest
@@ -136,6 +136,8 @@ class Pushes:
             bytes=plan.bytes,
             unread_files=list(plan.unread_files),
             warnings=list(plan.warnings),
+            reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
+            more_reasons=plan.more_reasons,
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------

@@ -85,6 +85,20 @@ def active_below(tasks: Iterable[Task]) -> tuple[Task, Task] | None:
     return None
 
 
+def below(tasks: Iterable[Task]) -> Iterator[Task]:
+    """All transitive dependents of these tasks that are not among them. Each once."""
+    stack = list(tasks)
+    seen = {task.index for task in stack}
+    while stack:
+        task = stack.pop()
+        for index in task.dependents:
+            if index not in seen:
+                seen.add(index)
+                dependent = task.job.tasks[index]
+                stack.append(dependent)
+                yield dependent
+
+
 def skipped_below(task: Task) -> Iterator[Task]:
     """Skipped dependents, transitively, that nothing else keeps skipped: what a reopened task opens again.
 

@@ -104,6 +104,9 @@ def fetch(
         folder = to or Path(name)
         with transferring(f"fetching {name}") as bar:
             done = job.fetch(folder, [pattern] if pattern else [], force, bar)
+        stale = next(client.task_pages(f"{name}:*", stale=True))
+    if stale:
+        say(_stale(name, stale))
     if as_json:
         facts = {"job": name, "folder": str(folder), "fetched": done.fetched, "identical": done.identical}
         print_json({**facts, "finished": there["finished"], "total": there["total"]})
@@ -111,6 +114,16 @@ def fetch(
     here = f", {len(done.identical)} were here already" if done.identical else ""
     typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
     typer.echo(f"{folder}/")
+
+
+def _stale(job: str, tasks: list[dict[str, Any]]) -> str:
+    """Which results are older than what they were made from."""
+    first = tasks[0]
+    more = f" (and {counted(len(tasks) - 1, 'more task')})" if len(tasks) > 1 else ""
+    return (
+        f"note: the result of {first['id']} is stale, {first['stale']}{more}; "
+        f"./admin.py show_tasks {job} --stale lists them, redo_task makes them anew"
+    )
 
 
 def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from boss.adapters.database import Database
-from boss.adapters.migrations import m0001_tables
+from boss.adapters.migrations import m0001_tables, m0003_reruns
 
 #: Migration number n is at position n - 1.
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m0001_tables.up,)
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m0001_tables.up, m0003_reruns.up)
