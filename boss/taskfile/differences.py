@@ -215,6 +215,11 @@ class _Files:
         return self._globs[source]
 
 
+def files_of(template: Template, digests: Digests) -> list[InputSet]:
+    """The pushed files that each row of a template is given."""
+    return list(_Files(digests).of(template))
+
+
 def _sentences(old: Digests, new: Digests) -> Iterator[str]:
     """The first few files that differ, and how many more."""
     differing = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))

@@ -1,7 +1,7 @@
 """Why tasks run again, or are kept, told in a bounded number of lines: small groups task by task, large ones by their first few.
 
 Rules:
-- A group is what one entry of the file makes run for the same kind of reason, so that a sweep of a million rows is one group.
+- A group is what one sweep, or all the plain tasks together, make run for the same kind of reason: a million rows are one group.
 - Of more groups than ``GROUPS`` only the tasks are counted.
 """
 

@@ -138,7 +138,8 @@ class _Chosen:
                 if why is None:
                     roster.leave_alone(place)
                 else:
-                    groups.add((number, why), roster.names[task], lambda task=task, why=why: self._sentence(task, why))  # type: ignore[misc]
+                    kind = (number if entry.template.grid else -1, why)
+                    groups.add(kind, roster.names[task], lambda task=task, why=why: self._sentence(task, why))  # type: ignore[misc]
         return groups
 
     # ---- sentences ---------------------------------------------------------------------------------------------------

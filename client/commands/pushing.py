@@ -71,7 +71,7 @@ def reasons_of(summary: dict[str, Any], most: int | None = None) -> list[str]:
         for one in told
     ]
     left = sum(1 + one["more"] for one in summary["reasons"][len(told) :]) + summary["more_reasons"]
-    return [*lines, f"{counted(left, 'more task')} for other reasons"] if left else lines
+    return [*lines, f"and {counted(left, 'more task')}"] if left else lines
 
 
 def _in_words(summary: dict[str, Any]) -> str:
