@@ -183,11 +183,17 @@ class Reader:
 
     def _causes(self, rows: Sequence[Row]) -> dict[tuple[int, int], str]:
         """Why rows of tasks are stale, by job and the column's number; empty texts for those that are not."""
-        causes: dict[tuple[int, int], str] = {}
-        for job, number in {(row[0], row[-1]) for row in rows}:
-            sql = "SELECT name FROM tasks WHERE job = ? AND task_index = ?"
-            found = self._db.select(sql, (job, abs(number) - 1)) if number else []
-            causes[job, number] = stale_sentence(found[0][0]) if found else ""
+        causes = {(row[0], row[-1]): "" for row in rows}
+        wanted = sorted((job, abs(number) - 1) for job, number in causes if number)
+        names: dict[tuple[int, int], str] = {}
+        for start in range(0, len(wanted), PAGE):
+            page = wanted[start : start + PAGE]
+            named = " OR ".join(["(job = ? AND task_index = ?)"] * len(page))
+            sql = f"SELECT job, task_index, name FROM tasks WHERE {named}"
+            names |= {(job, index): name for job, index, name in self._db.select(sql, [part for pair in page for part in pair])}
+        for job, number in causes:
+            if (job, abs(number) - 1) in names:
+                causes[job, number] = stale_sentence(names[job, abs(number) - 1])
         return causes
 
     def _beyond(self) -> str:

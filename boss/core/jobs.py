@@ -7,7 +7,7 @@ Rules:
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from boss.core import dag, stale
@@ -186,9 +186,7 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     state.touch_job(job)
     fresh = [_enter(state, job, spec) for spec in event.tasks if spec.index >= event.expected]
     dag.link(job, fresh)
-    for spec in event.tasks:
-        if spec.index < event.expected:
-            _redefine(state, job.tasks[spec.index], spec)
+    _redefine(state, job, [spec for spec in event.tasks if spec.index < event.expected])
     done = {spec.index for spec in event.tasks if spec.done}
     again = [task for task in replaced if task.state in FINAL_STATES]
     _reopen(state, [task for task in again if task.index not in done or task.state is not S.SUCCEEDED], now)
@@ -207,22 +205,29 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     answer(state, event.reply, 200, job=job.name)
 
 
-def _redefine(state: State, task: Task, spec: TaskSpec) -> None:
-    """Give a task that does not run another template and other dependencies."""
-    dag.unlink(task.job, task)
-    if task.state in (S.READY, S.DELAYED):
-        state.move(task, C.DEPENDENCY_REOPENED)
-    _supersede(state, task)
-    was_init = task.template.init
-    task.template = task.job.templates[spec.template]
-    task.row, task.rank = spec.row, spec.rank
-    if was_init or task.template.init:
-        task.job.inits = [other.index for other in task.job.tasks if other.template.init]
-        _unprepare(state, task)
-    task.dependencies = array("I", spec.dependencies)
-    dag.link(task.job, [task])
-    state.changes.redefined_tasks[task.job.uid, task.index] = task
-    state.touch(task)
+def _redefine(state: State, job: Job, specs: Iterable[TaskSpec]) -> None:
+    """Give tasks that do not run another template and other dependencies."""
+    moved: dict[int, Sequence[int]] = {}  # those whose dependencies are others than before
+    for spec in specs:
+        task = job.tasks[spec.index]
+        if task.state in (S.READY, S.DELAYED):
+            state.move(task, C.DEPENDENCY_REOPENED)
+        _supersede(state, task)
+        was_init = task.template.init
+        task.template = job.templates[spec.template]
+        task.row, task.rank = spec.row, spec.rank
+        if was_init or task.template.init:
+            job.inits = [other.index for other in job.tasks if other.template.init]
+            _unprepare(state, task)
+        if tuple(task.dependencies) != tuple(spec.dependencies):
+            moved[task.index] = spec.dependencies
+        state.changes.redefined_tasks[job.uid, task.index] = task
+        state.touch(task)
+    tasks = [job.tasks[index] for index in moved]
+    dag.unlink(job, tasks)
+    for task in tasks:
+        task.dependencies = array("I", moved[task.index])
+    dag.link(job, tasks)
 
 
 def _supersede(state: State, task: Task) -> None:

@@ -1,5 +1,9 @@
 """Results that were made from older ones: who becomes stale, by what, and when it is over."""
 
+import random
+
+import pytest
+
 from boss.core import explain, reactor
 from boss.core.effects import Announce, Effect
 from boss.core.events import Event, FailedRetried, JobExtended, ResultAccepted, TasksRedone
@@ -320,3 +324,61 @@ def test_a_task_with_many_sources_is_not_looked_through_for_each_of_them() -> No
     assert tasks.looks < 30 * count
     assert scene.stale() == {}
     scene.state.check()
+
+
+class Oracle:
+    """Who is stale, told from what each result was really made from: versions that count only results which differ."""
+
+    def __init__(self, dependencies: dict[int, tuple[int, ...]]) -> None:
+        self.dependencies = dependencies
+        self.content: dict[int, str] = {}
+        self.version = dict.fromkeys(dependencies, 0)
+        self.used: dict[int, dict[int, int]] = {}
+        self.made_stale: set[int] = set()
+
+    def made(self, index: int, content: str) -> None:
+        """A task has a new result."""
+        self.used[index] = {other: self.version[other] for other in self.dependencies[index]}
+        if self.content.get(index) != content:
+            self.content[index] = content
+            self.version[index] += 1
+
+    def stale(self) -> set[int]:
+        """Tasks made from an older result, or from what was."""
+        found: set[int] = set()
+        for index in self.dependencies:  # each after what it waits for
+            outdated = any(self.version[other] != version for other, version in self.used[index].items())
+            if outdated or any(other in found for other in self.dependencies[index]):
+                found.add(index)
+        return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_run_again_in_whatever_order_exactly_what_is_made_from_older_results_is_stale(seed: int) -> None:
+    chance = random.Random(seed)
+    count = chance.randint(3, 9)
+    above = {n: tuple(m for m in range(n) if chance.random() < 0.4) for n in range(count)}
+    scene = Study()
+    job = scene.push(
+        (
+            (Template(0, "t", ("true",), outputs=OUT),),
+            tuple(TaskSpec(n, f"t{n}", 0, 0, above[n], count - n) for n in range(count)),
+        )
+    )
+    scene.join("local-1")
+    oracle = Oracle(above)
+
+    def run() -> None:
+        while held := list(scene.state.workers["local-1"].held):
+            attempt = chance.choice(held)
+            content = chance.choice([OLD, NEW])
+            oracle.made(int(attempt.split(".")[1]), content)
+            scene.yield_(attempt, content)
+
+    run()
+    for _ in range(12):
+        chosen = chance.sample(range(count), chance.randint(1, 2))
+        first, *others = (f"t{n}" for n in chosen)
+        redo(scene, first, chance.random() < 0.3, tuple(others))
+        run()
+        assert {task.index for task in job.tasks if task.stale} == oracle.stale()
