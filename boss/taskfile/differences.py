@@ -5,7 +5,8 @@ Rules:
   place, and whether it is an init task. How the texts came about (which entry, which grid), cpus, memory, timeout, retries and priority
   do not count, and neither does the order of inputs, outputs and variables.
 - Files are compared with those that the task's last attempt was given, by digest and permission bits. Where nobody knows them (an
-  earlier version dealt it, or its results were there already), with the job's files as they were before this push.
+  earlier version dealt it, or its results were there already), or where the next attempt is still to be dealt, with the job's files as
+  they were before this push.
 - Entries whose texts and grid are the same are not rendered. Others are rendered text by text, so that only one kind of texts of a
   hundred thousand tasks is in memory at a time.
 """
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
-from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, InputSet, OutputSpec, Template, Text
+from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, InputSet, OutputSpec, TaskState, Template, Text
 from boss.core.templates import render, rows, size_of, texts_of
 from boss.taskfile.context import Digests, Existing
 from boss.taskfile.entry import Entry
@@ -27,6 +28,7 @@ from datastore.layout import is_folder, is_pattern
 #: What differs of a task: sentences about its definition, then about its files.
 Difference = tuple[tuple[str, ...], tuple[str, ...]]
 SAME: Difference = ((), ())
+_TO_BE_DEALT = frozenset({TaskState.WAITING, TaskState.READY, TaskState.DELAYED})
 
 
 class _Kind:
@@ -88,18 +90,22 @@ class Differences:
     def of(self, entry: Entry, before: Sequence[int]) -> Iterator[Difference]:
         """Row by row, what differs from the task of the job that stands in ``before``; ``SAME`` where there is none."""
         bits = self._definitions(entry.template, before)
-        unknown = any(task != NOBODY and self._existing.input_set[task] == UNKNOWN_FILES for task in before)
+        unknown = any(task != NOBODY and self._number(task) == UNKNOWN_FILES for task in before)
         then: Iterable[InputSet] = self._then.of(entry.template) if unknown else repeat((), len(before))
         for task, differs, now, assumed in zip(before, bits, self._now.of(entry.template), then, strict=True):
             if task == NOBODY:
                 yield SAME
                 continue
-            number = self._existing.input_set[task]
+            number = self._number(task)
             if number == OTHER_DEFINITION:
                 yield ("it is defined otherwise than what made its result",), ()
                 continue
             files = () if differs & _INPUTS else self._files(number, assumed, now)
             yield (_SENTENCES[differs], files) if differs or files else SAME
+
+    def _number(self, task: int) -> int:
+        """The input set that a task's result was made of, or is being made of; one that is still to be dealt gets the job's files."""
+        return UNKNOWN_FILES if self._existing.states[task] in _TO_BE_DEALT else self._existing.input_set[task]
 
     # ---- definitions -------------------------------------------------------------------------------------------------
 

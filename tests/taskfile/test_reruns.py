@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from boss.core.deals import assignment_of
-from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, Attempt, FileRef, Job, Task
+from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, Attempt, FileRef, Job, Task, TaskState
 from boss.taskfile.context import Digests, Existing, Merge
 from boss.taskfile.expansion import Expansion
 from boss.taskfile.reasons import ALL, FEW, GROUPS
@@ -188,6 +188,14 @@ def test_what_has_not_ended_is_left_alone_unless_it_differs() -> None:
     existing = finished(STUDY, FILES, sim_0="running", agg="waiting", plot="waiting")
     assert told(merge(STUDY, existing)) == []
     newer = {**FILES, **digests(plot__py="2")}
+    assert told(merge(STUDY, existing, newer)) == ["plot: plot.py changed"]
+
+
+def test_what_is_to_be_run_again_already_gets_the_newest_files_anyway() -> None:
+    newer = {**FILES, **digests(plot__py="2")}
+    existing = replace(finished(STUDY, FILES), digests=newer)
+    again = replace(existing, states=[*existing.states[:5], TaskState.READY], succeeded=[*existing.succeeded[:5], False])
+    assert told(merge(STUDY, again, newer)) == []
     assert told(merge(STUDY, existing, newer)) == ["plot: plot.py changed"]
 
 
