@@ -25,11 +25,11 @@ def study(job: str, runs: int = RUNS) -> dict[str, Any]:
         "files": ["sim.py", "agg.py", "plot.py"],
         "tasks": [
             {
-                "id": "sim-{row}",
-                "foreach": {"row": {"range": [runs]}},
-                "command": "python3 -S sim.py {row} > out-{row}.txt",
+                "id": "sim-{n}",
+                "foreach": {"n": {"range": [runs]}},
+                "command": "python3 -S sim.py {n} > out-{n}.txt",
                 "inputs": ["sim.py"],
-                "outputs": ["out-{row}.txt"],
+                "outputs": ["out-{n}.txt"],
             },
             {
                 "id": "agg",

@@ -162,6 +162,21 @@ def test_of_a_sweep_only_the_rows_that_differ_run() -> None:
     assert told(merge(tasks(wide), finished(tasks(before), FILES))) == [f"sim-{i}: its command changed" for i in (0, 1, 2)]
 
 
+def test_rows_of_a_table_that_differ_run_and_the_others_do_not() -> None:
+    def sweep(*kinds: str) -> dict[str, Any]:
+        zipped = {"zip": {"n": {"range": [len(kinds)]}, "kind": {"values": list(kinds)}}}
+        return tasks({**SIM, "id": "sim-{row}", "foreach": [zipped], "command": "run {kind}", "outputs": ["out/{n}.dat"]}, AGG)
+
+    existing = finished(sweep("a", "b", "c"), FILES)
+    assert told(merge(sweep("a", "b", "c"), existing)) == []
+    assert told(merge(sweep("a", "x", "c"), existing)) == [
+        "sim-1: its command changed",
+        "agg: input out/1.dat of sim-1 will change",
+    ]
+    assert told(merge(sweep("a", "b", "c", "d"), existing)) == ["sim-3: new", "agg: input out/3.dat of sim-3 is new"]
+    assert merge(sweep("a", "b"), existing).notes == ["1 task of the job is not in the file and is left alone: sim-2"]
+
+
 def test_a_sweep_that_grew_runs_its_new_rows_and_what_collects_them() -> None:
     document = tasks({**SIM, "foreach": {"i": {"range": [6]}}}, AGG, PLOT)
     expansion = merge(document, finished(STUDY, FILES))
