@@ -247,7 +247,7 @@ class Loop:
         """A finished job's tasks stay in the store only; commands that need them load them again. False while a worker holds one."""
         if any(attempt.job == job.uid for worker in self._state.workers.values() for attempt in worker.held.values()):
             return False
-        job.tasks, job.templates, job.loaded = [], [], False
+        job.tasks, job.templates, job.input_sets, job.loaded = [], [], {}, False
         self._state.forget(job)
         return True
 

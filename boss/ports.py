@@ -13,7 +13,7 @@ from typing import Protocol
 
 from boss.core.changes import Changes
 from boss.core.events import Answer, Event, Request
-from boss.core.model import Attempt, FileRef, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
+from boss.core.model import Attempt, FileRef, InputSet, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
 from boss.core.tokens import Role, Token
 from boss.core.view import View
 from worker.protocol import ToWorker
@@ -79,6 +79,22 @@ class TaskRow:
     row: int
     failures: int
     losses: int
+    stale: str = ""  #: why its result is stale; empty when it is not
+
+
+#: The accepted files of an attempt: ``(path in the job's folder, size, sha256)`` of each.
+Manifest = tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What an attempt was made of: pushed files ``(path, sha256, mode)``, and results as ``(task's index, number of the attempt)``.
+
+    Number 0: no attempt that is known here has made that result.
+    """
+
+    files: InputSet
+    results: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,10 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as listings show it; ``counts`` of tasks by state. ``state``: staging, running, paused, succeeded, failed or cancelled."""
+    """A job as listings show it; ``counts`` of tasks by state, ``stale`` of stale tasks.
+
+    ``state``: staging, running, paused, succeeded, failed or cancelled.
+    """
 
     uid: str
     name: str
@@ -107,6 +126,7 @@ class JobRow:
     created: float
     finished: float | None
     counts: Mapping[str, int] = field(default_factory=dict)
+    stale: int = 0
 
 
 class Reader(Protocol):
@@ -131,8 +151,9 @@ class Reader(Protocol):
         pattern: str = "*",
         limit: int = 1000,
         after: tuple[str, int] | None = None,
+        stale: bool = False,
     ) -> list[TaskRow]:
-        """Tasks (of one job or all), in states (all if none are given), whose name is or fits the pattern.
+        """Tasks (of one job or all), in states (all if none are given), whose name is or fits the pattern; with ``stale`` only those.
 
         By job (in the order of creation) and index. The next page comes ``after`` the last row's ``(job, index)``.
         """
@@ -148,6 +169,12 @@ class Reader(Protocol):
 
     def attempts(self, job: str, index: int) -> list[Attempt]:
         """All attempts of one task, by number."""
+
+    def origins(self, job: str, index: int, attempt: int) -> Origins | None:
+        """What an attempt of a task was made of; None when nobody knows."""
+
+    def manifests(self, job: str, attempts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Manifest | None]]:
+        """Index, number and accepted files of these attempts (task's index, number); None where they are not known."""
 
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
@@ -283,7 +310,7 @@ class Issuer(Protocol):
 class PushRequest:
     """What was received: ``text`` is the file with the task file's bytes, ``file_name`` what it was called by whoever pushes it.
 
-    ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace) for an existing one, which is then
+    ``name`` asks for a new job, ``job`` (or ``merge``: ignore, keep-succeeded, replace, changed) for an existing one, which is then
     ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
     ``existing_results`` the paths that lie in the job's folder on the datastore already. ``tables`` are the CSV files that came along,
     by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
@@ -304,13 +331,18 @@ class PushRequest:
     unread_tables: Mapping[str, str] = field(default_factory=dict)
 
 
+#: ``(task, why it runs, how many more run for a reason of the same kind and are not named)``.
+Reason = Sequence[str | int]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A valid push: ``tasks`` = ``new_tasks`` + ``replaced``; ``kept`` are left alone by the merge, ``done`` have their results already.
 
     ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
-    are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``.
+    are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
+    merge ``changed`` run; ``more_reasons`` counts the tasks of which none is told.
     """
 
     job_name: str
@@ -327,6 +359,8 @@ class Plan:
     warnings: list[str]
     folder: Path
     makes: Mapping[str, int] = field(default_factory=dict)
+    reasons: Sequence[Reason] = ()
+    more_reasons: int = 0
 
 
 class Intake(Protocol):

@@ -125,15 +125,20 @@ class Client:
         found: Plain = self.connection.get("/status", {"job": job} if job else None)
         return found
 
-    def tasks(self, *targets: str, states: Sequence[str] = ()) -> list[Plain]:
-        """Tasks of these targets (``JOB``, ``JOB:ID``, ``JOB:GLOB``; none: of all jobs), in these states (none: in all)."""
-        return [task for page in self.task_pages(*targets, states=states) for task in page]
+    def tasks(self, *targets: str, states: Sequence[str] = (), stale: bool = False) -> list[Plain]:
+        """Tasks of these targets (``JOB``, ``JOB:ID``, ``JOB:GLOB``; none: of all jobs), in these states (none: in all).
 
-    def task_pages(self, *targets: str, states: Sequence[str] = ()) -> Iterator[list[Plain]]:
+        With ``stale`` only those whose result was made from an older result than the one that is there now.
+        """
+        return [task for page in self.task_pages(*targets, states=states, stale=stale) for task in page]
+
+    def task_pages(self, *targets: str, states: Sequence[str] = (), stale: bool = False) -> Iterator[list[Plain]]:
         """The same, page by page."""
         after = ""
+        wanted: dict[str, Any] = {"target": list(targets), "state": list(states), "limit": PAGE}
+        wanted |= {"stale": "true"} if stale else {}
         while after is not None:
-            question: Params = {"target": list(targets), "state": list(states), "limit": PAGE, "after": after}
+            question: Params = {**wanted, "after": after}
             page = self.connection.get("/tasks", question)
             yield page["tasks"]
             after = page["next"]
@@ -224,16 +229,19 @@ class Client:
         """Deal out these jobs' tasks again."""
         return self._change("/resume", jobs)
 
-    def redo(self, *targets: str) -> list[Plain]:
-        """Run finished tasks again; the old results stay until the new ones are accepted."""
-        return self._change("/redo", targets)
+    def redo(self, *targets: str, descendants: bool = False) -> list[Plain]:
+        """Run finished tasks again; the old results stay until the new ones are accepted.
+
+        What was made from the old ones is left alone, and stale as soon as the new ones differ, unless ``descendants`` run again too.
+        """
+        return self._change("/redo", targets, descendants=descendants)
 
     def retry_failed(self, *targets: str) -> list[Plain]:
         """Run failed tasks again, and what was skipped because of them."""
         return self._change("/retry", targets)
 
-    def _change(self, path: str, targets: Sequence[str]) -> list[Plain]:
-        done: list[Plain] = self.connection.post(path, {"targets": list(targets)})["done"]
+    def _change(self, path: str, targets: Sequence[str], **more: object) -> list[Plain]:
+        done: list[Plain] = self.connection.post(path, {"targets": list(targets), **more})["done"]
         return done
 
     def instantiate_workers(self, count: int = 1, pool: str = "", keep: float = 0.0) -> list[str]:

@@ -36,7 +36,10 @@ Sent = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How a file is to be pushed. ``merge`` is ``ignore``, ``keep-succeeded`` or ``replace``; ``replay`` the scale for a trace."""
+    """How a file is to be pushed.
+
+    ``merge`` is ``ignore``, ``keep-succeeded``, ``replace`` or ``changed``; ``replay`` the scale for a trace.
+    """
 
     name: str | None = None
     job: str | None = None

@@ -42,6 +42,7 @@ def hostile_job(seed: int) -> World:
         JobResumed("one"),
         TasksCancelled("one", "t2.1"),
         TasksRedone("one", "t0.*"),
+        TasksRedone("one", "t1.2", descendants=True),
         FailedRetried("one", "*"),
     ]
     for _ in range(10):
@@ -95,6 +96,7 @@ def hostile_jobs(seed: int) -> World:
             [JobResumed(job)],
             [TasksCancelled(job, world.chance.choice(["*", "p3", "t1.*", "init0"]))],
             [TasksRedone(job, world.chance.choice(["*", "p*", "t0.*", "init1"]))],
+            [TasksRedone(job, world.chance.choice(["p4", "t1.*"]), descendants=True)],
             [FailedRetried(job, "*")],
             [WorkersDrained((), now=world.chance.random() < 0.3)],
             [WorkersWanted(1)],

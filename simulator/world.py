@@ -8,6 +8,7 @@ only the current attempt's, and never after it was rejected.
 import copy
 import random
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from boss.core import deadlines, reactor
 from boss.core.effects import AcceptResult, CreateVm, DeleteVm, Effect, ListServers, ReadRecord, RejectResult, Send
@@ -182,9 +183,10 @@ class World:
         self.inbox.append(ResultAccepted(attempt))
 
     def upload(self, assignment: Assignment, result: Result) -> Result:
-        """A worker's delivery; what was accepted or rejected already is not taken again."""
+        """A worker's delivery; what was accepted or rejected already is not taken again. Half of a task's attempts yield the same."""
         name = assignment.attempt
-        files = tuple((out.to, 1, name.rjust(64, "0")) for out in assignment.outputs)
+        content = name if crc32(name.encode()) % 2 else assignment.task
+        files = tuple((out.to, 1, content.rjust(64, "0")) for out in assignment.outputs)
         delivered = result._replace(files=files)
         if name not in self.accepted and name not in self.trash:
             self.incoming[name] = delivered

@@ -151,6 +151,13 @@ class Database:
         with self._errors("change the schema"):
             self._connector.execute_sql(sql.format_map(_SQLITE_TYPES if self.sqlite else _MYSQL_TYPES))
 
+    def define_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column unless it is there; ``kind`` as in ``define``, with a default for the rows that exist."""
+        with self._errors("read"):
+            known = {found.name for found in self._connector.get_columns(table)}
+        if column not in known:
+            self.define(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
     def define_index(self, name: str, table: str, columns: str, unique: bool = False) -> None:
         """Make an index unless it is there."""
         kind = "UNIQUE INDEX" if unique else "INDEX"

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from boss.core.model import Job, TaskSpec, TaskState, Template
+from boss.core.model import FileRef, Job, TaskSpec, TaskState, Template
 from boss.core.templates import template_from_data, template_to_data
 from boss.ports import Plan, PushRequest
 from boss.taskfile.context import Merge
@@ -111,7 +111,7 @@ class Intake:
             "merge": request.merge,
             "skip_existing": request.skip_existing,
             "replay": request.replay,
-            "files": list(request.files),
+            "files": _digests(request.files),
             "existing": None if request.existing is None else _columns(request.existing),
             "results": list(request.existing_results),
             "tables": {name: str(path) for name, path in request.tables.items()},
@@ -238,4 +238,13 @@ def _columns(job: Job) -> dict[str, Any]:
         "dependencies": [list(task.dependencies) for task in job.tasks],
         "templates": [template_to_data(template) for template in job.templates],
         "files": list(job.files),
+        "digests": _digests(job.files),
+        "states": [task.state.value for task in job.tasks],
+        "input_set": [task.input_set for task in job.tasks],
+        "input_sets": list(job.input_sets),
+        "stale": [abs(task.stale) - 1 for task in job.tasks],
     }
+
+
+def _digests(files: Mapping[str, FileRef]) -> dict[str, tuple[str, int]]:
+    return {path: (file.digest, file.mode) for path, file in files.items()}

@@ -59,7 +59,13 @@ def _context(question: Mapping[str, Any]) -> Context:
     existing = question["existing"]
     if existing is not None:
         templates = [template_from_data(template) for template in existing["templates"]]
-        existing = Existing(**{**existing, "templates": templates, "files": frozenset(existing["files"])})
+        more = {
+            "templates": templates,
+            "files": frozenset(existing["files"]),
+            "digests": _digests(existing["digests"]),
+            "input_sets": [tuple(tuple(file) for file in files) for files in existing["input_sets"]],
+        }
+        existing = Existing(**{**existing, **more})
     return Context(
         file_name=question["file_name"],
         name=question["name"],
@@ -68,6 +74,7 @@ def _context(question: Mapping[str, Any]) -> Context:
         skip_existing=question["skip_existing"],
         replay=question["replay"],
         files=frozenset(question["files"]),
+        digests=_digests(question["files"]),
         existing=existing,
         results=frozenset(question["results"]),
         tables={name: Path(path).read_bytes() for name, path in question["tables"].items()},
@@ -75,6 +82,10 @@ def _context(question: Mapping[str, Any]) -> Context:
         max_tasks=question["max_tasks"],
         max_bytes=question["max_bytes"],
     )
+
+
+def _digests(files: Mapping[str, list[Any]]) -> dict[str, tuple[str, int]]:
+    return {path: (digest, mode) for path, (digest, mode) in files.items()}
 
 
 def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
@@ -97,6 +108,8 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "unread_files": expansion.unread_files,
         "warnings": warnings,
         "makes": expansion.makes,
+        "reasons": [tuple(line) for group in expansion.reasons for line in group.lines()],
+        "more_reasons": expansion.more_reasons,
     }
 
 

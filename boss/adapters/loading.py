@@ -13,12 +13,14 @@ from typing import Final
 from boss.adapters import rows
 from boss.adapters.database import Database, Row
 from boss.core import dag
-from boss.core.model import Attempt, Job, Task, TaskState
+from boss.core.model import UNKNOWN_FILES, Attempt, Job, Task, TaskState
 from boss.core.templates import template_from_data
-from boss.ports import StoreError
+from boss.ports import Manifest, Origins, StoreError
 
 #: Tasks read at once.
 PAGE: Final = 20_000
+#: Manifests read at once.
+MANIFESTS: Final = 200
 #: The states in which a task's current attempt is under way.
 _ACTIVE: Final = (TaskState.ASSIGNED.value, TaskState.RUNNING.value, TaskState.PROMOTING.value)
 
@@ -68,6 +70,10 @@ def fill_job(db: Database, number: int, job: Job) -> list[Task]:
         template_from_data(json.loads(data))
         for (data,) in db.select("SELECT data FROM templates WHERE job = ? ORDER BY number", (number,))
     ]
+    job.input_sets = {
+        rows.input_set_from(data): set_number
+        for set_number, data in db.select("SELECT number, data FROM input_sets WHERE job = ? ORDER BY number", (number,))
+    }
     tasks = [rows.task_from(job, job.templates, row) for page in _pages(db, _TASKS, number) for row in page]
     if tasks and tasks[-1].index != len(tasks) - 1:
         raise StoreError(f"job {job.name} has {len(tasks)} tasks, but one of index {tasks[-1].index}: rows are missing")
@@ -92,6 +98,30 @@ def read_attempts(db: Database, number: int, uid: str, index: int) -> list[Attem
     """All attempts of one task, by number."""
     sql = f"SELECT {_ATTEMPT_COLUMNS} FROM attempts a WHERE a.job = ? AND a.task_index = ? ORDER BY a.number"
     return [rows.attempt_from(uid, row) for row in db.select(sql, (number, index))]
+
+
+def read_origins(db: Database, number: int, index: int, attempt: int) -> Origins | None:
+    """What an attempt was made of; None when nobody knows, because an earlier version dealt it."""
+    sql = "SELECT input_set, read_results FROM attempts WHERE job = ? AND task_index = ? AND number = ?"
+    for input_set, packed in db.select(sql, (number, index, attempt)):
+        if input_set == UNKNOWN_FILES:
+            return None
+        found = db.select("SELECT data FROM input_sets WHERE job = ? AND number = ?", (number, input_set))
+        pairs = list(rows.unpack(packed))
+        return Origins(rows.input_set_from(found[0][0]) if found else (), tuple(zip(pairs[::2], pairs[1::2], strict=True)))
+    return None
+
+
+def read_manifests(db: Database, number: int, attempts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Manifest | None]]:
+    """Index, number and manifest of these attempts (index, number) of a job, in their order."""
+    for start in range(0, len(attempts), MANIFESTS):
+        page = attempts[start : start + MANIFESTS]
+        named = " OR ".join(["(task_index = ? AND number = ?)"] * len(page))
+        sql = f"SELECT task_index, number, files FROM attempts WHERE job = ? AND ({named})"
+        found = {row[:2]: row[2] for row in db.select(sql, (number, *(part for pair in page for part in pair)))}
+        for index, attempt in page:
+            text = found.get((index, attempt))
+            yield index, attempt, None if text is None else tuple((path, size, digest) for path, size, digest in json.loads(text))
 
 
 def _pages(db: Database, sql: str, number: int) -> Iterator[list[Row]]:

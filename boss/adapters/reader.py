@@ -16,7 +16,8 @@ from boss.adapters.database import Database, Row
 from boss.adapters.definitions import Definitions
 from boss.core.model import Attempt, Job, TaskState, Template
 from boss.core.outcomes import job_state
-from boss.ports import FailureRow, JobRow, TaskRow
+from boss.core.stale import sentence as stale_sentence
+from boss.ports import FailureRow, JobRow, Manifest, Origins, TaskRow
 
 #: Rows that are read at a time where a glob must be looked at again.
 PAGE = 500
@@ -41,6 +42,7 @@ _COLUMNS: Final = (
     "grid_row",
     "failures",
     "losses",
+    "stale",
 )
 
 
@@ -79,10 +81,13 @@ class Reader:
         pattern: str = "*",
         limit: int = 1000,
         after: tuple[str, int] | None = None,
+        stale: bool = False,
     ) -> list[TaskRow]:
         """One page of a listing; see ``boss.ports.Reader``."""
         names = self._names(job)
         conditions, values = _conditions(tuple(states), pattern)
+        if stale:
+            conditions.append("stale <> 0")
         if job is not None:
             conditions.append("job = ?")
             values.append(next(iter(names), -1))
@@ -92,7 +97,9 @@ class Reader:
         found: list[TaskRow] = []
         while len(found) < limit:
             page = self._db.select(sql, (*values, *(seen if self._db.sqlite else (seen[0], *seen))))
-            found += (TaskRow(names[row[0]], *row[1:]) for row in page if row[0] in names and _fits(row[1], pattern))
+            fitting = [row for row in page if row[0] in names and _fits(row[1], pattern)]
+            causes = self._causes(fitting)
+            found += (TaskRow(names[row[0]], *(*row[1:-1], causes[row[0], row[-1]])) for row in fitting)
             if len(page) < size:
                 break
             seen = (page[-1][0], page[-1][2])
@@ -138,6 +145,17 @@ class Reader:
             return loading.read_attempts(self._db, number, uid, index)
         return []
 
+    def origins(self, job: str, index: int, attempt: int) -> Origins | None:
+        """What an attempt of the job of this name was made of."""
+        for (number,) in self._db.select("SELECT number FROM jobs WHERE name = ?", (job,)):
+            return loading.read_origins(self._db, number, index, attempt)
+        return None
+
+    def manifests(self, job: str, attempts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Manifest | None]]:
+        """The accepted files of attempts of the job of this name."""
+        for (number,) in self._db.select("SELECT number FROM jobs WHERE name = ?", (job,)):
+            yield from loading.read_manifests(self._db, number, attempts)
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
         return dict(self._db.select("SELECT name, value FROM context"))
@@ -163,6 +181,21 @@ class Reader:
         where, values = ("", ()) if job is None else (" AND name = ?", (job,))
         return dict(self._db.select(f"SELECT number, name FROM jobs WHERE state <> 'staging'{where}", values))
 
+    def _causes(self, rows: Sequence[Row]) -> dict[tuple[int, int], str]:
+        """Why rows of tasks are stale, by job and the column's number; empty texts for those that are not."""
+        causes = {(row[0], row[-1]): "" for row in rows}
+        wanted = sorted((job, abs(number) - 1) for job, number in causes if number)
+        names: dict[tuple[int, int], str] = {}
+        for start in range(0, len(wanted), PAGE):
+            page = wanted[start : start + PAGE]
+            named = " OR ".join(["(job = ? AND task_index = ?)"] * len(page))
+            sql = f"SELECT job, task_index, name FROM tasks WHERE {named}"
+            names |= {(job, index): name for job, index, name in self._db.select(sql, [part for pair in page for part in pair])}
+        for job, number in causes:
+            if (job, abs(number) - 1) in names:
+                causes[job, number] = stale_sentence(names[job, abs(number) - 1])
+        return causes
+
     def _beyond(self) -> str:
         """The rows after a key, in the form that the database looks up instead of scanning for."""
         return "(job, task_index) > (?, ?)" if self._db.sqlite else "(job > ? OR (job = ? AND task_index > ?))"
@@ -177,7 +210,9 @@ class Reader:
 
 def _job_row(job: Job) -> JobRow:
     counts = {state.value: count for state, count in job.counts.items()}
-    return JobRow(job.uid, job.name, job.owner, job_state(job), job.wanted.value, job.reason, job.created, job.finished, counts)
+    return JobRow(
+        job.uid, job.name, job.owner, job_state(job), job.wanted.value, job.reason, job.created, job.finished, counts, job.stale
+    )
 
 
 def _conditions(states: Sequence[TaskState], pattern: str, table: str = "") -> tuple[list[str], list[str | int]]:

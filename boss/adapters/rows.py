@@ -19,6 +19,7 @@ from typing import Any, Final
 from boss.core.model import (
     Attempt,
     FileRef,
+    InputSet,
     Job,
     JobState,
     Task,
@@ -36,7 +37,7 @@ Row = tuple[Any, ...]
 
 JOB_KEY: Final = ("number",)
 JOB_NEW: Final = ("uid", "name", "owner", "created")
-JOB_STANDING: Final = ("state", "wanted", "reason", "priority", "submission", "finished")
+JOB_STANDING: Final = ("state", "wanted", "reason", "priority", "submission", "finished", "stale")
 JOB_COLUMNS: Final = (*JOB_KEY, *JOB_NEW, *JOB_STANDING)
 
 TASK_KEY: Final = ("job", "task_index")
@@ -53,10 +54,13 @@ TASK_STANDING: Final = (
     "worker",
     "started",
     "finished",
+    "input_set",
+    "result",
+    "stale",
 )
 
 ATTEMPT_KEY: Final = ("job", "task_index", "number")
-ATTEMPT_NATURE: Final = ("worker", "assigned", "init")
+ATTEMPT_NATURE: Final = ("worker", "assigned", "init", "input_set")
 ATTEMPT_STANDING: Final = (
     "state",
     "phase",
@@ -149,14 +153,25 @@ def job_nature(job: Job) -> Row:
 
 def job_standing(job: Job) -> Row:
     """JOB_STANDING."""
-    return (job.state.value, job.wanted.value, storable(job.reason), job.priority, job.submission, job.finished)
+    return (job.state.value, job.wanted.value, storable(job.reason), job.priority, job.submission, job.finished, job.stale)
 
 
 def job_from(row: Row) -> Job:
     """A job without files, templates, tasks and counts, from JOB_COLUMNS."""
-    _, uid, name, owner, created, state, wanted, reason, priority, submission, finished = row
+    _, uid, name, owner, created, state, wanted, reason, priority, submission, finished, stale = row
     return Job(
-        uid, name, owner, created, JobState(state), Wanted(wanted), reason, priority, submission, finished=finished, loaded=False
+        uid,
+        name,
+        owner,
+        created,
+        JobState(state),
+        Wanted(wanted),
+        reason,
+        priority,
+        submission,
+        finished=finished,
+        loaded=False,
+        stale=stale,
     )
 
 
@@ -168,6 +183,16 @@ def files_text(files: dict[str, FileRef]) -> str:
 def files_from(text: str) -> dict[str, FileRef]:
     """A job's pushed files."""
     return {path: FileRef(*parts) for path, parts in json.loads(text).items()}
+
+
+def input_set_text(files: InputSet) -> str:
+    """An input set as JSON: [path, sha256, mode] of each file."""
+    return compact(files)
+
+
+def input_set_from(text: str) -> InputSet:
+    """An input set."""
+    return tuple((path, digest, mode) for path, digest, mode in json.loads(text))
 
 
 # ---- tasks -------------------------------------------------------------------------------------------------------
@@ -192,6 +217,9 @@ def task_standing(task: Task) -> Row:
         task.worker,
         task.started,
         task.finished,
+        task.input_set,
+        task.result,
+        task.stale,
     )
 
 
@@ -207,8 +235,9 @@ def task_from(job: Job, templates: Sequence[Template], row: Row) -> Task:
 
 def set_standing(task: Task, row: Sequence[Any]) -> None:
     """What has happened to a task, from TASK_STANDING without the state."""
-    task.number, task.failures, task.losses, task.not_before, task.exit_code, *texts, task.started, task.finished = row
-    task.phase, task.reason, task.worker = texts
+    task.number, task.failures, task.losses, task.not_before, task.exit_code, *texts_and_times = row
+    task.phase, task.reason, task.worker, task.started, task.finished, *numbers = texts_and_times
+    task.input_set, task.result, task.stale = numbers
 
 
 # ---- attempts ----------------------------------------------------------------------------------------------------
@@ -216,7 +245,7 @@ def set_standing(task: Task, row: Sequence[Any]) -> None:
 
 def attempt_nature(attempt: Attempt) -> Row:
     """ATTEMPT_NATURE."""
-    return (attempt.worker, attempt.assigned, int(attempt.init))
+    return (attempt.worker, attempt.assigned, int(attempt.init), attempt.input_set)
 
 
 def attempt_standing(attempt: Attempt) -> Row:
@@ -241,7 +270,7 @@ def attempt_standing(attempt: Attempt) -> Row:
 
 def attempt_from(uid: str, row: Row) -> Attempt:
     """An attempt of the job ``uid``, from the index, the number, ATTEMPT_NATURE and ATTEMPT_STANDING."""
-    index, number, worker, assigned, init, state, phase, exit_code, signal, reason, started, finished, *rest = row
+    index, number, worker, assigned, init, input_set, state, phase, exit_code, signal, reason, started, finished, *rest = row
     used, stdout, stderr, stdout_size, stderr_size, stored_logs, files = rest
     return Attempt(
         job=uid,
@@ -264,6 +293,7 @@ def attempt_from(uid: str, row: Row) -> Attempt:
         stored_logs=bool(stored_logs),
         files=None if files is None else tuple((path, size, digest) for path, size, digest in json.loads(files)),
         init=bool(init),
+        input_set=input_set,
     )
 
 

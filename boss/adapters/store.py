@@ -168,6 +168,12 @@ class Store:
             (numbers[uid], rows.files_text(job.files)) for uid, job in changes.jobs.items() if job.loaded and uid not in dropped
         ]
         self._db.update("jobs", rows.JOB_KEY, ("files",), files)
+        input_sets = [
+            (numbers[uid], number, rows.input_set_text(files))
+            for uid, number, files in changes.new_input_sets
+            if uid not in dropped
+        ]
+        self._db.insert("input_sets", ("job", "number", "data"), input_sets)
         templates = [
             (numbers[uid], template.number, rows.compact(template_to_data(template)))
             for uid, template in changes.new_templates
@@ -196,12 +202,18 @@ class Store:
 
     def _write_attempts(self, changes: Changes, numbers: "_Numbers") -> None:
         dropped = changes.dropped_jobs
+        read = changes.read_results
         new = [
-            (numbers[attempt.job], attempt.index, attempt.number, *rows.attempt_nature(attempt), *rows.attempt_standing(attempt))
+            (
+                *(numbers[attempt.job], attempt.index, attempt.number),
+                *rows.attempt_nature(attempt),
+                *rows.attempt_standing(attempt),
+                rows.pack(read.get(attempt.id, ())),
+            )
             for attempt in changes.new_attempts.values()
             if attempt.job not in dropped
         ]
-        self._db.insert("attempts", (*rows.ATTEMPT_KEY, *rows.ATTEMPT_NATURE, *rows.ATTEMPT_STANDING), new)
+        self._db.insert("attempts", (*rows.ATTEMPT_KEY, *rows.ATTEMPT_NATURE, *rows.ATTEMPT_STANDING, "read_results"), new)
         standing = [
             (numbers[attempt.job], attempt.index, attempt.number, *rows.attempt_standing(attempt))
             for attempt in changes.attempts.values()

@@ -11,6 +11,12 @@ class Targeted(BaseModel):
     targets: list[str] = Field(min_length=1, max_length=10_000)
 
 
+class Redone(Targeted):
+    """Finished tasks that are to be run again; with ``descendants`` all that was made from them too."""
+
+    descendants: bool = False
+
+
 class WorkersAsked(BaseModel):
     """``count`` new VMs of a pool (empty: the first one), kept for ``keep`` seconds without being scaled down."""
 
@@ -63,7 +69,7 @@ class PushOptions(BaseModel):
     name: str | None = None
     job: str | None = None
     document_job: str | None = None
-    merge: Literal["ignore", "keep-succeeded", "replace"] | None = None
+    merge: Literal["ignore", "keep-succeeded", "replace", "changed"] | None = None
     skip_existing: bool = False
     replay: float | None = Field(None, gt=0, le=1e9, allow_inf_nan=False, strict=True)
     dry_run: bool = False

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from boss.api.accounts import Caller
 from boss.api.answers import Refusal
-from boss.api.bodies import Address, Targeted, WorkersAsked, WorkersNamed
+from boss.api.bodies import Address, Redone, Targeted, WorkersAsked, WorkersNamed
 from boss.api.house import House, TheCaller, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
@@ -71,9 +71,28 @@ async def resume(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
 
 
 @router.post("/redo", openapi_extra=needs(Role.RESEARCHER))
-async def redo(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
-    """Run finished tasks again; the old results stay until the new ones are accepted."""
-    return await _each(house, caller, body, lambda target, reply: TasksRedone(target.job.name, target.pattern, reply))
+async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
+    """Run finished tasks again; the old results stay until the new ones are accepted.
+
+    What was made from the old ones is left alone and is stale as soon as the new ones differ, unless ``descendants`` run again too.
+    All targets of one job are run again as one.
+    """
+    targets = [await blocking(_resolve, house, caller, text, False) for text in body.targets]
+    jobs: dict[str, list[int]] = {}
+    for place, target in enumerate(targets):
+        jobs.setdefault(target.job.name, []).append(place)
+    done: dict[int, Effect] = {}
+    for job, places in jobs.items():
+        first, *others = (targets[place].pattern for place in places)
+        detail = await house.ask(
+            lambda reply, job=job, first=first, others=others: TasksRedone(job, first, reply, body.descendants, tuple(others))  # type: ignore[misc]
+        )
+        each = detail["each"]
+        assert isinstance(each, list)
+        for place, count in zip(places, each, strict=True):
+            more = {name: detail[name] if place == places[0] else 0 for name in ("descendants", "kept")}
+            done[place] = Effect.model_validate({"job": job, "redone": count, **more})
+    return Effects(done=[done[place] for place in range(len(targets))])
 
 
 @router.post("/retry", openapi_extra=needs(Role.RESEARCHER))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from boss.api.answers import Refusal
-from boss.api.shapes import AttemptOut, Edge, Graph, InputOut, Node, OutputOut, TaskDetail, TaskOut
+from boss.api.shapes import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, TaskDetail, TaskOut
 from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
 from boss.core.templates import params_of, render, texts_of
@@ -36,7 +36,7 @@ def defined(row: TaskRow, template: Template | None) -> TaskOut:
     return task
 
 
-def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> TaskDetail:
+def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt], origins: MadeOf | None = None) -> TaskDetail:
     """The task of a row. ``job`` has the templates and tasks (None: it vanished meanwhile, then the definition is empty)."""
     template = job.templates[row.template] if job is not None else Template(0, row.id, ())
     after = [job.tasks[index].name for index in job.tasks[row.index].dependencies] if job is not None else []
@@ -61,6 +61,7 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt]) -> Tas
         failures=row.failures,
         losses=row.losses,
         attempts=[AttemptOut.of(attempt) for attempt in attempts],
+        made_of=origins,
     )
 
 

@@ -19,7 +19,7 @@ from boss.api.accounts import Caller, may_change, must_own
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes import PushSummary
+from boss.api.shapes import PushSummary, ReasonOut
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template
 from boss.core.restored import UNTIL
@@ -152,6 +152,8 @@ class Pushes:
             unread_files=list(plan.unread_files),
             warnings=list(plan.warnings),
             makes=dict(plan.makes),
+            reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
+            more_reasons=plan.more_reasons,
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------

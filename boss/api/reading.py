@@ -9,6 +9,7 @@ from boss.api.answers import Refusal
 from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
+from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import (
     BossOut,
@@ -123,6 +124,7 @@ def tasks(
     state: Annotated[list[TaskState], Query(default_factory=list, description="only tasks in these states")],
     limit: Annotated[int, Query(ge=1, le=PAGE)] = 1000,
     after: Annotated[str, Query(description="`next` of the page before")] = "",
+    stale: Annotated[bool, Query(description="only tasks whose result is stale")] = False,
 ) -> TaskPage:
     """Tasks, page by page; several targets are listed one after the other."""
     chosen: list[Target | None] = [house.targets.resolve(text, changing=None) for text in target] or [None]
@@ -136,6 +138,7 @@ def tasks(
             pattern=one.pattern if one else "*",
             limit=limit - len(rows),
             after=(job, index) if job else None,
+            stale=stale,
         )
         rows += found
         if len(rows) >= limit:
@@ -169,7 +172,8 @@ def _place(after: str, targets: int) -> tuple[int, str, int]:
 def task(house: TheHouse, target: TargetText) -> TaskDetail:
     """One task: its definition as it runs, and all its attempts with the tails of their logs."""
     row = house.targets.task(target)
-    return detail_of(row, house.reader.full_job(row.job), house.reader.attempts(row.job, row.index))
+    full, attempts = house.reader.full_job(row.job), house.reader.attempts(row.job, row.index)
+    return detail_of(row, full, attempts, made_of(house.reader, row, full, attempts))
 
 
 @router.get("/why", tags=["look"], openapi_extra=needs(Role.VIEWER))

@@ -53,7 +53,10 @@ class Health(BaseModel):
 
 
 class JobOut(BaseModel):
-    """One job. ``tasks`` counts by state; ``state`` is staging, running, paused, succeeded, failed or cancelled."""
+    """One job. ``tasks`` counts by state; ``state`` is staging, running, paused, succeeded, failed or cancelled.
+
+    ``stale`` counts tasks whose result was made from an older result than the one that is there now.
+    """
 
     name: str
     state: str
@@ -63,6 +66,7 @@ class JobOut(BaseModel):
     finished: float | None
     tasks: dict[str, int]
     total: int
+    stale: int
 
     @classmethod
     def of(cls, job: JobView | JobRow) -> "JobOut":
@@ -77,11 +81,12 @@ class JobOut(BaseModel):
             finished=job.finished,
             tasks=counts,
             total=sum(counts.values()),
+            stale=job.stale,
         )
 
 
 class TaskOut(Plain):
-    """One task, and how its last attempt stands. ``attempt`` is 0 before the first.
+    """One task, and how its last attempt stands. ``attempt`` is 0 before the first; ``stale`` says why its result is stale.
 
     ``params`` are its values of the grid, in the order of the file; ``metrics`` the path of the JSON file with its numbers, or empty.
     """
@@ -96,6 +101,7 @@ class TaskOut(Plain):
     worker: str
     started: float | None
     finished: float | None
+    stale: str
     params: dict[str, str | int | float | bool] = {}
     metrics: str = ""
 
@@ -170,6 +176,26 @@ class OutputOut(BaseModel):
     optional: bool
 
 
+class SourceOut(BaseModel):
+    """A file that an attempt was made of: pushed (``task`` is empty), or accepted from attempt ``attempt`` of a task.
+
+    ``sha256`` is empty where it is not known; then ``path`` is the input as it is written.
+    """
+
+    path: str
+    sha256: str
+    task: str
+    attempt: int
+
+
+class MadeOf(BaseModel):
+    """What an attempt was made of: the one that made the result, or the last one. At most 10,000 files are named; ``more`` are not."""
+
+    attempt: int
+    files: list[SourceOut]
+    more: int
+
+
 class TaskDetail(TaskOut):
     """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots.
 
@@ -193,6 +219,7 @@ class TaskDetail(TaskOut):
     failures: int
     losses: int
     attempts: list[AttemptOut]
+    made_of: MadeOf | None
 
 
 class Node(BaseModel):
@@ -346,11 +373,20 @@ class AccessOut(Plain):
     expires: float
 
 
+class ReasonOut(BaseModel):
+    """Why a task runs again, in one sentence. ``more`` tasks that are not named do so for a reason of the same kind."""
+
+    task: str
+    reason: str
+    more: int
+
+
 class PushSummary(BaseModel):
     """A push that was found good. ``job`` is the name it would get now; ``opened`` when an earlier try has made the job already.
 
     ``files`` and ``bytes`` are what the push wants on the datastore; ``unread_files`` are sent along but no task reads them. ``makes``
     are the files (with their bytes) that a replay reads and no task yields: the sender makes them, and sends them along.
+    ``reasons`` say why the tasks of a merge ``changed`` run (at most 1,000 are told; ``more_reasons`` counts tasks beside them).
     """
 
     push: str
@@ -366,6 +402,8 @@ class PushSummary(BaseModel):
     unread_files: list[str]
     warnings: list[str]
     makes: dict[str, int] = {}
+    reasons: list[ReasonOut] = []
+    more_reasons: int = 0
 
 
 class Opened(BaseModel):

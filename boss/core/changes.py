@@ -1,8 +1,9 @@
 """What one turn of the loop has to make durable: the rows that the reactor touched, each once, however often it was touched."""
 
+from array import array
 from dataclasses import dataclass, field
 
-from boss.core.model import Attempt, Job, Task, Template, Vm, Worker
+from boss.core.model import Attempt, InputSet, Job, Task, Template, Vm, Worker
 from boss.core.tokens import Token
 
 
@@ -13,7 +14,9 @@ class Changes:
     Dicts are used as ordered sets, keyed by identity in the domain. ``new_jobs``, ``new_tasks``, ``new_templates`` and
     ``new_attempts`` are inserted; what is in the plain sets existed before and is updated. An object in a ``new`` set is
     never in the other one. ``redefined_tasks`` (always in ``tasks`` too) also got another template, row, rank or dependencies.
-    ``dropped_jobs`` are removed with all their rows. ``context`` and ``tokens`` values of None are removed.
+    ``dropped_jobs`` are removed with all their rows. ``context`` and ``tokens`` values of None are removed. ``new_input_sets`` are
+    ``(job, number, set)``; ``read_results`` says of a new attempt which results it reads, as ``index, number`` of one attempt after
+    the other.
     """
 
     new_jobs: dict[str, Job] = field(default_factory=dict)
@@ -25,6 +28,8 @@ class Changes:
     redefined_tasks: dict[tuple[str, int], Task] = field(default_factory=dict)
     new_attempts: dict[str, Attempt] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    new_input_sets: list[tuple[str, int, InputSet]] = field(default_factory=list)
+    read_results: dict[str, "array[int]"] = field(default_factory=dict)
     new_workers: dict[str, Worker] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     new_vms: dict[str, Vm] = field(default_factory=dict)

@@ -26,10 +26,12 @@ def link(job: Job, tasks: Iterable[Task]) -> None:
         task.missing = missing
 
 
-def unlink(job: Job, task: Task) -> None:
-    """Take a task out of its dependencies' lists, before it gets other dependencies."""
-    for index in task.dependencies:
-        job.tasks[index].dependents.remove(task.index)
+def unlink(job: Job, tasks: Iterable[Task]) -> None:
+    """Take tasks out of their dependencies' lists, before they get other dependencies; each list is gone through once."""
+    leaving = {task.index: task for task in tasks}
+    for index in {index for task in leaving.values() for index in task.dependencies}:
+        dependency = job.tasks[index]
+        dependency.dependents = [dependent for dependent in dependency.dependents if dependent not in leaving]
 
 
 def freed_by(task: Task) -> Iterator[Task]:
@@ -83,6 +85,20 @@ def active_below(tasks: Iterable[Task]) -> tuple[Task, Task] | None:
                     return task, dependent
                 stack.append(dependent)
     return None
+
+
+def below(tasks: Iterable[Task]) -> Iterator[Task]:
+    """All transitive dependents of these tasks that are not among them. Each once."""
+    stack = list(tasks)
+    seen = {task.index for task in stack}
+    while stack:
+        task = stack.pop()
+        for index in task.dependents:
+            if index not in seen:
+                seen.add(index)
+                dependent = task.job.tasks[index]
+                stack.append(dependent)
+                yield dependent
 
 
 def skipped_below(task: Task) -> Iterator[Task]:

@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import fairness, pace
+from boss.core import fairness, pace, provenance
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -133,8 +133,15 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         state.changes.new_attempts[attempt.id] = attempt
         state.move(task, TaskCause.DEALT)
         state.hold(worker, attempt, task)
-        dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+        dealt.setdefault(worker.id, []).append(_assigned(state, task, attempt))
     return False
+
+
+def _assigned(state: State, task: Task, attempt: Attempt) -> Assignment:
+    """The assignment of an attempt, on record with what it is made of."""
+    assignment = assignment_of(task, attempt)
+    provenance.record(state, task, attempt, assignment.inputs)
+    return assignment
 
 
 def is_prepared(worker: Worker, job: Job) -> bool:
@@ -154,7 +161,7 @@ def _prepare(state: State, worker: Worker, job: Job, dealt: dict[str, list[Assig
     state.changes.new_attempts[attempt.id] = attempt
     state.touch(task)
     state.hold(worker, attempt, task)
-    dealt.setdefault(worker.id, []).append(assignment_of(task, attempt))
+    dealt.setdefault(worker.id, []).append(_assigned(state, task, attempt))
     return True
 
 

@@ -223,11 +223,16 @@ class JobResumed:
 
 @dataclass(frozen=True, slots=True)
 class TasksRedone:
-    """Run these finished tasks again; the old results stay until the new ones are accepted."""
+    """Run these finished tasks again (``descendants``: and those below them); the old results stay until the new ones are accepted.
+
+    ``others`` are further patterns, so that what several names mean is run again as one.
+    """
 
     job: str
     pattern: str
     reply: int = 0
+    descendants: bool = False
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

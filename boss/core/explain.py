@@ -3,6 +3,7 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
+from boss.core import stale
 from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
@@ -19,7 +20,8 @@ def why(state: State, task: Task, now: float) -> list[str]:
     job = task.job
     match task.state:
         case S.SUCCEEDED:
-            return [f"It succeeded (attempt {task.number})." if task.number else f"It counts as succeeded: {task.reason}."]
+            done = f"It succeeded (attempt {task.number})." if task.number else f"It counts as succeeded: {task.reason}."
+            return [done, *_stale(task)]
         case S.FAILED:
             return [_failed(task), f"Mend the cause, then `admin.py retry_failed {job.name}:{task.name}`."]
         case S.SKIPPED:
@@ -44,6 +46,17 @@ def why(state: State, task: Task, now: float) -> list[str]:
             return _waiting(task)
         case _:
             return _ready(state, task, now)
+
+
+def _stale(task: Task) -> list[str]:
+    cause = stale.cause_of(task)
+    if cause is None:
+        return []
+    first = stale.first_to_redo(task)
+    return [
+        f"Its result is stale: {stale.sentence(cause.name)}.",
+        f"`admin.py redo_task {task.job.name}:{first.name} --descendants` makes it anew.",
+    ]
 
 
 def _failed(task: Task) -> str:

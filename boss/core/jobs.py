@@ -7,10 +7,10 @@ Rules:
 """
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from boss.core import dag
+from boss.core import dag, stale
 from boss.core.effects import Announce, RejectResult, Reply
 from boss.core.events import (
     Answer,
@@ -26,7 +26,18 @@ from boss.core.events import (
     TasksStaged,
 )
 from boss.core.lifecycle import TaskCause
-from boss.core.model import ACTIVE_STATES, FINAL_STATES, Job, JobState, Task, TaskSpec, TaskState, Wanted
+from boss.core.model import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    OTHER_DEFINITION,
+    UNKNOWN_FILES,
+    Job,
+    JobState,
+    Task,
+    TaskSpec,
+    TaskState,
+    Wanted,
+)
 from boss.core.outcomes import OPEN_ATTEMPTS, announce, close_if_done, job_state, send_cancel, skip_below
 from boss.core.state import State
 
@@ -78,7 +89,7 @@ def _enter(state: State, job: Job, spec: TaskSpec) -> Task:
     template = job.templates[spec.template]
     task = Task(job, spec.index, spec.name, template, spec.row, array("I", spec.dependencies), rank=spec.rank)
     if spec.done:
-        task.state, task.reason = S.SUCCEEDED, "its results existed already"
+        task.state, task.reason, task.result = S.SUCCEEDED, "its results existed already", stale.FOREIGN_RESULT
     elif not spec.dependencies and not template.init:
         task.state = S.READY  # not in the index of ready tasks before the job is open
     if template.init:
@@ -123,6 +134,7 @@ def _release(state: State, task: Task) -> None:
 def _find_done(state: State, task: Task) -> None:
     """A task that was opened again turns out to have its results already."""
     task.attempt, task.reason = None, "its results existed already"
+    task.input_set, task.result = UNKNOWN_FILES, task.result or stale.FOREIGN_RESULT
     state.move(task, C.FOUND_DONE)
     for dependent in dag.freed_by(task):
         state.move(dependent, C.DEPENDENCIES_DONE)
@@ -152,7 +164,8 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     if event.submission and event.submission == job.submission:
         answer(state, event.reply, 200, job=job.name)
         return
-    if len(job.tasks) != event.expected:
+    outdated = event.templates and event.templates[0].number != len(job.templates)
+    if len(job.tasks) != event.expected or outdated:
         answer(state, event.reply, 409, error=f"job {job.name} was changed by another push meanwhile; push again")
         return
     replaced = [job.tasks[spec.index] for spec in event.tasks if spec.index < event.expected]
@@ -173,9 +186,7 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     state.touch_job(job)
     fresh = [_enter(state, job, spec) for spec in event.tasks if spec.index >= event.expected]
     dag.link(job, fresh)
-    for spec in event.tasks:
-        if spec.index < event.expected:
-            _redefine(state, job.tasks[spec.index], spec)
+    _redefine(state, job, [spec for spec in event.tasks if spec.index < event.expected])
     done = {spec.index for spec in event.tasks if spec.done}
     again = [task for task in replaced if task.state in FINAL_STATES]
     _reopen(state, [task for task in again if task.index not in done or task.state is not S.SUCCEEDED], now)
@@ -183,6 +194,8 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     for task in replaced:
         if task.index in done and task.state is not S.SUCCEEDED:
             _find_done(state, task)
+        elif task.index in done:
+            task.input_set = OTHER_DEFINITION
         else:
             _release(state, task)
     for task in fresh + replaced:
@@ -192,22 +205,29 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     answer(state, event.reply, 200, job=job.name)
 
 
-def _redefine(state: State, task: Task, spec: TaskSpec) -> None:
-    """Give a task that does not run another template and other dependencies."""
-    dag.unlink(task.job, task)
-    if task.state in (S.READY, S.DELAYED):
-        state.move(task, C.DEPENDENCY_REOPENED)
-    _supersede(state, task)
-    was_init = task.template.init
-    task.template = task.job.templates[spec.template]
-    task.row, task.rank = spec.row, spec.rank
-    if was_init or task.template.init:
-        task.job.inits = [other.index for other in task.job.tasks if other.template.init]
-        _unprepare(state, task)
-    task.dependencies = array("I", spec.dependencies)
-    dag.link(task.job, [task])
-    state.changes.redefined_tasks[task.job.uid, task.index] = task
-    state.touch(task)
+def _redefine(state: State, job: Job, specs: Iterable[TaskSpec]) -> None:
+    """Give tasks that do not run another template and other dependencies."""
+    moved: dict[int, Sequence[int]] = {}  # those whose dependencies are others than before
+    for spec in specs:
+        task = job.tasks[spec.index]
+        if task.state in (S.READY, S.DELAYED):
+            state.move(task, C.DEPENDENCY_REOPENED)
+        _supersede(state, task)
+        was_init = task.template.init
+        task.template = job.templates[spec.template]
+        task.row, task.rank = spec.row, spec.rank
+        if was_init or task.template.init:
+            job.inits = [other.index for other in job.tasks if other.template.init]
+            _unprepare(state, task)
+        if tuple(task.dependencies) != tuple(spec.dependencies):
+            moved[task.index] = spec.dependencies
+        state.changes.redefined_tasks[job.uid, task.index] = task
+        state.touch(task)
+    tasks = [job.tasks[index] for index in moved]
+    dag.unlink(job, tasks)
+    for task in tasks:
+        task.dependencies = array("I", moved[task.index])
+    dag.link(job, tasks)
 
 
 def _supersede(state: State, task: Task) -> None:
@@ -307,20 +327,30 @@ def _want(state: State, name: str, wanted: Wanted, reply: int) -> None:
 
 
 def on_redone(state: State, event: TasksRedone, now: float) -> None:
-    """Run finished tasks again; refused while something below one of them is active."""
+    """Run finished tasks again, all that are named as one; refused while something below one of them is active."""
     wanted = "only finished tasks can be run again"
-    choice = _choose(state, event.job, event.pattern, event.reply, lambda task: task.state in FINAL_STATES, wanted)
-    if choice is None:
-        return
-    job, chosen = choice
+    named: dict[int, Task] = {}
+    each: list[int] = []
+    for pattern in (event.pattern, *event.others):
+        choice = _choose(state, event.job, pattern, event.reply, lambda task: task.state in FINAL_STATES, wanted)
+        if choice is None:
+            return
+        job, fitting = choice
+        before = len(named)
+        named.update((task.index, task) for task in fitting)
+        each.append(len(named) - before)
+    chosen = list(named.values())
     found = dag.active_below(chosen)
     if found is not None:
         task, active = found
         error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
         answer(state, event.reply, 409, error=error)
         return
-    _reopen(state, chosen, now)
-    answer(state, event.reply, 200, job=job.name, redone=len(chosen))
+    finished = [task for task in dag.below(chosen) if task.state in FINAL_STATES]
+    kept = 0 if event.descendants else sum(task.state is S.SUCCEEDED for task in finished)
+    more = finished if event.descendants else []
+    _reopen(state, chosen + more, now)
+    answer(state, event.reply, 200, job=job.name, redone=len(chosen), each=each, descendants=len(more), kept=kept)
 
 
 def on_retried(state: State, event: FailedRetried, now: float) -> None:
@@ -370,6 +400,7 @@ def _open(state: State, task: Task) -> None:
     task.failures = task.losses = 0
     task.reason = task.phase = ""
     task.exit_code = task.started = task.finished = None
+    stale.clear(state, task)
     if task.template.init:
         _unprepare(state, task)
     if task.missing or task.template.init:

@@ -144,6 +144,13 @@ class FileRef:
     mode: int = 0o644
 
 
+#: The pushed files that an attempt is given, sorted: ``(path in the job's folder, sha256 in hex, permission bits)`` of each.
+InputSet = tuple[tuple[str, str, int], ...]
+#: In place of an input set's number (those of a job count from 1): no pushed file is read; nobody knows what made the result; the
+#: result was made by another definition than the task has now.
+NO_FILES, UNKNOWN_FILES, OTHER_DEFINITION = 0, -1, -2
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task as expansion hands it over: its index in the job, the indices it depends on, the longest chain below it."""
@@ -179,6 +186,8 @@ class Job:
     tasks: list["Task"] = field(default_factory=list)
     counts: dict[TaskState, int] = field(default_factory=dict)
     inits: list[int] = field(default_factory=list)  #: indices of its init tasks
+    input_sets: dict[InputSet, int] = field(default_factory=dict)  #: each with its number
+    stale: int = 0  #: how many of its tasks are stale
     loaded: bool = True
     finished: float | None = None
 
@@ -212,6 +221,7 @@ class Attempt:
     files: tuple[tuple[str, int, str], ...] | None = ()
     seq: int = 0
     init: bool = False
+    input_set: int = UNKNOWN_FILES  #: number of the pushed files that it was given
     needs: Resources = field(default_factory=dict)  #: what it takes of its worker, memory filled in
     template: int = 0  #: the number of its task's template while a worker holds it
 
@@ -226,6 +236,10 @@ class Task:
 
     ``failures`` counts what used up the user's retries, ``losses`` what the infrastructure did. ``exit_code``, ``phase``,
     ``reason``, ``worker``, ``started`` and ``finished`` speak of the last attempt (or of why it was skipped).
+
+    ``input_set`` numbers the pushed files that the last attempt was given, ``result`` is a fingerprint of the last accepted files (0:
+    none yet). ``stale``: 0, or the task whose newer result this one was not made from: ``index + 1`` if this task waits for that one
+    itself, ``-(index + 1)`` if by way of another stale one (``boss.core.stale``).
     """
 
     job: Job
@@ -249,6 +263,9 @@ class Task:
     worker: str = ""
     started: float | None = None
     finished: float | None = None
+    input_set: int = UNKNOWN_FILES
+    result: int = 0
+    stale: int = 0
 
 
 @dataclass(slots=True, eq=False)

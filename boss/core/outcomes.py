@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, pace
+from boss.core import dag, pace, stale
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -246,6 +246,7 @@ def complete(state: State, task: Task, now: float) -> None:
     announce(state, task)
     for dependent in dag.freed_by(task):
         state.move(dependent, C.DEPENDENCIES_DONE)
+    stale.spread(state, task)
     close_if_done(state, task.job, now)
 
 

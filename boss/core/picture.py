@@ -56,7 +56,9 @@ def publish(state: State, now: float, started: float) -> View:
         counts = {str(task_state): count for task_state, count in job.counts.items() if count}
         for name, count in counts.items():
             totals[name] = totals.get(name, 0) + count
-        jobs.append(JobView(job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts))
+        jobs.append(
+            JobView(job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts, job.stale)
+        )
     while state.finished and state.finished[0][0] < now - RATE_WINDOW:
         state.finished.popleft()
     span = min(RATE_WINDOW, max(1.0, now - started))

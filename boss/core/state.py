@@ -256,7 +256,12 @@ def check_job(job: Job) -> list[str]:
                 wrong.append(f"{job.name}:{task.name} counts {task.missing} missing dependencies, there are {missing}")
             if not missing and task.state is TaskState.WAITING and not task.template.init:
                 wrong.append(f"{job.name}:{task.name} waits for nothing")
+        if task.stale and (task.state is not TaskState.SUCCEEDED or abs(task.stale) > len(job.tasks)):
+            wrong.append(f"{job.name}:{task.name} is {task.state} and stale by task {abs(task.stale) - 1}")
     if job.loaded:
+        stale = sum(1 for task in job.tasks if task.stale)
+        if stale != job.stale:
+            wrong.append(f"{job.name} counts {job.stale} stale tasks, there are {stale}")
         recorded = {state: count for state, count in job.counts.items() if count}
         if recorded != counts:
             wrong.append(f"{job.name} counts {recorded}, its tasks say {counts}")

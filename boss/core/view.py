@@ -16,6 +16,7 @@ class JobView:
     created: float
     finished: float | None
     tasks: Mapping[str, int]
+    stale: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from boss.core.model import Template
+from boss.core.model import InputSet, TaskState, Template
+
+#: What identifies a pushed file: sha256 in hex and permission bits, by its path in the job's folder.
+Digests = Mapping[str, tuple[str, int]]
 
 
 class Merge(StrEnum):
@@ -13,11 +16,16 @@ class Merge(StrEnum):
     IGNORE = "ignore"  #: they are left alone
     KEEP_SUCCEEDED = "keep-succeeded"  #: those that succeeded are left alone, the others are replaced
     REPLACE = "replace"  #: all are replaced
+    CHANGED = "changed"  #: those are replaced that would not come out as they are, and their descendants
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A job that a push extends; sequences by task index. ``files`` are the paths of its pushed files."""
+    """A job that a push extends; sequences by task index. ``files`` are the paths of its pushed files, ``digests`` says what they are.
+
+    ``input_set`` numbers what each task's last attempt was given, ``input_sets`` are those sets, the first of number 1. ``stale`` is
+    the task (its index) whose newer result a stale task was not made from, -1 where a task is not stale.
+    """
 
     name: str
     names: Sequence[str] = ()
@@ -27,11 +35,17 @@ class Existing:
     dependencies: Sequence[Sequence[int]] = ()
     templates: Sequence[Template] = ()
     files: frozenset[str] = frozenset()
+    states: Sequence[TaskState] = ()
+    digests: Digests = field(default_factory=dict)
+    input_set: Sequence[int] = ()
+    input_sets: Sequence[InputSet] = ()
+    stale: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A push. ``files``: where in the job's folder the files go that are sent along; ``results``: what lies there already.
+    """A push. ``files``: where in the job's folder the files go that are sent along (``digests``: what they are); ``results``: what
+    lies there already.
 
     ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one. ``tables`` are the CSV
     files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
@@ -45,6 +59,7 @@ class Context:
     skip_existing: bool = False
     replay: float | None = None
     files: frozenset[str] = frozenset()
+    digests: Digests = field(default_factory=dict)
     existing: Existing | None = None
     results: frozenset[str] = frozenset()
     max_tasks: int = 5_000_000

@@ -17,7 +17,7 @@ from typing import Any
 from boss.core.model import TaskSpec, Template
 from boss.core.templates import size_of
 from boss.taskfile import dialects, document, native, replay, wfformat
-from boss.taskfile.context import Context
+from boss.taskfile.context import Context, Merge
 from boss.taskfile.entry import Content, Entry
 from boss.taskfile.fields import described
 from boss.taskfile.files import check_inventory, unread
@@ -27,6 +27,8 @@ from boss.taskfile.names import JOB_RULE, is_job_name, job_name_of
 from boss.taskfile.outputs import Finished, collect
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Problems, quoted
+from boss.taskfile.reasons import Group
+from boss.taskfile.reruns import Choice, choose, kept_although
 from boss.taskfile.roster import NOBODY, Roster
 from boss.taskfile.sizes import check_sizes
 
@@ -40,6 +42,7 @@ class Expansion:
 
     ``job_name`` is the name asked for (taken or not, the caller knows); with ``extends`` the job that exists. ``unread_files`` are
     pushed files that no task reads. ``makes``: files that whoever pushes must make and send, with their sizes in bytes.
+    ``reasons`` say why the tasks of a merge ``changed`` run, ``more_reasons`` counts the tasks of which no reason is told.
     """
 
     job_name: str
@@ -52,6 +55,8 @@ class Expansion:
     unread_files: list[str]
     notes: list[str]
     makes: dict[str, int]
+    reasons: list[Group]
+    more_reasons: int
     _names: list[str]
     _tasks: "array[int]"
     _spans: list[tuple[Template, int]]  # each template that is used, and where its rows begin in _tasks
@@ -102,7 +107,10 @@ def expand(data: bytes, context: Context) -> Expansion:
     if residue:
         _tell_circles(residue, links, roster, problems)
     problems.raise_if_any()
-    return _expansion(job_name, extends, content, context, roster, links, ranks)
+    choice = Choice()
+    if context.existing is not None and context.merge is Merge.CHANGED:
+        choice = choose(content.entries, context.existing, context.digests, roster, links, ranks)
+    return _expansion(job_name, extends, content, context, roster, links, ranks, choice)
 
 
 def job_of(data: bytes, max_bytes: int) -> str | None:
@@ -146,6 +154,8 @@ def _job_name(content: Content, context: Context, extends: bool, problems: Probl
     """The job that is extended, or the name that a new one should have."""
     if extends and context.name is not None:
         problems.add("", "", "a new name and an existing job were asked for: use --name or --job, not both")
+    if context.merge is Merge.CHANGED and context.skip_existing:
+        problems.add("", "", "--skip-existing keeps the results that --merge changed makes anew: use one of the two")
     if content.job is not None and not is_job_name(content.job):
         problems.add("", "job", f"{quoted(content.job)} cannot be a name: {JOB_RULE}")
     if context.name is not None and not is_job_name(context.name):
@@ -179,7 +189,14 @@ def _tell_circles(residue: list[int], links: Links, roster: Roster, problems: Pr
 
 
 def _expansion(
-    job_name: str, extends: bool, content: Content, context: Context, roster: Roster, links: Links, ranks: "array[int]"
+    job_name: str,
+    extends: bool,
+    content: Content,
+    context: Context,
+    roster: Roster,
+    links: Links,
+    ranks: "array[int]",
+    choice: Choice,
 ) -> Expansion:
     finished = Finished(context.results)
     number = len(context.existing.templates) if context.existing else 0
@@ -192,6 +209,9 @@ def _expansion(
         spans.append((replace(entry.template, number=number + len(spans)), start))
         if (context.skip_existing or entry.keep_results) and entry.template.outputs:
             done.update(_done(entry, tasks, finished))
+    notes = [*content.notes, *choice.notes]
+    if context.existing is not None:
+        notes += kept_although(content.entries, context, roster, links, done)
     new = len(roster.names) - roster.first_new
     return Expansion(
         job_name=job_name,
@@ -202,8 +222,10 @@ def _expansion(
         kept=roster.kept,
         done=len(done),
         unread_files=unread(context.files, links.read),
-        notes=content.notes,
+        notes=notes,
         makes=content.makes,
+        reasons=choice.groups,
+        more_reasons=choice.untold,
         _names=roster.names,
         _tasks=roster.tasks,
         _spans=spans,

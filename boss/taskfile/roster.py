@@ -28,6 +28,7 @@ class Roster:
         self.first_new = len(self.names)
         self.tasks = array("I")
         self.starts: list[int] = []
+        self.before = array("I")  #: like ``tasks``: the task that the job has already under a row's name, or NOBODY
         self.replaced: set[int] = set()
         self.kept = 0
         self.inits: set[int] = {
@@ -50,10 +51,11 @@ class Roster:
         self.starts.append(len(self.tasks))
         self._first_of.append(len(self.names))
         self._entries.append(entry)
-        names, by_name, tasks = self.names, self._by_name, self.tasks
+        names, by_name, tasks, before = self.names, self._by_name, self.tasks, self.before
         for name in rows(entry.template.name, entry.template.grid):
             fresh = len(names)
             index = by_name.setdefault(name, fresh)
+            before.append(index if index < self.first_new else NOBODY)
             if index != fresh:
                 index = self._known(entry, name, index)
             else:
@@ -74,7 +76,7 @@ class Roster:
             return len(self.names) - 1
         self._again.add(index)
         if self._existing is None or self._merge is None:
-            remedy = "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
+            remedy = "say what to do with --merge ignore, --merge keep-succeeded, --merge replace or --merge changed"
             self._problems.add(label, entry.name_field, f"the job has a task of this name already: {remedy}")
         elif self._merge is Merge.IGNORE or (self._merge is Merge.KEEP_SUCCEEDED and self._existing.succeeded[index]):
             self.kept += 1
@@ -82,6 +84,16 @@ class Roster:
         self.replaced.add(index)
         self.inits.discard(index)
         return index
+
+    def leave_alone(self, place: int) -> None:
+        """The row at this place of ``tasks`` makes no task after all: the one that the job has stays as it is."""
+        self.replaced.discard(self.tasks[place])
+        self.tasks[place] = NOBODY
+        self.kept += 1
+
+    def missing(self) -> list[int]:
+        """The tasks of the job that the file does not have, except init tasks."""
+        return [index for index in range(self.first_new) if index not in self._again]
 
     def _holder(self, index: int) -> str:
         """The entry that made a new task."""

@@ -33,13 +33,19 @@ def resume(jobs: Jobs, as_json: Json = False) -> None:
         _tell(jobs, client.resume(*jobs), as_json, "", "resumed")
 
 
-def redo_task(targets: Some, yes: Yes = False, as_json: Json = False) -> None:
+def redo_task(
+    targets: Some,
+    descendants: Annotated[bool, typer.Option("--descendants", help="And all that was made from their results.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
     """Run finished tasks again; the old results stay until the new ones are accepted."""
     with Client() as client:
         if on_terminal() and not yes:
             states = ("succeeded", "failed", "skipped", "cancelled")
-            agree(f"This runs {_touched(client, targets, states)} again and replaces their results", yes)
-        _tell(targets, client.redo(*targets), as_json, "redone", "to be run again")
+            more = ", and all that was made from them," if descendants else ""
+            agree(f"This runs {_touched(client, targets, states)}{more} again and replaces their results", yes)
+        _tell(targets, client.redo(*targets, descendants=descendants), as_json, "redone", "to be run again")
 
 
 def retry_failed(
@@ -80,8 +86,21 @@ def _tell(targets: list[str], done: list[dict[str, Any]], as_json: bool, count: 
         return
     for effect in done:
         touched = f"{counted(effect[count], 'task')} of {effect['job']}" if count in effect else effect["job"]
-        rest = effect.get("accepting", 0)
-        typer.echo(f"{touched} {words}" + (f"; {counted(rest, 'result')} being accepted already" if rest else ""))
+        typer.echo("; ".join([f"{touched} {words}", *_besides(effect)]))
+
+
+def _besides(effect: dict[str, Any]) -> list[str]:
+    """What else is to be said about an effect."""
+    said = []
+    if effect.get("accepting"):
+        said.append(f"{counted(effect['accepting'], 'result')} being accepted already")
+    if effect.get("descendants"):
+        said.append(f"{counted(effect['descendants'], 'descendant')} too")
+    if effect.get("kept"):
+        said.append(
+            f"{counted(effect['kept'], 'descendant')} left alone, stale if the new results differ (--descendants runs them too)"
+        )
+    return said
 
 
 def drop_context(yes: Yes = False, as_json: Json = False) -> None:

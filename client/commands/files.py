@@ -95,7 +95,8 @@ def fetch(
     with Client() as client:
         job = client.job(name)
         there = job.results_so_far()
-        progress = _progress(there, job.status()["tasks"])
+        status = job.status()
+        progress = _progress(there, status["tasks"])
         if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
             say(
                 f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
@@ -104,13 +105,26 @@ def fetch(
         folder = to or Path(name)
         with transferring(f"fetching {name}") as bar:
             done = job.fetch(folder, [pattern] if pattern else [], force, bar)
+        stale = next(client.task_pages(f"{name}:*", stale=True)) if status["stale"] else []
+    if stale:
+        say(_stale(name, stale))
     if as_json:
         facts = {"job": name, "folder": str(folder), "fetched": done.fetched, "identical": done.identical}
-        print_json({**facts, "finished": there["finished"], "total": there["total"]})
+        print_json({**facts, "finished": there["finished"], "total": there["total"], "stale": len(stale)})
         return
     here = f", {len(done.identical)} were here already" if done.identical else ""
     typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
     typer.echo(f"{folder}/")
+
+
+def _stale(job: str, tasks: list[dict[str, Any]]) -> str:
+    """Which results are older than what they were made from."""
+    first = tasks[0]
+    more = f" (and {counted(len(tasks) - 1, 'more task')})" if len(tasks) > 1 else ""
+    return (
+        f"note: the result of {first['id']} is stale, {first['stale']}{more}; "
+        f"./admin.py show_tasks {job} --stale lists them, redo_task makes them anew"
+    )
 
 
 def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ import typer
 from client import Client
 from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, print_json, say
-from client.commands.tables import ago, amount, clean, clock, lasted, show, took
+from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, show, took
 from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
 
@@ -21,6 +21,10 @@ OneTask = Annotated[str, typer.Argument(metavar="TASK", help="JOB:ID, or an id: 
 OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only this job.")]
 
 TASK_COLUMNS = ("task", "state", "attempt", "exit", "phase", "worker", "took", "reason")
+
+
+#: Files that ``show_task`` names of those that a result was made of.
+ORIGINS = 50
 
 
 class State(StrEnum):
@@ -88,7 +92,7 @@ def show_jobs(
 
 
 def _show_jobs(jobs: list[dict[str, Any]]) -> None:
-    rows = [(job["name"], job["state"], job["owner"], ago(job["created"]), counts_in_words(job["tasks"])) for job in jobs]
+    rows = [(job["name"], job["state"], job["owner"], ago(job["created"]), jobs_tasks(job)) for job in jobs]
     show(("job", "state", "owner", "pushed", "tasks"), rows, "no jobs yet: ./push_tasks.py FILE")
 
 
@@ -96,10 +100,13 @@ def show_tasks(
     targets: Targets = None,
     job: OfJob = None,
     state: Annotated[list[State] | None, typer.Option("--state", help="Only in this state; several allowed.")] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Only those made from an older result than the one there is now.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Tasks, all or by target, job and state."""
-    list_tasks(targets, job, state or [], as_json)
+    list_tasks(targets, job, state or [], as_json, stale)
 
 
 def show_queued(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
@@ -133,11 +140,11 @@ def show_succeeded(targets: Targets = None, job: OfJob = None, as_json: Json = F
     list_tasks(targets, job, [State.SUCCEEDED], as_json)
 
 
-def list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool) -> None:
+def list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool, stale: bool = False) -> None:
     """Print the tasks of targets and job that are in these states (none: in all)."""
     named = [*(targets or []), *([job + ":*"] if job else [])]
     with Client() as client:
-        tasks = client.tasks(*named, states=states)
+        tasks = client.tasks(*named, states=states, stale=stale)
     for target in targets or []:
         for task in tasks[:1]:
             name_job(target, task["job"])
@@ -146,7 +153,7 @@ def list_tasks(targets: list[str] | None, job: str | None, states: list[State], 
         return
     rows = [
         (f"{task['job']}:{task['id']}", task["state"], task["attempt"] or "", task["exit_code"], task["phase"], task["worker"], took(task),
-         task["reason"])
+         f"stale: {task['stale']}" if task["stale"] else task["reason"])
         for task in tasks
     ]  # fmt: skip
     show(TASK_COLUMNS, rows, "no such tasks")
@@ -162,6 +169,7 @@ def show_task(task: OneTask, as_json: Json = False) -> None:
         return
     for name, value in _described(found):
         typer.echo(f"{name + ':':14}{clean(value)}")
+    _show_origins(found["made_of"])
     attempts = found["attempts"]
     if attempts:
         columns = ("attempt", "state", "exit", "phase", "worker", "started", "took", "reason")
@@ -187,6 +195,7 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
     facts: list[tuple[str, object]] = [
         ("task", f"{task['job']}:{task['id']}"),
         ("state", task["state"] + (f" ({task['reason']})" if task["reason"] else "")),
+        *(("stale", task["stale"]) for _ in range(bool(task["stale"]))),
         *(("command", command) for command in task["commands"]),
         *(("parameter", f"{name} = {value}") for name, value in task["params"].items()),
         *(("input", one["source"] + (f" as {one['to']}" if one["to"] != one["source"] else "")) for one in task["inputs"]),
@@ -204,6 +213,21 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
         ("priority", task["priority"]),
     ]
     return facts
+
+
+def _show_origins(made_of: dict[str, Any] | None) -> None:
+    """The files that the result was made of."""
+    if made_of is None or not made_of["files"]:
+        return
+    typer.echo(f"made of (attempt {made_of['attempt']}):")
+    rows = [
+        (one["path"], one["sha256"] or "not known", f"{one['task']}, attempt {one['attempt']}" if one["task"] else "pushed")
+        for one in made_of["files"][:ORIGINS]
+    ]
+    show(("file", "sha256", "from"), rows, "")
+    left = len(made_of["files"]) - len(rows) + made_of["more"]
+    if left:
+        typer.echo(f"and {counted(left, 'more file')}; --json names them")
 
 
 def _show_tail(stream: str, attempt: dict[str, Any]) -> None:

@@ -8,12 +8,14 @@ import typer
 
 from client import Client, Refused
 from client.commands.frame import counted, say
-from client.commands.tables import amount
+from client.commands.tables import amount, clean
 from client.commands.watching import transferring, watch_job
 from client.pushing import Wishes
 
 #: More than this makes no sense of any trace; it is also what the boss takes.
 LARGEST_SCALE = 1e9
+#: Lines of reasons that a push shows; a dry run shows all.
+SHOWN = 10
 
 
 class Merge(StrEnum):
@@ -22,6 +24,7 @@ class Merge(StrEnum):
     IGNORE = "ignore"
     KEEP_SUCCEEDED = "keep-succeeded"
     REPLACE = "replace"
+    CHANGED = "changed"
 
 
 def push_tasks(
@@ -56,12 +59,27 @@ def push_tasks(
         for warning in pushed.summary["warnings"]:
             say(f"{file}: {warning}")
         if dry_run:
+            for line in reasons_of(pushed.summary):
+                typer.echo(line)
             _describe(pushed.job, pushed.summary)
             return
+        for line in reasons_of(pushed.summary, SHOWN):
+            say(line)
         say(f"{pushed.job}: {_in_words(pushed.summary)}")
         code = watch_job(client, pushed.job) if watch else 0
     typer.echo(pushed.job)
     raise typer.Exit(code)
+
+
+def reasons_of(summary: dict[str, Any], most: int | None = None) -> list[str]:
+    """Why tasks run again, one a line: ``agg: agg.py changed``; at most so many lines, and how many tasks are not told."""
+    told = summary["reasons"][:most]
+    lines = [
+        clean(f"{one['task']}: {one['reason']}") + (f" (and {counted(one['more'], 'more task')} like it)" if one["more"] else "")
+        for one in told
+    ]
+    left = sum(1 + one["more"] for one in summary["reasons"][len(told) :]) + summary["more_reasons"]
+    return [*lines, f"and {counted(left, 'more task')}"] if left else lines
 
 
 def _in_words(summary: dict[str, Any]) -> str:

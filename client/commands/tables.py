@@ -111,6 +111,11 @@ def tally(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in order if counts.get(state)) or "no tasks"
 
 
+def jobs_tasks(job: dict[str, Any]) -> str:
+    """``tally`` of a job, with what is stale: ``500 succeeded (2 of them stale)``."""
+    return tally(job["tasks"]) + (f" ({job['stale']:,} of them stale)" if job["stale"] else "")
+
+
 def lost(counts: dict[str, int]) -> list[str]:
     """``["2 failed", "1 skipped"]``: what ended without success, each kind by itself."""
     return [f"{counts[state]:,} {state}" for state in ("failed", "skipped", "cancelled") if counts.get(state)]

@@ -22,7 +22,7 @@ from client.api import ENDED, patiently
 from client.commands.failing import summary
 from client.commands.frame import say
 from client.commands.news import News, busy
-from client.commands.tables import clean, lasted, lost, tally
+from client.commands.tables import clean, jobs_tasks, lasted, lost
 
 #: Seconds between two looks, and between two plain lines at least.
 LOOK = 0.5
@@ -86,7 +86,7 @@ def watch_job(client: Client, name: str) -> int:
         status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED)
         causes = patiently(lambda: client.failures(name + ":*")) if status["tasks"].get("failed") else None
     job = status["jobs"][0]
-    say(f"{name} {job['state']}: {tally(job['tasks'])} in {lasted((job['finished'] or time.time()) - job['created'])}")
+    say(f"{name} {job['state']}: {jobs_tasks(job)} in {lasted((job['finished'] or time.time()) - job['created'])}")
     for line in summary(causes, name) if causes else ():
         say(line)
     return 0 if job["state"] == "succeeded" else 1

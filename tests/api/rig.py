@@ -67,6 +67,7 @@ class Workers:
     def __init__(self) -> None:
         self.held: dict[str, tuple[str, Assignment]] = {}
         self.followed: list[tuple[str, bool]] = []
+        self.digest = SHA  #: of whatever is yielded
         self._put: Put = lambda event: True
 
     def start(self, put: Put) -> None:
@@ -124,7 +125,7 @@ class Workers:
             stderr=stderr,
             stdout_size=len(stdout),
             stderr_size=len(stderr),
-            files=tuple((output.to, 5, SHA) for output in assignment.outputs) if outcome == "succeeded" else (),
+            files=tuple((output.to, 5, self.digest) for output in assignment.outputs) if outcome == "succeeded" else (),
         )
         self._say(worker, Results("s1", (done,)))
 

@@ -24,7 +24,7 @@ from boss.core.events import (
     VmCreateFailed,
     VmDeleted,
 )
-from boss.core.model import Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, WorkerState
+from boss.core.model import FileRef, InputSpec, Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, WorkerState
 from boss.core.picture import state_of
 from tests.core.scene import Scene, bag, chain
 
@@ -64,6 +64,7 @@ class StoredScene(Scene):
             if job.finished is not None:
                 job.tasks, job.loaded = self.store.load_tasks(job), True
             known = self.state.jobs[job.uid]
+            assert job.input_sets == known.input_sets
             assert [told(task) for task in job.tasks] == [told(task) for task in known.tasks]
         workers = {worker.id for worker in self.state.workers.values() if worker.state is not WorkerState.GONE}
         assert {worker.id for worker in picture.workers} == workers
@@ -76,7 +77,8 @@ class StoredScene(Scene):
 def shown(job: Job) -> dict[str, object]:
     """What a job is, without its tasks."""
     counts = {state: count for state, count in job.counts.items() if count}
-    return {"name": job.name, "state": job.state, "wanted": job.wanted, "finished": job.finished, "counts": counts}
+    shown = {"name": job.name, "state": job.state, "wanted": job.wanted, "finished": job.finished, "counts": counts}
+    return {**shown, "stale": job.stale}
 
 
 def told(task: Task) -> dict[str, object]:
@@ -122,6 +124,28 @@ def test_results_are_accepted_and_done_again(scene: StoredScene) -> None:
         scene.turn(ResultAccepted(attempt))
     scene.turn(TasksRedone("job", "a"))
     assert scene.states() == {"a": "assigned", "b": "succeeded"}
+
+
+def test_stale_results_and_what_they_were_made_of_are_remembered(scene: StoredScene) -> None:
+    template = Template(0, "t", ("true",), (InputSpec("a.py"),), (OutputSpec("out.txt"),))
+    specs = (TaskSpec(0, "a", 0, rank=2), TaskSpec(1, "b", 0, 0, (0,), 1), TaskSpec(2, "c", 0, 0, (1,)))
+    job = scene.push(((template,), specs), files={"a.py": FileRef("aa" * 32, 1)})
+    scene.join("local-1")
+
+    def succeed(attempt: str, digest: str) -> None:
+        scene.finish("local-1", attempt, files=(("out.txt", 3, digest * 32),))
+        scene.turn(ResultAccepted(attempt))
+
+    for attempt in ("u1.0.1", "u1.1.1", "u1.2.1"):
+        succeed(attempt, "ab")
+    scene.turn(JobExtended(job.uid, 3, (), (), {"a.py": FileRef("bb" * 32, 1)}, "s9"))
+    scene.turn(TasksRedone("job", "a"))
+    succeed("u1.0.2", "cd")
+    assert ([task.stale for task in job.tasks], job.stale) == ([0, 1, -1], 2)
+    assert [task.input_set for task in job.tasks] == [2, 1, 1]
+    scene.turn(TasksRedone("job", "b"))
+    succeed("u1.1.2", "ab")
+    assert ([task.stale for task in job.tasks], job.stale) == ([0, 0, 0], 0)
 
 
 def test_a_lost_workers_tasks_are_ready_again(scene: StoredScene) -> None:

@@ -84,6 +84,7 @@ def test_a_task_row_has_what_listings_show(store: Store, reader: Reader) -> None
         "row": 3,
         "failures": 2,
         "losses": 1,
+        "stale": "",
     }
     json.dumps(shown)
 

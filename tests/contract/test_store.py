@@ -10,16 +10,19 @@ import pymysql
 import pytest
 
 from boss.adapters.database_url import locate
+from boss.adapters.migrations import MIGRATIONS
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.changes import Changes
 from boss.core.model import (
+    UNKNOWN_FILES,
     Job,
     JobState,
     TaskState,
     VmState,
     WorkerState,
 )
+from boss.core.stale import FOREIGN_RESULT
 from boss.ports import StoreError, Superseded
 from tests import builders
 from tests.builders import NOON
@@ -98,12 +101,52 @@ def test_a_migration_that_was_cut_short_is_finished_at_the_next_opening(url: str
     second.close()
 
 
+def test_a_database_of_the_first_schema_keeps_its_jobs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("boss.adapters.store.MIGRATIONS", MIGRATIONS[:1])
+        first = Store(url)
+        first.open()
+        first.close()
+    made = f"('u1', 'old', 'ada', {NOON}, 'open', 'run', '', 0, '', '{{\"a.py\":[\"{'ab' * 32}\",1,420]}}', NULL, 1)"
+    columns = "uid, name, owner, created, state, wanted, reason, priority, submission, files, finished, number"
+    statement(url, f"INSERT INTO jobs ({columns}) VALUES {made}")
+    template = '{"number":0,"name":"t","commands":["true"],"needs":{"cpus":1},"timeout":60.0,"inputs":[["a.py",null]]}'
+    statement(url, f"INSERT INTO templates (job, number, data) VALUES (1, 0, '{template}')")
+    for index, (name, state, dependencies) in enumerate([("a", "succeeded", "NULL"), ("b", "running", "X'00000000'")]):
+        values = f"1, {index}, '{name}', 0, 0, {dependencies}, 0, '{state}', 1, 0, 0, 0, 0, '', '', 'w', {NOON}, NULL"
+        columns = (
+            "job, task_index, name, template, grid_row, dependencies, chain, state, number, failures, losses, not_before, exit_code,"
+            " phase, reason, worker, started, finished"
+        )
+        statement(url, f"INSERT INTO tasks ({columns}) VALUES ({values})")
+        values = f"1, {index}, 1, 'w', {NOON}, 0, '{state}', '', 0, NULL, '', {NOON}, NULL, '{{}}', '', '', 0, 0, 0, '[]'"
+        columns = (
+            "job, task_index, number, worker, assigned, init, state, phase, exit_code, signal_number, reason, started, finished,"
+            " resources_used, stdout, stderr, stdout_size, stderr_size, stored_logs, files"
+        )
+        statement(url, f"INSERT INTO attempts ({columns}) VALUES ({values})")
+    store = Store(url)
+    assert store.open() == 2
+    job = only_job(store)
+    assert [(task.name, task.state, list(task.dependencies)) for task in job.tasks] == [
+        ("a", S.SUCCEEDED, []),
+        ("b", S.RUNNING, [0]),
+    ]
+    assert [(task.input_set, task.result, task.stale) for task in job.tasks] == [(UNKNOWN_FILES, FOREIGN_RESULT, 0)] * 2
+    assert (job.stale, job.input_sets, job.tasks[1].attempt is not None) == (0, {}, True)
+    reader = Reader(url)
+    assert reader.origins("old", 1, 1) is None
+    assert [row.stale for row in reader.tasks("old")] == ["", ""]
+    reader.close()
+    store.close()
+
+
 def test_integrity_speaks_of_a_missing_an_empty_and_a_used_database_and_changes_nothing(url: str) -> None:
     store = Store(url)
     assert "at its first start" in store.integrity()
     store.open()
     before = store.load().context
-    assert "schema 2, writable" in store.integrity()
+    assert f"schema {len(MIGRATIONS)}, writable" in store.integrity()
     assert store.load().context == before
     store.close()
 

@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 
 from boss.core.grid import Axis
-from boss.core.model import Field, OutputSpec, Template
+from boss.core.model import Field, OutputSpec, TaskState, Template
 from boss.taskfile.context import Existing, Merge
 from tests.taskfile.push import push, refusal, tasks
 
+S = TaskState
 N = Field("n")
 EXISTING = Existing(
     name="old",
     names=("s-0", "s-1", "s-2", "sum", "prepare"),
-    succeeded=(True, False, True, False, False),
+    succeeded=(True, False, True, False, True),
     template=(0, 0, 0, 1, 2),
     rows=(0, 1, 2, 0, 0),
     dependencies=((), (), (), (0, 1, 2), ()),
@@ -23,6 +24,10 @@ EXISTING = Existing(
         Template(2, "prepare", ("x",), init=True),
     ),
     files=frozenset({"old.py"}),
+    states=(S.SUCCEEDED, S.FAILED, S.SUCCEEDED, S.WAITING, S.SUCCEEDED),
+    digests={"old.py": ("aa" * 32, 0o644)},
+    input_set=(0, 0, 0, -1, 0),
+    stale=(-1,) * 5,
 )
 AGAIN = {"id": "s-{n}", "foreach": {"n": {"range": [4]}}, "command": "better", "outputs": ["out/{n}.dat"]}
 
@@ -68,7 +73,7 @@ def test_a_merge_that_brings_nothing_is_no_error() -> None:
 
 def test_without_a_merge_a_task_that_is_there_is_an_error_that_names_the_choices() -> None:
     told = refusal(tasks({"id": "sum"}), job="old", existing=EXISTING)
-    remedy = "say what to do with --merge ignore, --merge keep-succeeded or --merge replace"
+    remedy = "say what to do with --merge ignore, --merge keep-succeeded, --merge replace or --merge changed"
     assert told == [f"tasks[0] 'sum': id: the job has a task of this name already: {remedy}"]
 
 
