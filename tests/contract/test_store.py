@@ -442,5 +442,5 @@ def test_an_unknown_database_is_answered_with_how_to_make_it(mariadb: MariaDb, m
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("this is a letter, not a database. " * 100)
-    with pytest.raises(StoreError, match="restore a backup"):
+    with pytest.raises(StoreError, match="restore a back-up"):
         Store(f"sqlite:///{tmp_path / 'state.db'}").open()
