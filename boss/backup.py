@@ -164,7 +164,12 @@ def _database_in_use(config: BossConfig, db: Database) -> str:
     location = locate(config.database_url)
     if location.dialect == "sqlite" and not Path(location.database).exists():
         return ""
-    jobs = dump.jobs_in(db)
+    try:
+        jobs = dump.jobs_in(db)
+    except StoreError as error:
+        if location.dialect != "sqlite":
+            raise
+        return str(error)  # a file that is damaged is put aside like any other
     return "" if jobs is None else f"the database {location.shown} is in use ({jobs} jobs)"
 
 

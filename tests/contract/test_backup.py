@@ -246,6 +246,19 @@ def test_a_database_in_use_is_refused_and_with_force_put_aside(place: Place, url
             assert len(db.select(f"SELECT * FROM {aside[0]}")) == 1
 
 
+def test_a_damaged_database_is_put_aside_and_the_back_up_takes_its_place(place: Place, tmp_path: Path) -> None:
+    here = place("here")
+    live(here, jobs=2)
+    before = content(here.url)
+    here.run("backup", str(tmp_path / "saved.tar"))
+    (here.state / "ecloud.db").write_bytes(b"no database at all " * 1000)
+    assert "not a database" in here.run("restore", str(tmp_path / "saved.tar"), code=1)
+    here.run("restore", str(tmp_path / "saved.tar"), "--force")
+    assert content(here.url) == before
+    (kept,) = here.state.glob("ecloud.db.before_*")
+    assert kept.read_bytes().startswith(b"no database")
+
+
 def test_a_running_boss_is_not_restored_under(place: Place, tmp_path: Path) -> None:
     here = place("here")
     live(here)
