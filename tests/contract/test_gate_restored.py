@@ -142,4 +142,4 @@ def test_a_name_is_taken_by_results_or_by_logs(datastore: Datastore) -> None:
     with pytest.raises(GateRefused):
         datastore.boss.ask({"op": "taken", "jobs": ["../secret"]})
     with pytest.raises(GateRefused, match="may not"):
-        datastore.gate("user:ada").ask({"op": "taken", "jobs": ["j"]})
+        datastore.gate("researcher:ada").ask({"op": "taken", "jobs": ["j"]})

@@ -17,7 +17,7 @@ FILES = {f"out/{number}.json": b'{"n": %d}' % number for number in range(25)}
 def ada(sshd: Sshd, datastore: Datastore) -> Endpoint:
     """A person's log-in to a datastore with some results."""
     datastore.accept(datastore.upload({**FILES, "empty": b"", "big.bin": bytes(3_000_000)}))
-    return sshd.certificate("user:ada", datastore.root)
+    return sshd.certificate("researcher:ada", datastore.root)
 
 
 def read(reader: ResultReader, files: list[Listed]) -> dict[str, bytes | None]:
