@@ -229,6 +229,8 @@ class Loop:
         if self._policy.check:
             self._state.check()
         self._commit()
+        if any(isinstance(effect, Reply) for effect in effects):
+            self._show(now)  # whoever is answered finds in the view what was done for him
         self._perform(effects, now)
 
     def _commit(self) -> None:
@@ -406,7 +408,13 @@ class Loop:
 
     def _publish(self, now: float) -> None:
         """Let the API see how things stand, at most ten times a second; what is held back is shown when its time comes."""
+        if now == self._published:
+            self._unseen = False  # this turn was shown before its requests were answered
+            return
         self._unseen = now - self._published < PUBLISH
         if not self._unseen:
-            self._published = now
-            self._view = publish(self._state, now, self._started)
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        self._published = now
+        self._view = publish(self._state, now, self._started)

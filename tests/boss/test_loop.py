@@ -16,6 +16,7 @@ from boss.core.events import (
     Event,
     JobOpened,
     JobPaused,
+    JobResumed,
     JobStaged,
     StopWanted,
     TasksRedone,
@@ -197,6 +198,16 @@ def test_an_event_that_the_core_cannot_digest_is_put_aside_and_the_others_happen
     boss.turn()
     assert [future.result(timeout=0).code for future in futures] == [500, 200]
     assert boss.loop.view().jobs[0].state == "paused"
+
+
+def test_whoever_is_answered_finds_in_the_picture_what_was_done(boss: Boss) -> None:
+    boss.push()
+    seen: list[str] = []
+    for request in (JobPaused("job", 1), JobResumed("job", 1)):
+        future = boss.loop.ask(lambda reply, request=request: type(request)(request.job, reply))
+        future.add_done_callback(lambda _future: seen.append(boss.loop.view().jobs[0].state))
+        boss.loop.turn()  # no time has passed since the last picture
+    assert seen == ["paused", "running"]
 
 
 def test_a_finished_jobs_tasks_leave_memory_and_come_back_when_they_are_needed(boss: Boss) -> None:
