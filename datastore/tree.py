@@ -99,11 +99,15 @@ class Tree:
         folder, _slash, name = path.rpartition("/")
         passing = "%s/.%s.%d.new" % (folder, name, os.getpid()) if folder else ".%s.%d.new" % (name, os.getpid())
         self.remove(passing)
-        with open(self.create(passing, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self.rename(passing, path)
+        try:
+            with open(self.create(passing, mode), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.rename(passing, path)
+        except OSError:
+            self.remove(passing)  # on a full disk every block counts
+            raise
         self.sync_folder(folder)
 
     def rename(self, old: str, new: str, create: bool = False) -> None:
@@ -205,6 +209,11 @@ def folders_above(paths: Iterable[str]) -> Set[str]:
             found.add(folder)
             folder = folder.rpartition("/")[0]
     return found
+
+
+def amount(size: int) -> str:
+    """Bytes for people."""
+    return "%.1f GB" % (size / 1e9) if size >= 10**8 else "%.1f MB" % (size / 1e6)
 
 
 def blocks(descriptor: int, limit: Optional[int] = None) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import fairness, pace, provenance
+from boss.core import backlog, fairness, pace, provenance
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -23,6 +23,7 @@ from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import render, texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
+from datastore.sources import is_outside, place_of
 from worker.protocol import Assign, Assignment, Input, Output
 
 #: While tasks of several owners wait, so much less is dealt ahead: whoever is next waits the shorter; a row still outlasts a round trip.
@@ -104,7 +105,7 @@ def _expected(state: State, bucket: Bucket) -> float | None:
 
 def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, window: float) -> float:
     """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
-    if seconds is None or not slots:
+    if seconds is None or not slots or backlog.is_full(state):
         return 0.0
     ahead = window / max(seconds, 0.001)
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
@@ -204,6 +205,8 @@ def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | b
     source = render(spec.source, params)
     to = "" if spec.to is None else render(spec.to, params)  # the same path need not be said twice: a task may read thousands
     files = task.job.files
+    if is_outside(source):
+        return (Input(source, to or place_of(source)),)
     if not is_pattern(source) and not is_folder(source):
         pushed = files.get(source)
         return (Input(source, to, pushed.digest, pushed.mode) if pushed else Input(source, to),)

@@ -10,7 +10,7 @@ Rules:
 
 from collections.abc import Mapping, Sequence
 
-from boss.core import outcomes
+from boss.core import backlog, outcomes
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
 from boss.core.events import ServersListed, VmCreated, VmCreateFailed
@@ -22,7 +22,7 @@ from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Res
 
 #: A VM that vanishes within so many seconds after it joined counts as one that failed to come up.
 EARLY_DEATH = 2.0
-#: Seconds that an attempt may wait unstarted on a worker before it is asked back.
+#: Seconds that an attempt may wait unstarted on a worker before it is asked back; one whose inputs are on their way stays.
 QUEUED_TOO_LONG = 2.0
 
 
@@ -48,6 +48,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
     if fresh:
         worker.session = message.session
         worker.prepared.clear()
+        backlog.forget(worker)
         worker.idle_since = now
     worker.resources = dict(message.resources)
     worker.address = message.address or worker.address
@@ -71,7 +72,9 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
 def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
     """A worker lives and says what it holds."""
     send_renewal(state, worker)
-    if message.session != worker.session:
+    if message.session == worker.session:
+        backlog.on_heartbeat(worker, message)
+    else:
         send(state, worker, Resync(state.epoch, next_seq(worker)))
         return
     _compare_held(state, worker, message.held, now)
@@ -180,6 +183,7 @@ def end_worker(state: State, worker: Worker, reason: str, now: float) -> None:
     """A worker will never be heard again."""
     if worker.state is WorkerState.GONE:
         return
+    backlog.forget(worker)
     for attempt in list(worker.held.values()):
         outcomes.lose(state, worker, attempt, f"worker {worker.id} ended: {reason}", now)
     advance_worker(worker, WorkerCause.ENDED)

@@ -60,7 +60,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fresh_folder_is_set_up_and_the_datastore_is_seen(sshd: Sshd, tmp_path: Path, inbox: Inbox) -> None:
     gate = DatastoreGate(sshd.certificate("boss", tmp_path / "new/root"), CLUSTER, SECRET)
     gate.start(inbox.put)
-    wait_for(lambda: inbox.events == [DatastoreSeen(True)])
+    wait_for(lambda: inbox.events == [DatastoreSeen(True, place=f"127.0.0.1:{tmp_path / 'new/root'}")])
     gate.stop()
     assert (tmp_path / "new/root/cluster").read_text() == "c1\n"
     assert {folder for folder in os.listdir(tmp_path / "new/root") if (tmp_path / "new/root" / folder).is_dir()} == set(
@@ -127,7 +127,7 @@ def test_what_is_asked_while_the_datastore_is_away_is_done_when_it_is_back(
     datastore: Datastore,
     inbox: Inbox,
 ) -> None:
-    wait_for(lambda: inbox.of(DatastoreSeen) == [DatastoreSeen(True)])
+    wait_for(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True])
     manifest = datastore.upload({"a.txt": A})
     sshd.stop()
     try:
@@ -179,6 +179,32 @@ def test_the_api_lists_results_reads_logs_and_checks(gate: DatastoreGate, datast
     assert "was written, read back and removed in" in gate.check()
     with pytest.raises(DatastoreDown, match="no name of a job"):
         gate.listing("../trash")
+
+
+def test_the_api_lists_shared_data_and_says_what_is_not_there(gate: DatastoreGate, datastore: Datastore) -> None:
+    (datastore.root / "shared/refs").mkdir()
+    (datastore.root / "shared/refs/a").write_bytes(A)
+    ((name, size, digest, _when, by),) = gate.shared("refs/")
+    assert (name, size, digest, by) == ("refs/a", len(A), "", "")
+    assert gate.shared("x") == []
+    assert gate.locate([]) == []
+    assert gate.locate(["shared:refs/", "shared:refs/a"]) == []
+    many = [f"shared:none/{number}" for number in range(5000)]
+    assert [source for source, _ in gate.locate(many)] == many
+
+
+def test_the_legacy_root_is_told_to_the_gate_at_each_start(
+    sshd: Sshd, datastore: Datastore, inbox: Inbox, tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/x").write_bytes(A)
+    for root in (str(tmp_path / "old"), ""):
+        gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, legacy_root=root)
+        gate.start(inbox.put)
+        wait_for(lambda: inbox.of(DatastoreSeen))
+        inbox.events.clear()
+        assert len(gate.locate(["legacy:x"])) == (0 if root else 1)
+        gate.stop()
 
 
 def test_the_api_reconnects_after_a_restart_of_the_datastore(
