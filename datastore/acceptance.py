@@ -21,15 +21,15 @@ import stat
 from collections import OrderedDict
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from datastore import layout
-from datastore.frames import GateRefused
+from datastore import frames, layout
+from datastore.frames import GateFull, GateRefused
 from datastore.manifest import Manifest
 from datastore.tree import Tree, blocks, folders_above
 
 #: How many jobs' manifests a session keeps in memory.
 MANIFESTS = 8
 
-ACCEPTED, REFUSED, TROUBLE = "accepted", "refused", "trouble"
+ACCEPTED, REFUSED, TROUBLE, FULL = "accepted", "refused", "trouble", "full"
 
 
 class Upload(NamedTuple):
@@ -44,8 +44,8 @@ class Upload(NamedTuple):
     keep: bool = False
 
 
-#: ``(attempt, ACCEPTED | REFUSED | TROUBLE, reason)``; trouble is worth asking again, refused is final. With ACCEPTED the reason says
-#: what was put aside, if anything.
+#: ``(attempt, ACCEPTED | REFUSED | TROUBLE | FULL, reason)``; trouble and a full disk are worth asking again, refused is final. With
+#: ACCEPTED the reason says what was put aside, if anything.
 Answer = Tuple[str, str, str]
 
 
@@ -81,14 +81,18 @@ class Acceptance:
                 except (GateRefused, layout.PathRefused) as error:
                     answers[upload.attempt] = (upload.attempt, REFUSED, str(error))
                 except OSError as error:
-                    answers[upload.attempt] = (upload.attempt, TROUBLE, str(error))
+                    answers[upload.attempt] = self._trouble(upload, error)
             for job in {upload.job for upload in forward}:
                 mine = [upload for upload in forward if upload.job == job]
                 try:
                     self._settle(job, mine)
                 except OSError as error:
-                    answers.update({upload.attempt: (upload.attempt, TROUBLE, str(error)) for upload in mine})
+                    answers.update({upload.attempt: self._trouble(upload, error) for upload in mine})
         return [answers[upload.attempt] for upload in uploads]
+
+    def _trouble(self, upload: Upload, error: OSError) -> Answer:
+        what = frames.trouble(error, self._tree.path)
+        return upload.attempt, FULL if isinstance(what, GateFull) else TROUBLE, str(what)
 
     def reject(self, attempt: str) -> bool:
         """Move an upload to the trash; False if there is none (or it was accepted before)."""

@@ -11,13 +11,16 @@ Python 3.9 syntax, standard library only.
 
 import os
 import stat
-from typing import Iterator, List, Tuple
+from typing import Dict, List
 
 from datastore import frames, layout
 from datastore.acceptance import read_record
-from datastore.frames import GateMissing, GateRefused, Line, Wire
-from datastore.grants import Grant, Source
-from datastore.manifest import known, read
+from datastore.frames import GateRefused, Line, Wire
+from datastore.grants import Grant
+from datastore.inputs import Inputs
+from datastore.manifest import read
+from datastore.shared import note_fetch
+from datastore.sources import SHARED
 from datastore.tree import NotPlain, Tree, blocks
 
 #: The largest part of a log that one request may ask for, in bytes.
@@ -30,25 +33,19 @@ def find(tree: Tree, grant: Grant, wire: Wire) -> Line:
     Items without bytes: ``{"item": path, "input": its index in the grant, "size": bytes, "sha256": hex or "", "executable": bool}``.
     Raises GateMissing for an input that does not exist, or a folder or glob that holds nothing.
     """
-    found: List[Tuple[int, str, os.stat_result]] = []
-    for index, source in enumerate(grant.inputs):
-        before = len(found)
-        found.extend((index, path, what) for path, what in _sources(tree, grant.job, source))
-        if len(found) == before:
-            raise _missing(tree, grant.job, source)
-    digests = known(tree, grant.job, [path for index, path, _what in found if not grant.inputs[index].digest])
-    for index, path, what in found:
-        source = grant.inputs[index]
-        wire.write_line(
-            {
-                "item": path,
-                "input": index,
-                "size": what.st_size,
-                "sha256": source.digest or digests.get(path, ""),
-                "executable": bool((source.mode if source.digest else what.st_mode) & stat.S_IXUSR),
-            }
-        )
-        wire.end_item()
+    with Inputs(tree, grant.job) as inputs:
+        for index, (source, files) in enumerate(zip(grant.inputs, inputs.files(grant.inputs))):
+            for file in files:
+                wire.write_line(
+                    {
+                        "item": file.name,
+                        "input": index,
+                        "size": file.what.st_size,
+                        "sha256": file.digest,
+                        "executable": bool((source.mode if source.digest else file.what.st_mode) & stat.S_IXUSR),
+                    }
+                )
+                wire.end_item()
     return {}
 
 
@@ -57,12 +54,17 @@ def send(tree: Tree, grant: Grant, request: Line, wire: Wire) -> Line:
 
     A file that is gone by now is an item with ``"missing": true``.
     """
-    for index, path in frames.rows(request, "files", int, str):
-        if not 0 <= index < len(grant.inputs) or not _covers(grant.inputs[index], path):
-            raise GateRefused("%s is not an input of attempt %s" % (path, grant.attempt))
-        source = grant.inputs[index]
-        place = layout.file_path(source.digest) if source.digest else layout.job_folder(grant.job) + "/" + layout.check_path(path)
-        _send_file(tree, place, path, 0, wire)
+    sent: Dict[int, List[int]] = {}
+    with Inputs(tree, grant.job) as inputs:
+        for index, name in frames.rows(request, "files", int, str):
+            if not 0 <= index < len(grant.inputs):
+                raise GateRefused("%s is not an input of attempt %s" % (name, grant.attempt))
+            place = inputs.place(grant.inputs[index], name)
+            sent.setdefault(index, []).append(_send_file(place.tree, place.path, name, 0, wire))
+    for index, sizes in sent.items():
+        source = grant.inputs[index].source
+        if source.startswith(SHARED):
+            note_fetch(tree, grant.worker, source, grant.attempt, len(sizes), sum(sizes))
     return {}
 
 
@@ -104,56 +106,22 @@ def record(tree: Tree, request: Line) -> Line:
     return {"record": found}
 
 
-def _sources(tree: Tree, job: str, source: Source) -> Iterator[Tuple[str, os.stat_result]]:
-    """The files that one input names: their path in the job's folder (a pushed file keeps the name it was pushed with)."""
-    if source.digest:
-        what = tree.look(layout.file_path(source.digest))
-        if what is not None:
-            yield source.source, what
-        return
-    base = layout.job_folder(job)
-    path = layout.check_path(source.source)
-    if not layout.is_pattern(path) and not layout.is_folder(path):
-        what = tree.look(base + "/" + path)
-        if what is not None and stat.S_ISREG(what.st_mode):
-            yield path, what
-        return
-    fixed = layout.fixed_folder(path)
-    for below, what in tree.files((base + "/" + fixed).rstrip("/")):
-        if layout.matches(path, fixed + below) and fixed + below != layout.MANIFEST:
-            yield fixed + below, what
-
-
-def _covers(source: Source, path: str) -> bool:
-    if source.digest or not (layout.is_pattern(source.source) or layout.is_folder(source.source)):
-        return source.source == path
-    return layout.matches(source.source, path)
-
-
-def _missing(tree: Tree, job: str, source: Source) -> GateMissing:
-    """Why an input names no file."""
-    if source.digest:
-        return GateMissing("the pushed file %s (sha256 %s...) is not on the datastore" % (source.source, source.digest[:12]))
-    if layout.is_pattern(source.source):
-        return GateMissing("no file of job %s fits %s" % (job, source.source))
-    what = tree.look(layout.job_folder(job) + "/" + source.source.rstrip("/"))
-    if what is not None and stat.S_ISDIR(what.st_mode) and not layout.is_folder(source.source):
-        return GateMissing("%s of job %s is a folder; an input that is a folder ends in '/'" % (source.source, job))
-    return GateMissing("%s of job %s is not on the datastore" % (source.source, job))
-
-
-def _send_file(tree: Tree, place: str, name: str, offset: int, wire: Wire, limit: int = -1) -> None:
+def _send_file(tree: Tree, place: str, name: str, offset: int, wire: Wire, limit: int = -1) -> int:
+    """Bring a file, or a part of it, as an item; the bytes that were sent."""
     try:
         descriptor, what = tree.open(place)
     except (FileNotFoundError, NotPlain):
         wire.write_line({"item": name, "size": 0, "missing": True})
         wire.end_item()
-        return
+        return 0
     wire.write_line({"item": name, "size": what.st_size})
+    sent = 0
     try:
         os.lseek(descriptor, offset, os.SEEK_SET)
         for data in blocks(descriptor, None if limit < 0 else limit):
             wire.write_chunk(data)
+            sent += len(data)
     finally:
         os.close(descriptor)
         wire.end_item()
+    return sent

@@ -17,7 +17,9 @@ Rules:
 Python 3.9 syntax, standard library only.
 """
 
+import errno
 import json
+import os
 import struct
 from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Type, Union
 
@@ -59,9 +61,13 @@ class GateMissing(GateError):
 
 
 class GateTrouble(GateError):
-    """The datastore's host cannot do it now (disk full, an I/O error): worth asking again."""
+    """The datastore's host cannot do it now (an I/O error, a full disk): worth asking again."""
 
     kind = "trouble"
+
+
+class GateFull(GateTrouble):
+    """The datastore has no space left: worth asking again when somebody has made room."""
 
 
 class GateOutdated(GateError):
@@ -71,11 +77,23 @@ class GateOutdated(GateError):
 
 
 _ERRORS: Dict[str, Type[GateError]] = {cls.kind: cls for cls in (GateRefused, GateMissing, GateTrouble, GateOutdated)}
+#: What a system says when there is no room: on the disk, or in this log-in's share of it.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def trouble(error: OSError, root: str) -> GateTrouble:
+    """What an error of the datastore's host is to a caller; ``root`` is the datastore's folder."""
+    if error.errno in _FULL:
+        return GateFull("the datastore is full (%s): free space in %s on %s" % (error.strerror, root, os.uname().nodename))
+    return GateTrouble("the datastore's host: %s" % (error.strerror or error))
 
 
 def error_line(error: GateError) -> Line:
     """The closing line that says an error to the caller."""
-    return {"error": str(error), "kind": error.kind}
+    line: Line = {"error": str(error), "kind": error.kind}
+    if isinstance(error, GateFull):
+        line["full"] = True  # beside the kind: who does not know it reads trouble, which is true as well
+    return line
 
 
 def checked(line: Line) -> Line:
@@ -84,6 +102,8 @@ def checked(line: Line) -> Line:
         return line
     if not isinstance(line.get("error"), str):
         raise WireBroken("an answer that is neither ok nor an error: %.100r" % (line,))
+    if line.get("full") is True:
+        raise GateFull(line["error"])
     raise _ERRORS.get(str(line.get("kind")), GateRefused)(line["error"])
 
 

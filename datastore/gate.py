@@ -7,7 +7,7 @@ Rules:
   must besides show the grant of the attempt it speaks of.
 - One session is a lasting stream of requests on stdin, answered in order on stdout (``datastore.frames``); it ends with its stdin.
 - A request that fails is answered with one sentence; the session goes on. Only a broken stream ends it.
-- Nothing is deleted here but what was never accepted.
+- Nothing is deleted here but what was never accepted. Shared data and the legacy root are only ever read by workers.
 
 Python 3.9 syntax, standard library only: this package alone, as a zipapp, is all that a datastore's host needs.
 """
@@ -17,7 +17,7 @@ import os
 import sys
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
-from datastore import downloads, frames, grants, layout, uploads
+from datastore import downloads, frames, grants, inputs, layout, shared, uploads
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
 from datastore.tree import Tree
@@ -26,12 +26,14 @@ from datastore.tree import Tree
 RIGHTS: Dict[str, FrozenSet[str]] = {
     "worker": frozenset({"receive", "find", "send"}),
     "viewer": frozenset({"list", "get"}),
-    "researcher": frozenset({"have", "put", "list", "get"}),
-    "admin": frozenset({"have", "put", "list", "get"}),
-    "boss": frozenset({"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check"}),
+    "researcher": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
+    "admin": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
+    "boss": frozenset(
+        {"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check", "space", "shared", "locate"}
+    ),
 }
 #: The operations whose request is followed by items.
-TAKES_ITEMS = frozenset({"receive", "put"})
+TAKES_ITEMS = frozenset({"receive", "put", "add"})
 
 
 class Caller(NamedTuple):
@@ -75,6 +77,12 @@ class Session:
             "record": lambda line, items: downloads.record(tree, line),
             "read_log": lambda line, items: downloads.read_log(tree, line, wire),
             "check": lambda line, items: self._check(),
+            "space": lambda line, items: self._space(),
+            "offer": lambda line, items: shared.offer(tree, line),
+            "add": lambda line, items: shared.add(tree, items),
+            "share": lambda line, items: shared.share(tree, caller.name, line),
+            "shared": lambda line, items: shared.shared_listing(tree, line, wire),
+            "locate": lambda line, items: {"wrong": inputs.locate(tree, frames.texts(line, "sources"))},
         }
 
     def run(self) -> None:
@@ -103,7 +111,7 @@ class Session:
         except layout.PathRefused as error:
             answer = frames.error_line(GateRefused("a path or name %s" % error))
         except OSError as error:
-            answer = frames.error_line(GateTrouble("the datastore's host: %s" % (error.strerror or error)))
+            answer = frames.error_line(frames.trouble(error, self._tree.path))
         else:
             answer["ok"] = True
         if line.get("op") in TAKES_ITEMS and items.closing is None:
@@ -150,9 +158,11 @@ class Session:
         set_up(self._tree, frames.text(line, "cluster"), secret)
         if "epoch" in line:
             enter_life(self._tree, frames.count(line, "epoch"), frames.text(line, "life"))
+        inputs.write_legacy_root(self._tree, frames.text({"legacy_root": "", **line}, "legacy_root"))
+        shared.sweep_parts(self._tree)
         swept = uploads.sweep(self._tree)
         self._acceptance.finish()
-        return {"swept": swept}
+        return dict(self._space(), swept=swept)
 
     def _check(self) -> Line:
         """Write, move, read back and remove a small file."""
@@ -165,12 +175,17 @@ class Session:
                 raise GateTrouble("a file that was written to %s read differently" % self._tree.path)
         finally:
             self._tree.remove(folder)
-        return {"root": self._tree.path, "free": self._free(), "cluster": read_cluster(self._tree)}
+        return dict(self._space(), cluster=read_cluster(self._tree))
 
     def _free(self) -> int:
         """Bytes that can still be written."""
         space = os.statvfs(self._tree.descriptor)
         return space.f_bavail * space.f_frsize
+
+    def _space(self) -> Line:
+        """The folder, and how much room there is, in bytes."""
+        space = os.statvfs(self._tree.descriptor)
+        return {"root": self._tree.path, "free": self._free(), "size": space.f_blocks * space.f_frsize}
 
 
 def set_up(tree: Tree, cluster: str, secret: bytes) -> None:

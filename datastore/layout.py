@@ -8,7 +8,10 @@
     replaced/<job>/<attempt>/   results that a back-up's database did not know, put aside when the attempt was accepted over them
     logs/<job>/<task>/<n>/      stdout and stderr of attempt n, where they are longer than a message's tail
     files/<aa>/<sha256>         pushed files by digest
-    shared/                     read-only data for many jobs
+    shared/<name>               read-only data for many jobs, with SHA256SUMS; nothing deletes it
+    parts/                      shared data on its way in, by digest
+    shared-puts.jsonl           who put what into shared/, and when; shared-fetches.jsonl: which worker fetched it
+    legacy_root                 the folder that sources of the original's task files lie below, if there is one
     cluster                     the id of the cluster that owns the folder
     epoch                       the last life of a boss that has been here: its epoch, and a word of its own
     secret                      what grants are made with, in hex; readable by the gate's own login only
@@ -32,7 +35,7 @@ from urllib.parse import quote
 #: The name of a job's manifest in its folder; no output may take it.
 MANIFEST = "SHA256SUMS"
 #: The folders of a datastore.
-FOLDERS = ("jobs", "incoming", "accepted", "trash", "replaced", "logs", "files", "shared")
+FOLDERS = ("jobs", "incoming", "accepted", "trash", "replaced", "logs", "files", "shared", "parts")
 #: The files of the cluster's id, of its boss's epoch, of the secret of grants; the record of one upload in its folder.
 CLUSTER = "cluster"
 EPOCH = "epoch"

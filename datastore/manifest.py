@@ -1,11 +1,11 @@
-"""SHA256SUMS of a job: which results it has and what they hash to. ``sha256sum -c`` reads it.
+"""SHA256SUMS of a job (and of shared data): which files there are and what they hash to. ``sha256sum -c`` reads it.
 
 Rules:
 - A new path is appended; a path whose digest changes means that the file is written anew and renamed into place. So there is one line
   a path, and a reader sees a whole manifest or the one before.
 - The boss's lasting session keeps an index in memory, valid as long as inode and size are those that it left.
 - Others look up the few paths they need in the mapped file: a worker's session costs no memory however long the job is.
-- A last line without a newline was cut off by a power cut; it is dropped.
+- A last line without a newline was cut off by a power cut; it is dropped. What a full disk cuts off is taken back at once.
 
 Python 3.9 syntax, standard library only.
 """
@@ -22,11 +22,11 @@ FEW = 64
 
 
 class Manifest:
-    """The manifest of one job, for the one session that writes it."""
+    """The manifest of one job (or of another ``folder``), for the one session that writes it."""
 
-    def __init__(self, tree: Tree, job: str) -> None:
+    def __init__(self, tree: Tree, job: str, folder: str = "") -> None:
         self._tree = tree
-        self._path = _path(job)
+        self._path = "%s/%s" % (folder or layout.job_folder(job), layout.MANIFEST)
         self._seen: Optional[Tuple[int, int]] = None
         self._digests: Dict[str, str] = {}
 
@@ -63,8 +63,13 @@ class Manifest:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(name, flags, 0o666, dir_fd=folder)
         try:
-            write_all(descriptor, lines)
-            os.fsync(descriptor)
+            before = os.fstat(descriptor).st_size
+            try:
+                write_all(descriptor, lines)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
         finally:
             os.close(descriptor)
 
@@ -97,11 +102,17 @@ def read(tree: Tree, path: str) -> Dict[str, str]:
 
 def known(tree: Tree, job: str, paths: Iterable[str]) -> Dict[str, str]:
     """The digests of those paths that the job's manifest has."""
+    return known_in(tree, layout.job_folder(job), paths)
+
+
+def known_in(tree: Tree, folder: str, paths: Iterable[str]) -> Dict[str, str]:
+    """The digests of those paths that the manifest of a folder has."""
     wanted = set(paths)
+    manifest = "%s/%s" % (folder, layout.MANIFEST)
     if len(wanted) > FEW:
-        return {path: digest for path, digest in read(tree, _path(job)).items() if path in wanted}
+        return {path: digest for path, digest in read(tree, manifest).items() if path in wanted}
     try:
-        descriptor, found = tree.open(_path(job))
+        descriptor, found = tree.open(manifest)
     except FileNotFoundError:
         return {}
     try:
@@ -125,10 +136,6 @@ def _search(data: mmap.mmap, path: str) -> str:
             return data[place - 64 : place].decode("ascii")
         place = data.find(tail, place + 1)
     return ""
-
-
-def _path(job: str) -> str:
-    return layout.job_folder(job) + "/" + layout.MANIFEST
 
 
 def _lines(results: Mapping[str, str]) -> bytes:

@@ -99,11 +99,15 @@ class Tree:
         folder, _slash, name = path.rpartition("/")
         passing = "%s/.%s.%d.new" % (folder, name, os.getpid()) if folder else ".%s.%d.new" % (name, os.getpid())
         self.remove(passing)
-        with open(self.create(passing, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self.rename(passing, path)
+        try:
+            with open(self.create(passing, mode), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self.rename(passing, path)
+        except OSError:
+            self.remove(passing)  # on a full disk every block counts
+            raise
         self.sync_folder(folder)
 
     def rename(self, old: str, new: str, create: bool = False) -> None:

@@ -115,7 +115,7 @@ def test_a_manifest_that_was_cut_off_is_mended(fresh: Callable[[], Datastore]) -
     store.results()
 
 
-def test_a_full_disk_is_trouble_and_not_a_refusal(fresh: Callable[[], Datastore]) -> None:
+def test_a_full_disk_is_said_and_is_not_a_refusal(fresh: Callable[[], Datastore]) -> None:
     store = fresh()
     manifest = store.upload(FILES, "u.0.2")
 
@@ -125,7 +125,7 @@ def test_a_full_disk_is_trouble_and_not_a_refusal(fresh: Callable[[], Datastore]
 
     uploads = [Upload("u.0.2", "j", tuple(manifest))]
     (answer,) = Acceptance(store.tree, full).accept(uploads)
-    assert answer[1] == "trouble"
+    assert answer[1] == "full"
     assert "No space left" in answer[2]
     assert store.accept(manifest, "u.0.2")[1] == "accepted"
     assert store.sums_hold()
