@@ -9,7 +9,7 @@ from collections.abc import Callable  # noqa: E402
 
 import typer  # noqa: E402
 
-from client.commands import accounts, changing, files, fleet, frame, looking, sweeps  # noqa: E402
+from client.commands import accounts, changing, files, fleet, frame, looking, sharing, sweeps  # noqa: E402
 
 app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
 
@@ -33,6 +33,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         files.doctor,
     ],
     "Results": [files.fetch, sweeps.table],
+    "Shared data": [sharing.put, sharing.show_shared],
     "Change": [
         changing.cancel,
         changing.pause,

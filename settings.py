@@ -241,6 +241,12 @@ class Settings(BaseSettings):
         description="mysql://user:password@host:port/database or sqlite:///path; default: SQLite in the state folder.",
         pattern=r"^$|^sqlite:///.|^mysql://[^/]+/.",
     )
+    datastore_legacy_root: str = Field(
+        default="",
+        description="Absolute path of a folder on the datastore's host, below which the sources of the original's task files lie "
+        "that are absolute or begin with `../`; tasks only read there. Empty: such sources are refused.",
+        pattern=r"^$|^/",
+    )
     local_slots: int | None = Field(
         default=None, gt=0, description="Cpu slots of the local pool in all; default: the machine's cores."
     )

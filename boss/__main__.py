@@ -95,7 +95,8 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         log.error("%s", lives.reason)
         loop.put(StopWanted())
 
-    results = DatastoreGate(endpoint, cluster, _gate_secret(settings.pki / "gate_secret"), epoch, outdated)
+    secret = _gate_secret(settings.pki / "gate_secret")
+    results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
     terms = WorkerTerms(
@@ -105,7 +106,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     cloud = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
     loop = Loop(Outside(store, broker, results, {cloud.provider: cloud}), settings.policy, epoch)
 
-    intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file)
+    intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)
     url, listener = address_of(settings.api_host, settings.api_port, settings.api_port_file)
     if not is_loopback(settings.api_host):

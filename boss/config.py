@@ -63,7 +63,8 @@ class BossConfig:
     """All that the boss is told. ``broker`` and ``datastore`` are None for private ones on loopback.
 
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
-    each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore.
+    each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
+    that task files of the original may read below (empty: none).
     """
 
     file: Path | None
@@ -76,6 +77,7 @@ class BossConfig:
     broker: OutsideBroker | None
     datastore: OutsideDatastore | None
     datastore_root: Path
+    legacy_root: str
     max_tasks: int
     max_task_file: int
     cache_bytes: int
@@ -150,6 +152,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         broker=_broker(values, file) if values.broker.host else None,
         datastore=_datastore(values) if outside else None,
         datastore_root=Path(values.datastore.root) if values.datastore.root and not outside else state / "datastore",
+        legacy_root=values.datastore_legacy_root,
         max_tasks=values.limits.max_tasks,
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,

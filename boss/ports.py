@@ -277,6 +277,12 @@ class Datastore(Protocol):
     def taken(self, jobs: Sequence[str]) -> list[str]:
         """Which of these names have a folder of results or logs already."""
 
+    def shared(self, prefix: str) -> list[tuple[str, int, str, float, str]]:
+        """``(name, size, sha256, when, by whom)`` of shared data whose name begins with this; empty where nobody knows."""
+
+    def locate(self, sources: Sequence[str]) -> list[tuple[str, str]]:
+        """Those sources from outside a job (``datastore.sources``) that are not there, each with a sentence that says so."""
+
     def check(self) -> str:
         """Log in, write, read back and remove a small file; returns one sentence of what was seen."""
 
@@ -342,7 +348,8 @@ class Plan:
     ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
-    merge ``changed`` run; ``more_reasons`` counts the tasks of which none is told.
+    merge ``changed`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
+    outside the job, ``(source, task, field)``, which only the datastore knows to be there.
     """
 
     job_name: str
@@ -361,6 +368,7 @@ class Plan:
     makes: Mapping[str, int] = field(default_factory=dict)
     reasons: Sequence[Reason] = ()
     more_reasons: int = 0
+    outside: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class Intake(Protocol):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from client import sharing
 from client.access import datastore
 from client.connection import Connection, Params, find_boss
 from client.errors import BossUnreachable
@@ -108,6 +109,20 @@ class Client:
         """
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
         return Job(self, push(self.connection, file, Wishes(name, job, merge)).job)
+
+    # ---- shared data -------------------------------------------------------------------------------------------------
+
+    def put(self, local: str | Path, name: str, sent: Sent | None = None) -> Plain:
+        """Bring a file or folder to the datastore as ``shared:NAME``, for all jobs; the same again changes nothing.
+
+        Raises InvalidRequest when other content has the name: shared data is never overwritten.
+        """
+        return sharing.put(self.connection, Path(local), name, sent=sent)
+
+    def shared(self, prefix: str = "") -> list[Plain]:
+        """Shared data whose name begins with this: name, size in bytes, sha256, when (Unix seconds), by (whom)."""
+        found: list[Plain] = self.connection.get("/shared", {"prefix": prefix})
+        return found
 
     # ---- looking -----------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,23 @@
 """Files that were fetched before, kept by sha256 so that the next attempt on this host need not fetch them again.
 
 Rules:
-- A file is copied out, never linked: what a task does to its copy does not reach the cache.
+- A file is copied out, never linked: what a task does to its copy does not reach the cache. Where the file system can, the copy
+  shares the cache's blocks (copy_file_range), so that a big file costs neither time nor room for each task.
 - What was used longest ago goes when the limit would be passed; a file larger than half the limit is not kept at all.
 - A file enters by rename, whole and verified by whoever fetched it. The folder survives restarts; one process uses it at a time.
 
 Python 3.9 syntax, standard library only. Any thread may call.
 """
 
+import errno
 import os
 import threading
 from collections import OrderedDict
 
 from datastore.landing import remove
+
+#: What a system says that cannot copy ranges between these files.
+_NO_RANGES = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
 class Cache:
@@ -26,6 +31,11 @@ class Cache:
         self._total = 0
         os.makedirs(folder, exist_ok=True)
         self._load()
+
+    @property
+    def limit(self) -> int:
+        """How much it keeps at most, in bytes."""
+        return self._limit
 
     def keeps(self, size: int) -> bool:
         """Whether a file of this size, in bytes, is worth keeping."""
@@ -83,6 +93,13 @@ class Cache:
 
 
 def _copy(source: int, target: int) -> None:
-    """Copy a whole file within the kernel."""
-    while os.sendfile(target, source, None, 1 << 30):
-        pass
+    """Copy a whole file within the kernel, by reference where the file system can do that."""
+    try:
+        while os.copy_file_range(source, target, 1 << 30):
+            pass
+    except OSError as error:
+        if error.errno not in _NO_RANGES:
+            raise
+        # Both stand where the range ended, if one was copied at all.
+        while os.sendfile(target, source, None, 1 << 30):
+            pass

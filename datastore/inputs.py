@@ -89,10 +89,10 @@ class Inputs:
                 return GateMissing("%s on the datastore is a folder; one that is meant as a whole ends in '/'" % place)
             return GateMissing("there is no %s on the datastore's host (below the setting datastore_legacy_root)" % place)
         if scheme == SHARED:
-            what = _look(self._tree, SHARED_FOLDER + "/" + path.rstrip("/"))
-            if what is not None and stat.S_ISDIR(what.st_mode) and not layout.is_folder(path):
+            there = _look(self._tree, SHARED_FOLDER + "/" + path.rstrip("/"))
+            if there is not None and stat.S_ISDIR(there.st_mode) and not layout.is_folder(path):
                 return GateMissing("%s is a folder; write %s/ for all that is in it" % (source.source, source.source))
-            if what is not None and stat.S_ISREG(what.st_mode):
+            if there is not None and stat.S_ISREG(there.st_mode):
                 return GateMissing("%s is a file; write %s" % (source.source, source.source.rstrip("/")))
             return GateMissing("there is no shared data %s" % source.source)
         if source.digest:
@@ -132,9 +132,9 @@ class Inputs:
                 if not (own and place.startswith(own + "/")) and layout.matches(path, fixed + below):
                     yield LEGACY + fixed + below, what
             return
-        what = tree.look(self._resolved(path))
-        if what is not None and stat.S_ISREG(what.st_mode):
-            yield LEGACY + path, what
+        found = tree.look(self._resolved(path))
+        if found is not None and stat.S_ISREG(found.st_mode):
+            yield LEGACY + path, found
 
     def _legacy_tree(self) -> Tree:
         if self._legacy is None:

@@ -50,8 +50,12 @@ def check_shared(name: str) -> str:
         raise PathRefused("names no shared data; write it like shared:genomes/hg38.fa")
     if layout.is_pattern(name):
         raise PathRefused("has wildcards; shared data is one file, or a folder that ends in '/'")
-    if name.startswith("."):
-        raise PathRefused("begins with a dot")
     if name.rstrip("/") == layout.MANIFEST:
         raise PathRefused("is the list of checksums, which ecloud writes itself")
-    return layout.check_path(name)
+    try:
+        layout.check_path(name)
+    except PathRefused as error:
+        raise PathRefused(str(error).replace("the job's folder", "shared/")) from None
+    if name.startswith("."):
+        raise PathRefused("begins with a dot")
+    return name

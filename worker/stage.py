@@ -12,21 +12,24 @@ Rules:
 Python 3.9 syntax, standard library only.
 """
 
+import logging
 import os
 import threading
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Optional
+from typing import Dict, Iterable, Iterator, List, Optional, Set
 
 from datastore import layout
 from datastore.cache import Cache
 from datastore.channel import Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateError, GateTrouble, Line
 from datastore.landing import Damaged, Listed, Stopped, Wanted
+from datastore.sources import SHARED
 from datastore.transfer import Given, deliver, fetch, find
 from datastore.tree import blocks
 from worker.outputs import Found, OutputRefused, expand, open_inside
 from worker.protocol import MAX_TAIL, Assignment, Input, Result, Results, encode
 
+_LOG = logging.getLogger("worker")
 #: A manifest of more files does not travel in the result: the boss reads it from the datastore's record.
 MAX_FILES = 200
 #: How much of the beginning and of the end of a long log is kept, in bytes.
@@ -65,6 +68,7 @@ class Stage:
         self._inward = _Lasting(endpoint)
         self._outward = _Lasting(endpoint)
         self._cache = Cache(cache_folder, cache_limit_bytes)
+        self._told: Set[str] = set()  # contents that were said to be too large
 
     def fetch(self, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
         """Put the attempt's inputs into its folder. Raises StageError."""
@@ -129,12 +133,22 @@ class Stage:
         grant = _grant(assignment)
         through_cache: Dict[str, List[Listed]] = {}
         straight: List[Wanted] = []
+        room = self._cache.limit
         for listed in find(channel, grant):
             target = _target(folder, assignment.inputs[listed.input], listed.path)
             if not listed.sha256 or not self._cache.keeps(listed.size):
                 straight.append(Wanted(listed, target))
-            elif not self._cache.copy(listed.sha256, target, _mode(assignment, listed)):
-                through_cache.setdefault(listed.sha256, []).append(listed)
+                self._too_large(listed)
+            elif self._cache.copy(listed.sha256, target, _mode(assignment, listed)):
+                continue
+            elif listed.sha256 in through_cache:
+                through_cache[listed.sha256].append(listed)
+            elif listed.size <= room:
+                room -= listed.size
+                through_cache[listed.sha256] = [listed]
+            else:  # together they are more than the cache holds: the first would be gone before they are copied
+                straight.append(Wanted(listed, target))
+                self._too_large(listed)
         kept = [Wanted(same[0]._replace(executable=False), self._cache.path(digest)) for digest, same in through_cache.items()]
         if not straight and not kept:
             return
@@ -147,6 +161,17 @@ class Stage:
                 target = _target(folder, assignment.inputs[listed.input], listed.path)
                 if not self._cache.copy(digest, target, _mode(assignment, listed)):
                     raise StageError("fetch", "the cache is too small for the inputs of one attempt", False)
+
+    def _too_large(self, listed: Listed) -> None:
+        """Say, once for each content, that shared data is fetched anew for every task."""
+        if not listed.path.startswith(SHARED) or listed.sha256 in self._told:
+            return
+        self._told.add(listed.sha256)
+        if listed.sha256:
+            sizes = "its %d bytes do not fit into the cache of %d: a larger workers.cache" % (listed.size, self._cache.limit)
+        else:
+            sizes = "the datastore knows no sha256 of it: `admin.py put` of the same file"
+        _LOG.warning("%s is fetched anew for each attempt, because %s would help", listed.path, sizes)
 
 
 class _Lasting:
@@ -240,6 +265,8 @@ def _mode(assignment: Assignment, listed: Listed) -> int:
     item = assignment.inputs[listed.input]
     if item.digest:
         return item.mode & 0o777
+    if item.source.startswith(SHARED):
+        return 0o555 if listed.executable else 0o444  # its own copy, but what it is meant to be: read-only
     return 0o755 if listed.executable else 0o644
 
 

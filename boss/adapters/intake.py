@@ -24,7 +24,7 @@ from boss.core.templates import template_from_data, template_to_data
 from boss.ports import Plan, PushRequest
 from boss.taskfile.context import Merge
 from boss.taskfile.document import too_large
-from boss.taskfile.problems import Problem, Refused
+from boss.taskfile.problems import Outside, Problem, Refused
 
 #: A push of more tasks, or from a larger text (bytes), than this costs the child enough memory to be replaced.
 _BIG_TASKS = 20_000
@@ -37,11 +37,19 @@ class Intake:
     """Makes plans of pushes. All methods may be called from several threads; ``plan`` blocks while the child works.
 
     ``folder`` holds the slices of the plans that are not discarded; it is emptied of an earlier life's at the start.
-    ``time_limit`` in seconds bounds the work on one push.
+    ``time_limit`` in seconds bounds the work on one push; ``legacy_root`` is where the dialects' sources from outside a job lie.
     """
 
-    def __init__(self, folder: Path, max_tasks: int = 5_000_000, max_bytes: int = 64 * 2**20, time_limit: float = 600.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_tasks: int = 5_000_000,
+        max_bytes: int = 64 * 2**20,
+        time_limit: float = 600.0,
+        legacy_root: str = "",
+    ) -> None:
         self._folder = folder
+        self._legacy_root = legacy_root
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
         self._time_limit = time_limit
@@ -116,6 +124,7 @@ class Intake:
             "results": list(request.existing_results),
             "tables": {name: str(path) for name, path in request.tables.items()},
             "unread_tables": dict(request.unread_tables),
+            "legacy_root": self._legacy_root,
             "max_tasks": self._max_tasks,
             "max_bytes": self._max_bytes,
         }
@@ -137,7 +146,8 @@ class Intake:
                 big = size > _BIG_TEXT or answer is None or answer.get("tasks", 0) > _BIG_TASKS
                 self._give_back(child, big)
         if "problems" in answer:
-            raise Refused([Problem(*problem) for problem in answer["problems"]])
+            problems = [Problem(*problem) for problem in answer["problems"]]
+            raise Refused(problems, [Outside(*item) for item in answer.get("outside", ())])
         return answer
 
     def _take(self) -> "_Child":

@@ -46,7 +46,7 @@ def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
             return {"job": job_of(data, question["max_bytes"])}
         return _plan(expand(data, _context(question)), Path(question["folder"]))
     except Refused as refused:
-        return {"problems": [_told(problem) for problem in refused.problems]}
+        return {"problems": [_told(problem) for problem in refused.problems], "outside": refused.outside}
     except OSError as error:
         return {"problems": [_told(Problem("", "", f"the boss could not read or write it: {error}"))]}
 
@@ -79,6 +79,7 @@ def _context(question: Mapping[str, Any]) -> Context:
         results=frozenset(question["results"]),
         tables={name: Path(path).read_bytes() for name, path in question["tables"].items()},
         unread_tables=question["unread_tables"],
+        legacy_root=question["legacy_root"],
         max_tasks=question["max_tasks"],
         max_bytes=question["max_bytes"],
     )
@@ -110,6 +111,7 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "makes": expansion.makes,
         "reasons": [tuple(line) for group in expansion.reasons for line in group.lines()],
         "more_reasons": expansion.more_reasons,
+        "outside": expansion.outside,
     }
 
 

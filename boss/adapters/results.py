@@ -33,6 +33,8 @@ LONGEST_WAIT = 15.0
 LOOK = 10.0
 PATIENCE = 300.0
 API_PATIENCE = 15.0
+#: How many sources from outside jobs one request asks for.
+SOURCES_PER_REQUEST = 2000
 Files = Sequence[tuple[str, int, str]]
 Wish = tuple[str, str]  # ("accept" | "reject" | "record", attempt)
 Upload = tuple[str, Files, bool]  # job, files, whether to keep what they would replace
@@ -50,10 +52,12 @@ class DatastoreGate:
         secret: bytes,
         epoch: int = 0,
         outdated: Callable[[str], None] = lambda reason: None,
+        legacy_root: str = "",
     ) -> None:
         """``epoch`` is this boss's (0: not told). ``outdated`` is told, once, when the datastore has seen a later life than it: nothing
         is done there then."""
         self._cluster = cluster
+        self._legacy_root = legacy_root
         self._epoch, self._life = epoch, secrets.token_hex(8)
         self._outdated = outdated
         self._secret = secret
@@ -139,6 +143,24 @@ class DatastoreGate:
         found: list[str] = self._ask({"op": "taken", "jobs": list(jobs)}, None)["taken"]
         return found
 
+    def shared(self, prefix: str) -> list[tuple[str, int, str, float, str]]:
+        """``(name, size, sha256, when, by whom)`` of shared data whose name begins with this. Raises DatastoreDown."""
+        found: list[tuple[str, int, str, float, str]] = []
+
+        def take(items: Items) -> None:
+            found.extend((item["item"], item["size"], item["sha256"], item["when"], item["by"]) for item in items)
+
+        self._ask({"op": "shared", "prefix": prefix}, take)
+        return sorted(found)
+
+    def locate(self, sources: Sequence[str]) -> list[tuple[str, str]]:
+        """Those sources from outside a job that are not there, each with a sentence. Raises DatastoreDown."""
+        wrong: list[tuple[str, str]] = []
+        for first in range(0, len(sources), SOURCES_PER_REQUEST):
+            answer = self._ask({"op": "locate", "sources": list(sources[first : first + SOURCES_PER_REQUEST])}, None)
+            wrong.extend((source, reason) for source, reason in answer["wrong"])
+        return wrong
+
     def check(self) -> str:
         """Log in, write, read back and remove a small file; returns one sentence. Raises DatastoreDown."""
         answer = self._ask({"op": "check"}, None)
@@ -202,7 +224,12 @@ class DatastoreGate:
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
 
     def _set_up(self) -> None:
-        request: Line = {"op": "initialise", "cluster": self._cluster, "secret": self._secret.hex()}
+        request: Line = {
+            "op": "initialise",
+            "cluster": self._cluster,
+            "secret": self._secret.hex(),
+            "legacy_root": self._legacy_root,
+        }
         if self._epoch:
             request |= {"epoch": self._epoch, "life": self._life}
         self._link.ask(request)

@@ -8,6 +8,7 @@ from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
 from boss.core.templates import params_of, render, texts_of
 from boss.ports import TaskRow
+from datastore.sources import place_of
 
 #: A graph with more edges is not told in one answer.
 MAX_EDGES = 1_000_000
@@ -70,7 +71,7 @@ def _rendered(text: Text | None, params: Mapping[str, Value]) -> str | None:
 
 
 def _input(source: str, to: str | None) -> InputOut:
-    return InputOut(source=source, to=to or source)
+    return InputOut(source=source, to=to or place_of(source))
 
 
 def _output(path: str, to: str | None, optional: bool) -> OutputOut:

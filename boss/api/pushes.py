@@ -11,7 +11,7 @@ Rules:
 import asyncio
 import itertools
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,16 @@ class Pushes:
         if again is not None and not options.dry_run:
             return again
         request = await self._request(options, text, tables, caller)
-        plan = await blocking(self._house.intake.plan, request)
+        try:
+            plan = await blocking(self._house.intake.plan, request)
+        except Refused as refused:
+            raise Refused(refused.problems + await self._missing(refused.outside)) from None
+        try:
+            if missing := await self._missing(plan.outside):
+                raise Refused(missing)
+        except BaseException:
+            await blocking(self._house.intake.discard, plan)
+            raise
         if not options.dry_run and (problems := _not_sent(plan)):
             await blocking(self._house.intake.discard, plan)
             raise Refused(problems)
@@ -72,6 +81,15 @@ class Pushes:
         self._planned[push_id] = Push(push_id, caller.name, submission, plan, options.name, existing, summary)
         asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
         return summary
+
+    async def _missing(self, outside: Sequence[tuple[str, str, str]]) -> list[Problem]:
+        """What is wrong with inputs from outside the job: those that the datastore does not have."""
+        if not outside:
+            return []
+        named = {source: (task, field) for source, task, field in outside}
+        wrong = await blocking(self._house.datastore.locate, list(named))
+        listed = [Problem(*named[source], reason) for source, reason in wrong[:LIMIT]]
+        return listed + ([Problem("", "", f"and {len(wrong) - LIMIT:,} more inputs that are not there")] if wrong[LIMIT:] else [])
 
     async def _seen_before(self, submission: str) -> PushSummary | None:
         """The summary of an earlier try of the same submission: still planned, or a job by now."""

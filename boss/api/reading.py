@@ -19,6 +19,7 @@ from boss.api.shapes import (
     JobOut,
     ResultFile,
     Results,
+    SharedOut,
     Status,
     TaskDetail,
     TaskOut,
@@ -33,6 +34,7 @@ from boss.core.model import FINAL_STATES, TaskState
 from boss.core.tokens import Role
 from boss.core.view import JobView
 from boss.ports import JobRow, TaskRow
+from datastore.sources import SHARED
 
 router = APIRouter(route_class=Guarded)
 
@@ -109,6 +111,13 @@ def graph(house: TheHouse, job: str) -> Graph:
     if found is None:
         raise Refusal(404, f"job {job} is gone")
     return graph_of(found)
+
+
+@router.get("/shared", tags=["look"], openapi_extra=needs(Role.VIEWER))
+def shared(house: TheHouse, prefix: str = "") -> list[SharedOut]:
+    """Shared data by name (all, or what begins with ``prefix``); tasks read it as ``{"from": "shared:NAME"}``."""
+    found = house.datastore.shared(prefix.removeprefix(SHARED))
+    return [SharedOut(name=name, size=size, sha256=sha256, when=when, by=by) for name, size, sha256, when, by in found]
 
 
 def _finished_tasks(row: JobRow) -> int:

@@ -329,6 +329,16 @@ class Results(BaseModel):
     files: list[ResultFile]
 
 
+class SharedOut(BaseModel):
+    """Read-only data for many jobs: ``{"from": "shared:NAME"}``. ``sha256`` and ``by`` are empty where an admin copied it there by hand."""
+
+    name: str
+    size: int
+    sha256: str
+    when: float
+    by: str
+
+
 class Effect(BaseModel):
     """What a command has done to one target; the boss's own words beside it (``cancelled``, ``redone``, ``retried`` count tasks)."""
 

@@ -23,6 +23,7 @@ from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import render, texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
+from datastore.sources import is_outside, place_of
 from worker.protocol import Assign, Assignment, Input, Output
 
 #: While tasks of several owners wait, so much less is dealt ahead: whoever is next waits the shorter; a row still outlasts a round trip.
@@ -204,6 +205,8 @@ def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | b
     source = render(spec.source, params)
     to = "" if spec.to is None else render(spec.to, params)  # the same path need not be said twice: a task may read thousands
     files = task.job.files
+    if is_outside(source):
+        return (Input(source, to or place_of(source)),)
     if not is_pattern(source) and not is_folder(source):
         pushed = files.get(source)
         return (Input(source, to, pushed.digest, pushed.mode) if pushed else Input(source, to),)

@@ -97,7 +97,10 @@ Text = str | tuple[str | Field, ...]
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input: ``source`` in the job's folder (path, folder ``x/`` or glob), ``to`` its place in the attempt's folder (None: the same)."""
+    """An input: ``source`` in the job's folder (path, folder ``x/`` or glob) or outside of it (``datastore.sources``).
+
+    ``to`` is its place in the attempt's folder; None: the same, or for one from outside the last part of its name.
+    """
 
     source: Text
     to: Text | None = None

@@ -50,6 +50,7 @@ class Context:
     ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one. ``tables`` are the CSV
     files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     ``replay`` is the scale at which a workflow's trace is replayed; None for everything else.
+    ``legacy_root`` is the folder on the datastore's host below which the dialects' sources from outside the job lie.
     """
 
     file_name: str = "tasks.json"
@@ -62,6 +63,7 @@ class Context:
     digests: Digests = field(default_factory=dict)
     existing: Existing | None = None
     results: frozenset[str] = frozenset()
+    legacy_root: str = ""
     max_tasks: int = 5_000_000
     max_bytes: int = 64 * 2**20
     tables: Mapping[str, bytes] = field(default_factory=dict)

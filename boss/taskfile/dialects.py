@@ -8,7 +8,8 @@ Rules:
 - Fields are sparse: a missing one, ``null`` and an empty list say the same, and a single text stands for a list of one.
 - Ids may be numbers; texts are literal (nothing between braces is replaced).
 - A requirement or result is a path, or ``[source, destination]``: from the datastore to the working folder for a requirement,
-  the other way for a result. A requirement that nobody yields is looked for on the datastore when the task runs.
+  the other way for a result. A requirement that nobody yields is looked for on the datastore when the task runs; one that lies
+  outside the job (absolute, ``../``) lies below the legacy root, or is an error.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ from boss.core.model import InputSpec, OutputSpec, Template
 from boss.taskfile.entry import Content, Entry, Placed
 from boss.taskfile.fields import Form, described, unsound
 from boss.taskfile.files import path_problem
+from boss.taskfile.legacy import NowhereError, resolved
 from boss.taskfile.native import TASK_FIELDS
 from boss.taskfile.problems import Problems, quoted
 from datastore.layout import is_folder, is_pattern
+from datastore.sources import is_outside, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,11 @@ FIRST = Dialect(1, "key", "cmd", "depends-on", "requires")
 SECOND = Dialect(2, "id", "commands", "dependencies", "requirements", ("init", "overwrite_result"))
 
 
-def read(document: list[Any], problems: Problems) -> Content:
-    """The entries of a plain list of tasks; problems tell what is wrong, and what could be read is there all the same."""
+def read(document: list[Any], problems: Problems, legacy_root: str = "") -> Content:
+    """The entries of a plain list of tasks; problems tell what is wrong, and what could be read is there all the same.
+
+    ``legacy_root`` is the folder on the datastore's host below which sources from outside the job lie; empty if there is none.
+    """
     content = Content()
     dialect = _recognised(document, problems)
     if dialect is None:
@@ -59,7 +65,7 @@ def read(document: list[Any], problems: Problems) -> Content:
     content.notes.append(f"read as a list of the original ECLOUD's generation {dialect.generation}")
     for place, item in enumerate(document):
         if isinstance(item, dict):
-            _read_task(item, f"[{place}]", dialect, content, problems)
+            _read_task(item, f"[{place}]", dialect, content, problems, legacy_root)
         else:
             problems.add(f"[{place}]", "", f"must be an object with {dialect.name} and {dialect.commands}, not {described(item)}")
             content.names_known = content.yields_known = False
@@ -99,13 +105,16 @@ def _marked(document: list[Any], dialect: Dialect) -> Iterator[tuple[str, str]]:
 _NATIVE_ONLY = frozenset(TASK_FIELDS) - frozenset(FIRST.fields) - frozenset(SECOND.fields)
 
 
-def _read_task(data: Mapping[str, Any], label: str, dialect: Dialect, content: Content, problems: Problems) -> None:
+def _read_task(
+    data: Mapping[str, Any], label: str, dialect: Dialect, content: Content, problems: Problems, legacy_root: str
+) -> None:
     name = _name(data.get(dialect.name))
     form = Form(data, label if name is None else f"{label} {quoted(name)}", "", problems)
     foreign = f"is a field of the native format: a list of tasks has {', '.join(dialect.fields)}"
     form.check_fields(dialect.fields, _NATIVE_ONLY, foreign)
     before = problems.count
-    requirements = [_specified(form, place, item) for place, item in _listed(form, dialect.requirements, pairs=True)]
+    required = _listed(form, dialect.requirements, pairs=True)
+    requirements = [_specified(form, place, item, legacy_root) for place, item in required]
     results = [_specified(form, place, item) for place, item in _listed(form, "results", pairs=True)]
     content.yields_known &= problems.count == before
     init = _flag(form, "init", False) if dialect is SECOND else False
@@ -181,17 +190,29 @@ def _dependencies(form: Form, dialect: Dialect) -> Iterator[Placed]:
             yield place, name
 
 
-def _specified(form: Form, place: str, item: object) -> tuple[str, str, str | None] | None:
-    """``(place, path, destination)`` of a path or a pair; the destination is None where it is the same."""
+def _specified(form: Form, place: str, item: object, root: str | None = None) -> tuple[str, str, str | None] | None:
+    """``(place, path, destination)`` of a path or a pair; the destination is None where it is the same.
+
+    A requirement (``root`` is given) may lie outside the job: in shared data, or below the legacy root ``root``.
+    """
     parts = item if isinstance(item, list) else [item]
     paths = [_plain(part) for part in parts if isinstance(part, str) and part.strip() and unsound(part) is None]
     if not 1 <= len(parts) <= 2 or len(paths) != len(parts):
         form.wrong(place, f"must be a path or a pair [source, destination] of paths, not {_told(parts)}")
         return None
     source, to = paths[0], paths[-1]
+    if root is not None:
+        try:
+            source = resolved(source, root)
+        except NowhereError as error:
+            form.wrong(place, str(error))
+            return None
+        if len(parts) == 1:
+            to = place_of(source)
     if to in (".", ""):  # the folder itself: the file's own name in it
-        to = source if is_pattern(source) or is_folder(source) else source.rsplit("/", 1)[-1]
-    for path in dict.fromkeys((source, to)):
+        to = place_of(source) if is_outside(source) else source
+        to = to if is_pattern(source) or is_folder(source) else to.rsplit("/", 1)[-1]
+    for path in dict.fromkeys((to,) if is_outside(source) and root is not None else (source, to)):
         if (reason := path_problem(path)) is not None:
             form.wrong(place, f"{quoted(path)} {reason}")
             return None

@@ -26,7 +26,7 @@ from boss.taskfile.links import Links
 from boss.taskfile.names import JOB_RULE, is_job_name, job_name_of
 from boss.taskfile.outputs import Finished, collect
 from boss.taskfile.paths import PathIndex
-from boss.taskfile.problems import Problems, quoted
+from boss.taskfile.problems import Outside, Problems, quoted
 from boss.taskfile.reasons import Group
 from boss.taskfile.reruns import Choice, choose, kept_although
 from boss.taskfile.roster import NOBODY, Roster
@@ -42,7 +42,8 @@ class Expansion:
 
     ``job_name`` is the name asked for (taken or not, the caller knows); with ``extends`` the job that exists. ``unread_files`` are
     pushed files that no task reads. ``makes``: files that whoever pushes must make and send, with their sizes in bytes.
-    ``reasons`` say why the tasks of a merge ``changed`` run, ``more_reasons`` counts the tasks of which no reason is told.
+    ``reasons`` say why the tasks of a merge ``changed`` run, ``more_reasons`` counts the tasks of which no reason is told. ``outside``
+    is what the datastore must be asked for.
     """
 
     job_name: str
@@ -57,6 +58,7 @@ class Expansion:
     makes: dict[str, int]
     reasons: list[Group]
     more_reasons: int
+    outside: list[Outside]
     _names: list[str]
     _tasks: "array[int]"
     _spans: list[tuple[Template, int]]  # each template that is used, and where its rows begin in _tasks
@@ -110,7 +112,7 @@ def expand(data: bytes, context: Context) -> Expansion:
     choice = Choice()
     if context.existing is not None and context.merge is Merge.CHANGED:
         choice = choose(content.entries, context.existing, context.digests, roster, links, ranks)
-    return _expansion(job_name, extends, content, context, roster, links, ranks, choice)
+    return _expansion(job_name, extends, content, context, roster, links, ranks, choice, list(problems.outside.values()))
 
 
 def job_of(data: bytes, max_bytes: int) -> str | None:
@@ -132,7 +134,7 @@ def read(data: bytes, context: Context, problems: Problems) -> Content:
     if isinstance(found, dict):
         return native.read(found, context, problems)
     if isinstance(found, list):
-        return dialects.read(found, problems)
+        return dialects.read(found, problems, context.legacy_root)
     problems.add("", "", f'is {described(found)}; a task file is {{"tasks": [...]}}')
     problems.raise_if_any()
     return Content()
@@ -197,6 +199,7 @@ def _expansion(
     links: Links,
     ranks: "array[int]",
     choice: Choice,
+    outside: list[Outside],
 ) -> Expansion:
     finished = Finished(context.results)
     number = len(context.existing.templates) if context.existing else 0
@@ -226,6 +229,7 @@ def _expansion(
         makes=content.makes,
         reasons=choice.groups,
         more_reasons=choice.untold,
+        outside=outside,
         _names=roster.names,
         _tasks=roster.tasks,
         _spans=spans,

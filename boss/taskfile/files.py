@@ -15,6 +15,7 @@ from boss.taskfile.fields import Form, described
 from boss.taskfile.paths import PathIndex, unreadable
 from boss.taskfile.problems import Problems, quoted
 from datastore.layout import PathRefused, check_path, is_folder, is_pattern
+from datastore.sources import LEGACY, SHARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,12 @@ def _entry(form: Form, place: str, item: object) -> FileEntry | None:
 
 def path_problem(path: str) -> str | None:
     """Why a path, folder or glob cannot lie in a job's folder; None if it can."""
-    if path.startswith("shared:"):
-        return "names shared data, which is planned, not in this version"
+    if path.startswith(SHARED):
+        return (
+            "names shared data, which tasks read and `admin.py put LOCAL shared:NAME` brings; it is no place in the job's folder"
+        )
+    if path.startswith(LEGACY):
+        return f"begins with {LEGACY!r}, a word that ecloud keeps for itself"
     try:
         check_path(path)
     except PathRefused as error:

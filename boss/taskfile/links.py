@@ -3,7 +3,7 @@
 Rules:
 - A literal id or path goes before a glob; a glob must match something; nobody waits for itself.
 - An input is a pushed file, what another task yields, or a file that lies in the job's folder already. In the dialects it may also be
-  nothing of these: then it is looked for when the task runs.
+  nothing of these: then it is looked for when the task runs. What lies outside the job (shared data) is collected for the datastore.
 - Init tasks run on each worker before the job's other tasks there: waiting for one is understood and makes no edge, and one that waits
   for anything but an earlier init task is an error.
 """
@@ -17,11 +17,13 @@ from boss.core.templates import rows, size_of
 from boss.taskfile.context import Context
 from boss.taskfile.entry import Content, Entry
 from boss.taskfile.files import path_problem
+from boss.taskfile.inputs import destination_problem, shared_problem
 from boss.taskfile.paths import PathIndex, unreadable
-from boss.taskfile.problems import Neighbours, Problems, quoted
+from boss.taskfile.problems import Neighbours, Outside, Problems, quoted
 from boss.taskfile.roster import NOBODY, Roster
 from boss.taskfile.yields import Yields
 from datastore.layout import is_folder, is_pattern
+from datastore.sources import LEGACY, SHARED, is_outside
 
 #: All edges of a job. More would fill the boss's memory, and one task in between does the same with far fewer.
 MAX_EDGES = 20_000_000
@@ -91,6 +93,8 @@ class Links:
             yield after, place, text
         for place, spec in zip(entry.input_places, entry.template.inputs, strict=True):
             yield reads, place, spec.source
+            if spec.to is not None and not entry.lenient:
+                yield self._destination, place, spec.to
 
     def _add(self, task: int, needed: Collection[int]) -> None:
         """The edges of one task. Raises Refused when there are too many in all."""
@@ -145,7 +149,15 @@ class Links:
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
 
+    def _destination(self, task: int, place: str, path: str) -> Sequence[int]:
+        if (reason := destination_problem(path)) is not None:
+            self._wrong(task, place, f"{quoted(path)} {reason}")
+        return ()
+
     def _input(self, task: int, place: str, path: str) -> Sequence[int]:
+        if path.startswith(LEGACY):
+            self._wrong(task, place, f"{quoted(path)} {path_problem(path)}")
+            return ()
         found, known = self._lookup(task, place, path)
         # What this task yields nobody else may yield: an entry that could not be read does not change that.
         certain = self._content.yields_known or task in found
@@ -158,6 +170,9 @@ class Links:
 
     def _lookup(self, task: int, place: str, path: str) -> tuple[Sequence[int], bool]:
         """The tasks that yield something of an input, and whether it is there in any case (or was told to be wrong)."""
+        if is_outside(path):
+            self._look_outside(task, place, path)
+            return (), True
         owner = self._yields.files.get(path)
         if owner is not None and owner != task:
             return (owner,), True
@@ -170,6 +185,13 @@ class Links:
         if path in self._pushed:
             self.read.add(path)
         return self._yields.yielding(path), path in self._pushed or path in self._there
+
+    def _look_outside(self, task: int, place: str, source: str) -> None:
+        """Remember what the datastore is to be asked for, once for each source."""
+        if source.startswith(SHARED) and (reason := shared_problem(source)) is not None:
+            self._wrong(task, place, f"{quoted(source)} {reason}")
+        elif source not in self._problems.outside:
+            self._problems.outside[source] = Outside(source, self._roster.label(task), place)
 
     def _meeting(self, pattern: str) -> Sequence[int]:
         self.read.update(self._sent.matching(pattern))

@@ -12,12 +12,13 @@ from dataclasses import replace
 from typing import Any
 
 from boss.core.grid import Dimension
-from boss.core.model import InputSpec, OutputSpec, Template
+from boss.core.model import OutputSpec, Template
 from boss.taskfile.context import Context
 from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
 from boss.taskfile.foreach import Foreach, Sheets, read_foreach
+from boss.taskfile.inputs import once, specs_of
 from boss.taskfile.metrics import check_metrics
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.variety import check_variety
@@ -93,12 +94,12 @@ def _merged(defaults: Written, own: Written, init: bool, name: str | None) -> Wr
     common = Written() if init else defaults
     outputs = {path: (place, path, optional) for place, path, optional in common.outputs + own.outputs}
     after = [placed for placed in common.after if placed[1] != name]
-    inputs = [placed for placed in defaults.inputs if placed[1] not in outputs]
+    inputs = [item for item in defaults.inputs if item.source not in outputs]
     return Written(
         commanded=own.commanded or defaults.commanded,
         outputs_read=own.outputs_read and common.outputs_read,
         commands=own.commands if own.commanded else defaults.commands,
-        inputs=_once(inputs + own.inputs),
+        inputs=once(inputs + own.inputs),
         outputs=list(outputs.values()),
         after=_once(after + own.after),
         env={**defaults.env, **own.env},
@@ -122,7 +123,7 @@ def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dime
         number=0,
         name=texts.parse("id", name),
         commands=tuple(texts.parse(place, text) for place, text in written.commands),
-        inputs=tuple(InputSpec(texts.parse(place, text)) for place, text in written.inputs),
+        inputs=specs_of(written.inputs, texts, texts.problems),
         outputs=tuple(OutputSpec(texts.parse(place, path), None, optional) for place, path, optional in written.outputs),
         env=tuple((variable, texts.parse(place, text)) for variable, (place, text) in written.env.items()),
         needs={"cpus": 1} | {kind: count for kind, count in written.needs.items() if count},
@@ -137,7 +138,7 @@ def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dime
         label,
         template,
         tuple((place, texts.parse(place, text)) for place, text in written.after),
-        tuple(place for place, _ in written.inputs),
+        tuple(item.place for item in written.inputs),
         tuple(place for place, _, _ in written.outputs),
     )
 

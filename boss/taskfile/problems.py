@@ -7,8 +7,9 @@ Rules:
 
 import difflib
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 #: How many problems of one file are told in full.
 LIMIT = 100
@@ -28,12 +29,21 @@ class Problem:
         return ": ".join(part for part in (self.task, self.field, self.message) if part)
 
 
+class Outside(NamedTuple):
+    """An input from outside the job, which only the datastore knows to be there: its source, and the first task and field that name it."""
+
+    source: str
+    task: str
+    field: str
+
+
 class Refused(Exception):
     """A push that changes nothing, because of these problems (at least one)."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], outside: Sequence[Outside] = ()) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.outside = tuple(outside)  #: what else may be wrong: only the datastore knows
 
 
 class Problems:
@@ -41,6 +51,7 @@ class Problems:
 
     def __init__(self) -> None:
         self.count = 0
+        self.outside: dict[str, Outside] = {}  #: by source
         self._kept: list[Problem] = []
 
     def add(self, task: str, field: str, message: str) -> None:
@@ -59,7 +70,7 @@ class Problems:
         if self.count > LIMIT:
             raise Refused([*self._kept, Problem("", "", f"and {self.count - LIMIT:,} more problems")])
         if self.count:
-            raise Refused(list(self._kept))
+            raise Refused(list(self._kept), list(self.outside.values()))
 
 
 class Neighbours:

@@ -12,6 +12,7 @@ from boss.core.templates import shown
 from boss.taskfile import quantities
 from boss.taskfile.entry import Placed
 from boss.taskfile.fields import Form, described
+from boss.taskfile.inputs import WrittenInput, read_inputs
 from boss.taskfile.problems import quoted
 
 SHARED_FIELDS = (
@@ -44,7 +45,7 @@ class Written:
     commanded: bool = False
     outputs_read: bool = True
     commands: list[Placed] = field(default_factory=list)
-    inputs: list[Placed] = field(default_factory=list)
+    inputs: list[WrittenInput] = field(default_factory=list)
     outputs: list[tuple[str, str, bool]] = field(default_factory=list)
     after: list[Placed] = field(default_factory=list)
     env: dict[str, Placed] = field(default_factory=dict)
@@ -61,7 +62,7 @@ def read_written(form: Form) -> Written:
         commanded="command" in form.data or "commands" in form.data,
         outputs_read=isinstance(given, list) and len(given) == len(outputs),
         commands=_read_commands(form),
-        inputs=form.texts("inputs", "paths"),
+        inputs=read_inputs(form),
         outputs=outputs,
         after=form.texts("after", "task ids"),
         env=_read_env(form),

@@ -182,6 +182,7 @@ class Shelf:
     def __init__(self) -> None:
         self.results: dict[str, dict[str, tuple[int, str]]] = {}
         self.logs: dict[tuple[str, str, int, str], bytes] = {}
+        self.data: set[str] = set()
         self.down = ""
         self._put: Put = lambda event: True
 
@@ -222,6 +223,16 @@ class Shelf:
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
         """A part of a stored log."""
         return self.logs.get((job, task, number, stream), b"")[offset : offset + limit]
+
+    def shared(self, prefix: str) -> list[tuple[str, int, str, float, str]]:
+        """What was put there."""
+        return [(name, 5, SHA, 1000.0, "ada") for name in sorted(self.data) if name.startswith(prefix)]
+
+    def locate(self, sources: Sequence[str]) -> list[tuple[str, str]]:
+        """What was not put there."""
+        if self.down:
+            raise DatastoreDown(self.down)
+        return [(source, f"there is no {source}") for source in sources if source.partition(":")[2] not in self.data]
 
     def check(self) -> str:
         """Always well."""

@@ -148,8 +148,14 @@ def test_a_task_that_must_not_overwrite_counts_as_done_when_all_its_results_exis
             [{"key": "a", "cmd": "x", "requires": {"a": "b"}}],
             "[0] 'a': requires: must be a list of paths and [source, destination] pairs",
         ),
-        ([{"key": "a", "cmd": "x", "requires": ["/data/x"]}], "[0] 'a': requires[0]: '/data/x' is absolute"),
-        ([{"key": "a", "cmd": "x", "requires": [["../x", "x"]]}], "[0] 'a': requires[0]: '../x' leaves the job's folder ('..')"),
+        (
+            [{"key": "a", "cmd": "x", "requires": ["/data/x"]}],
+            "[0] 'a': requires[0]: '/data/x' lies outside the job: set datastore_legacy_root",
+        ),
+        (
+            [{"key": "a", "cmd": "x", "requires": [["../x", "x"]]}],
+            "[0] 'a': requires[0]: '../x' lies outside the job: set datastore_legacy_root",
+        ),
         ([{"key": "a", "cmd": "x", "results": [["x", "../x"]]}], "[0] 'a': results[0]: '../x' leaves the job's folder ('..')"),
         (
             [{"key": "a", "cmd": "x", "results": [["x", "y*"]]}],

@@ -50,7 +50,7 @@ def test_an_input_that_another_task_yields_is_a_dependency(yielded: str, wanted:
         ("x", "../x", "'../x' leaves the job's folder ('..')"),
         ("x", "/x", "'/x' is absolute; write it relative to the job's folder"),
         ("x", "[z-a]", "'[z-a]' has a character set that cannot be read"),
-        ("x", "shared:x", "'shared:x' names shared data, which is planned"),
+        ("x", "legacy:x", "'legacy:x' begins with 'legacy:', a word that ecloud keeps for itself"),
     ],
 )
 def test_an_input_that_nobody_has_is_told_with_the_remedy(yielded: str, wanted: str, sentence: str) -> None:
