@@ -18,12 +18,14 @@ from datastore import layout
 from datastore.frames import GateMissing, GateRefused
 from datastore.grants import Source
 from datastore.manifest import known, known_in
-from datastore.shared import nearest
+from datastore.shared import nearest, shared_names
 from datastore.sources import LEGACY, SHARED, SHARED_FOLDER, check_shared, split
 from datastore.tree import NotPlain, Tree
 
 #: The file that names the legacy root, written by the boss.
 LEGACY_ROOT = "legacy_root"
+#: Of so many missing names at most the nearest ones are looked for.
+MAX_HINTS = 100
 
 
 class Place(NamedTuple):
@@ -175,14 +177,18 @@ class Inputs:
 
 def locate(tree: Tree, sources: Sequence[str]) -> List[Tuple[str, str]]:
     """Those sources, all from outside a job, that name nothing, each with the reason and the nearest names."""
-    wrong = []
+    wrong: List[Tuple[str, str]] = []
+    names: List[str] = []
     with Inputs(tree) as inputs:
         for text in sources:
             source = Source(text, "", "", 0)
             try:
                 if next(inputs.named(source), None) is None:
-                    hint = nearest(tree, text) if text.startswith(SHARED) else ""
-                    wrong.append((text, str(inputs.missing(source)) + hint))
+                    reason = str(inputs.missing(source))
+                    if text.startswith(SHARED) and reason.startswith("there is no") and len(wrong) < MAX_HINTS:
+                        names = names or shared_names(tree)
+                        reason += nearest(names, text)
+                    wrong.append((text, reason))
             except (GateRefused, GateMissing, layout.PathRefused) as error:
                 wrong.append((text, str(error)))
     return wrong

@@ -140,18 +140,23 @@ def shared_listing(tree: Tree, request: Line, wire: Wire) -> Line:
     return {}
 
 
-def nearest(tree: Tree, source: str) -> str:
-    """``" (did you mean shared:x?)"`` for a name that does not exist; empty when nothing is like it."""
+def shared_names(tree: Tree) -> List[str]:
+    """What may be written as a source: the files, and the folders ``x/`` that they lie in; sorted, not more than ``MAX_NAMES`` or so."""
     names = set()
     for name, _what in _files(tree):
         names.add(SHARED + name)
         names.update(SHARED + folder + "/" for folder in folders_above([name]) if folder)
         if len(names) > MAX_NAMES:
             break
-    near = difflib.get_close_matches(source, sorted(names), 2, 0.7)
+    return sorted(names)
+
+
+def nearest(names: Sequence[str], source: str) -> str:
+    """``" (did you mean shared:x?)"`` for a name that does not exist; empty when nothing is like it."""
+    near = difflib.get_close_matches(source, names, 2, 0.7)
     if not near:
         tail = source.rstrip("/").rpartition("/")[2].partition(":")[2] or source.rstrip("/").rpartition("/")[2]
-        near = [name for name in sorted(names) if tail and tail in name][:3]
+        near = [name for name in names if tail and tail in name][:3]
     return " (did you mean %s?)" % " or ".join(near) if near else ""
 
 

@@ -12,7 +12,7 @@ Rules:
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, List, Mapping, Optional, Sequence
 
 from worker import events as ev
 from worker import protocol as wire
@@ -166,6 +166,10 @@ class Attempts:
         if self.slots.backlog and not self._errands.congested:
             self._start()
 
+    def undelivered(self) -> List[Entry]:
+        """Attempts that have ended and whose delivery met trouble, those included that are being tried again."""
+        return [entry for entry in self.ledger.at(Step.DELIVERING, Step.UNDELIVERED) if entry.trouble]
+
     @property
     def busy(self) -> bool:
         """Whether anything is held but finished results."""
@@ -281,6 +285,7 @@ class Attempts:
         result = entry.result or Result(entry.attempt, "failed")
         failed = result._replace(outcome="failed", phase=event.phase, reason=event.reason, files=())
         if not event.final and not entry.cancelled:
+            entry.trouble, entry.full = event.reason[:MAX_REASON], event.full
             entry.advance(Step.UNDELIVERED)
             self._postpone(entry, event.jitter, now)
         elif entry.cancelled or result.outcome != "succeeded" or not entry.order.outputs:

@@ -24,6 +24,8 @@ from worker.protocol import Result
 PATIENCE = 48 * 3600.0
 #: How long one that was told to go by its machine waits for the acknowledgement of its last results, in seconds.
 LAST_WAIT = 30.0
+#: How many attempts that cannot be delivered are named in one heartbeat.
+MAX_UNDELIVERED = 500
 
 
 class Identity(NamedTuple):
@@ -202,6 +204,10 @@ class Core:
         self._beaten = now
         held = self._attempts.ledger.held()
         beat = wire.Heartbeat(self._identity.session, self._epoch, self._seq, held, draining=bool(self._leaving))
+        stuck = self._attempts.undelivered()[:MAX_UNDELIVERED]
+        if stuck:
+            worst = next((entry for entry in stuck if entry.full), stuck[-1])
+            beat = beat._replace(undelivered=tuple(entry.attempt for entry in stuck), trouble=worst.trouble, full=worst.full)
         self._wish(ev.Send(beat))
 
     def _leave(self, now: float) -> None:

@@ -3,7 +3,7 @@
 Rules:
 - Inputs are fetched in the order given, ``FETCHERS`` at once, and only so far ahead that ``2 * FETCHERS`` attempts are
   fetching or wait fetched: a long queue does not fill the disk.
-- Connection trouble is repeated with doubling waits until the attempt is cancelled or given back.
+- Connection trouble, and a full datastore, are repeated with doubling waits until the attempt is cancelled or given back.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
@@ -17,7 +17,7 @@ FETCHERS = 4
 #: How many attempts may be delivering before no new one is started (the disk would fill).
 MAX_DELIVERIES = 64
 #: First and longest wait before an errand is repeated, in seconds.
-FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
 class Errands:

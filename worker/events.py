@@ -59,13 +59,17 @@ class Delivered(NamedTuple):
 
 
 class StageFailed(NamedTuple):
-    """Inputs could not be fetched, or outputs not delivered; ``final`` is False for connection trouble, which passes."""
+    """Inputs could not be fetched, or outputs not delivered; ``final`` is False for trouble that passes.
+
+    ``full``: the datastore has no room.
+    """
 
     attempt: str
     phase: str
     reason: str
     final: bool
     jitter: float = 0.5
+    full: bool = False
 
 
 class DrainAsked(NamedTuple):

@@ -29,7 +29,7 @@ class Step(Enum):
     READY = "ready"  #: needs nothing but room
     RUNNING = "running"  #: its process was asked for, or runs
     DELIVERING = "delivering"  #: ended; outputs or long logs are on their way to the datastore
-    UNDELIVERED = "undelivered"  #: its delivery met connection trouble and waits to be repeated
+    UNDELIVERED = "undelivered"  #: its delivery met trouble (no connection, no room) and waits to be repeated
     FINISHED = "finished"  #: its result waits for the boss's acknowledgement
 
 
@@ -95,9 +95,12 @@ class Left(Enum):
 
 
 class Entry:
-    """One attempt that this worker holds. ``assignment`` is None for a result of an earlier life and for a cancelled stranger."""
+    """One attempt that this worker holds. ``assignment`` is None for a result of an earlier life and for a cancelled stranger.
 
-    __slots__ = ("assignment", "attempt", "cancelled", "needs", "number", "result", "started", "step", "tries")
+    ``trouble`` is why it could not be delivered the last time, ``full`` whether that was for lack of room.
+    """
+
+    __slots__ = ("assignment", "attempt", "cancelled", "full", "needs", "number", "result", "started", "step", "tries", "trouble")
 
     def __init__(self, attempt: str, number: int, assignment: Optional[Assignment] = None) -> None:
         self.attempt = attempt
@@ -109,6 +112,8 @@ class Entry:
         self.result: Optional[Result] = None
         self.cancelled = ""
         self.tries = 0
+        self.trouble = ""
+        self.full = False
 
     def advance(self, step: Step) -> None:
         """Move to another step. Raises ValueError when TRANSITIONS does not have the pair."""

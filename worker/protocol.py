@@ -193,7 +193,9 @@ class Hello(NamedTuple):
 class Heartbeat(NamedTuple):
     """I live. ``(epoch, seq)`` is the last message handled: only assignments older than that may be called missing.
 
-    ``held`` and ``draining`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average.
+    ``held`` and ``draining`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average. ``undelivered`` are the
+    attempts that have ended and whose outputs or logs could not be delivered yet, because of ``trouble`` (a sentence); ``full`` when
+    that is that the datastore has no room.
     """
 
     session: str
@@ -203,6 +205,9 @@ class Heartbeat(NamedTuple):
     free_disk: int = 0
     load: float = 0.0
     draining: bool = False
+    undelivered: Tuple[str, ...] = ()
+    trouble: str = ""
+    full: bool = False
 
 
 class Started(NamedTuple):

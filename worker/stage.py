@@ -21,7 +21,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Set
 from datastore import layout
 from datastore.cache import Cache
 from datastore.channel import Channel, Endpoint, Unreachable, connect
-from datastore.frames import GateError, GateTrouble, Line
+from datastore.frames import GateError, GateFull, GateTrouble, Line
 from datastore.landing import Damaged, Listed, Stopped, Wanted
 from datastore.sources import SHARED
 from datastore.transfer import Given, deliver, fetch, find
@@ -41,14 +41,16 @@ IDLE = 60.0
 class StageError(Exception):
     """Inputs or outputs did not get where they should.
 
-    ``phase`` is ``fetch`` or ``upload``; ``final`` is False for trouble on the way, where the same call may succeed later.
+    ``phase`` is ``fetch`` or ``upload``; ``final`` is False for trouble on the way, where the same call may succeed later. ``full``: the
+    datastore has no room.
     """
 
-    def __init__(self, phase: str, reason: str, final: bool) -> None:
+    def __init__(self, phase: str, reason: str, final: bool, full: bool = False) -> None:
         super().__init__(reason)
         self.phase = phase
         self.reason = reason
         self.final = final
+        self.full = full
 
 
 def wants_inputs(assignment: Assignment) -> bool:
@@ -235,6 +237,8 @@ def _errors(phase: str) -> Iterator[None]:
     """What may go wrong with the datastore or this host's disk, as a StageError."""
     try:
         yield
+    except GateFull as error:
+        raise StageError(phase, str(error), False, full=True) from error
     except (Unreachable, GateTrouble) as error:
         raise StageError(phase, "the datastore: %s" % error, False) from error
     except (GateError, OutputRefused, Damaged, layout.PathRefused) as error:

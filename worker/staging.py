@@ -128,7 +128,8 @@ class Staging:
             try:
                 event = run()
             except StageError as error:
-                event = ev.StageFailed(attempt, error.phase, error.reason, error.final, random.random())  # noqa: S311 (jitter)
+                jitter = random.random()  # noqa: S311
+                event = ev.StageFailed(attempt, error.phase, error.reason, error.final, jitter, error.full)
             except OSError as error:
                 event = ev.StageFailed(
                     attempt, phase, "%s: %s" % (error.strerror or error, error.filename or "this worker's disk"), True

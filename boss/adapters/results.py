@@ -18,9 +18,9 @@ from boss.adapters.gate_link import GateLink, LinkDown
 from boss.core.events import DatastoreEvent, DatastoreSeen, RecordRead, ResultAccepted, ResultRefused
 from boss.ports import DatastoreDown, Put
 from datastore import layout
-from datastore.acceptance import ACCEPTED, REFUSED
+from datastore.acceptance import ACCEPTED, FULL, REFUSED
 from datastore.channel import Endpoint
-from datastore.frames import GateError, GateOutdated, Items, Line
+from datastore.frames import GateError, GateFull, GateOutdated, Items, Line
 from worker.protocol import ProtocolError, Result, Results, decode
 
 #: The most uploads, and about the most files, that one request has accepted.
@@ -33,6 +33,8 @@ LONGEST_WAIT = 15.0
 LOOK = 10.0
 PATIENCE = 300.0
 API_PATIENCE = 15.0
+#: A datastore with less room than this, in bytes, counts as full before anybody has failed to write.
+MIN_FREE = 1024 * 1024
 #: How many sources from outside jobs one request asks for.
 SOURCES_PER_REQUEST = 2000
 Files = Sequence[tuple[str, int, str]]
@@ -64,7 +66,10 @@ class DatastoreGate:
         self._changed = threading.Condition()
         self._wishes: dict[Wish, Upload] = {}
         self._stopping = False
-        self._up: bool | None = None
+        self._seen_last: DatastoreSeen | None = None
+        self._host = endpoint.host
+        self._place = ""
+        self._full = False
         self._put: Put = lambda event: False
         self._link = GateLink(endpoint, PATIENCE)
         self._thread = threading.Thread(target=self._run, name="datastore", daemon=True)
@@ -204,14 +209,17 @@ class DatastoreGate:
             try:
                 if not self._link.connected:
                     self._link.connect()
-                    self._set_up()
-                    self._seen(True)
+                    self._look_around(self._set_up())
                 delayed = self._work()
             except GateOutdated as error:
                 self._link.close()
                 self._seen(False, f"{self._link.name}: {error}")
                 self._outdated(f"{self._link.name}: {error}")
                 return  # nothing may be done there by this boss
+            except GateFull as error:
+                log.warning("%s: %s", self._link.name, error)
+                self._seen(True, full=True)
+                delayed = True
             except (LinkDown, GateError) as error:
                 self._link.close()
                 self._seen(False, f"{self._link.name}: {error}")
@@ -223,7 +231,7 @@ class DatastoreGate:
                 delayed = True
             wait = min(LONGEST_WAIT, max(FIRST_WAIT, wait * 2) * uniform(0.8, 1.2)) if delayed else 0.0  # noqa: S311 (jitter)
 
-    def _set_up(self) -> None:
+    def _set_up(self) -> Line:
         request: Line = {
             "op": "initialise",
             "cluster": self._cluster,
@@ -232,7 +240,7 @@ class DatastoreGate:
         }
         if self._epoch:
             request |= {"epoch": self._epoch, "life": self._life}
-        self._link.ask(request)
+        return self._link.ask(request)
 
     def _pause(self, wait: float) -> bool:
         """Wait until there is something to do (or for ``wait`` seconds after trouble); True when it is time to end."""
@@ -247,6 +255,10 @@ class DatastoreGate:
         """Perform what waits, once around; True when some of it ran into trouble and should wait a little."""
         with self._changed:
             wishes = dict(self._wishes)
+        self._full = False
+        if not wishes:
+            self._look_around(self._link.ask({"op": "space"}))
+            return False
         trouble = self._accept_all({attempt: wish for (kind, attempt), wish in wishes.items() if kind == "accept"})
         rejected = [attempt for kind, attempt in wishes if kind == "reject"]
         if rejected:
@@ -257,7 +269,16 @@ class DatastoreGate:
                 answer = self._link.ask({"op": "record", "attempt": attempt})
                 self._granted([("record", attempt)])
                 self._put(RecordRead(attempt, result_of(attempt, answer["record"])))
+        if self._full:
+            self._seen(True, full=True)
+        elif self._seen_last is not None and self._seen_last.full:
+            self._look_around(self._link.ask({"op": "space"}))
         return trouble
+
+    def _look_around(self, space: Line) -> None:
+        """What the gate says of its folder: where it is, and whether there is room."""
+        self._place = f"{self._host}:{space['root']}" if "root" in space else ""
+        self._seen(True, full=space.get("free", MIN_FREE) < MIN_FREE)
 
     def _accept_all(self, uploads: dict[str, Upload]) -> bool:
         trouble = False
@@ -274,7 +295,7 @@ class DatastoreGate:
                     event = ResultRefused(attempt, reason)
                 else:
                     log.warning("the datastore cannot accept attempt %s yet: %s", attempt, reason)
-                    trouble = True
+                    trouble, self._full = True, self._full or verdict == FULL
                     continue
                 self._granted([("accept", attempt)])
                 self._put(event)
@@ -286,10 +307,11 @@ class DatastoreGate:
             for wish in wishes:
                 self._wishes.pop(wish, None)
 
-    def _seen(self, up: bool, reason: str = "") -> None:
-        if up != self._up:
-            self._up = up
-            self._put(DatastoreSeen(up, reason))
+    def _seen(self, up: bool, reason: str = "", full: bool = False) -> None:
+        seen, last = DatastoreSeen(up, reason, full, self._place), self._seen_last
+        if last is None or (seen.up, seen.full, seen.place) != (last.up, last.full, last.place):
+            self._seen_last = seen
+            self._put(seen)
 
 
 def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:

@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import fleet
+from boss.core import backlog, fleet
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import TaskState, VmState, WorkerState
@@ -74,10 +74,18 @@ def _late_vms(state: State, now: float) -> None:
             what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
             fleet.back_off(state, vm.pool, f"{vm.id}: {what} in time", now)
             fleet.condemn(state, vm, f"{what} in time", now)
+        elif state_was is VmState.DRAINING and _holds_results(state, vm.id):
+            vm.deadline = now + state.policy.drain_timeout  # its results are all that it is waited for
+            state.touch_vm(vm)
         elif state_was is VmState.DRAINING:
             fleet.condemn(state, vm, "its tasks did not end in time", now)
         elif state_was is VmState.DELETING:
             fleet.condemn(state, vm, vm.reason, now)  # ask again
+
+
+def _holds_results(state: State, name: str) -> bool:
+    worker = state.workers.get(name)
+    return worker is not None and worker.state is not WorkerState.LOST and backlog.waits_on(worker) > 0
 
 
 def _empty_drained(state: State, now: float) -> None:

@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import fairness, pace, provenance
+from boss.core import backlog, fairness, pace, provenance
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -105,7 +105,7 @@ def _expected(state: State, bucket: Bucket) -> float | None:
 
 def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, window: float) -> float:
     """How many more tasks per slot may wait on a worker: by their run time, but never more than an even share of what is there."""
-    if seconds is None or not slots:
+    if seconds is None or not slots or backlog.is_full(state):
         return 0.0
     ahead = window / max(seconds, 0.001)
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))

@@ -128,10 +128,15 @@ class RecordRead:
 
 @dataclass(frozen=True, slots=True)
 class DatastoreSeen:
-    """The datastore became reachable, or stopped being so (``reason`` says why)."""
+    """The datastore became reachable, or stopped being so (``reason`` says why); or it became full, or has room again.
+
+    ``place`` is where it is, ``HOST:FOLDER``; empty where that is not known.
+    """
 
     up: bool
     reason: str = ""
+    full: bool = False
+    place: str = ""
 
 
 # ---- from people, through the API --------------------------------------------------------------------------------

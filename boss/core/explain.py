@@ -3,7 +3,7 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core import stale
+from boss.core import backlog, stale
 from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
@@ -31,6 +31,8 @@ def why(state: State, task: Task, now: float) -> list[str]:
             ]
         case S.CANCELLED:
             return ["It was cancelled.", f"`admin.py retry_failed {job.name}:{task.name}` runs it again."]
+        case S.RUNNING if stuck := backlog.why(state, task):
+            return stuck
         case S.RUNNING:
             return [f"It runs on {task.worker} since {_ago(state.wall(now) - (task.started or now))} (attempt {task.number})."]
         case S.ASSIGNED:
@@ -71,7 +73,7 @@ def _ago(seconds: float) -> str:
 def _promoting(state: State, task: Task) -> list[str]:
     if not state.datastore_up:
         return [f"It has finished; its results wait because the datastore does not answer: {state.datastore_reason}."]
-    return ["It has finished; its results are being moved into the job's folder."]
+    return backlog.why(state, task) or ["It has finished; its results are being moved into the job's folder."]
 
 
 def _waiting(task: Task) -> list[str]:
@@ -152,6 +154,8 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
         said.append(f"All {len(able)} worker(s) that can hold it are full; {ahead} task(s) are ready, this one among them.")
     else:
         said.append("A worker has room for it; it is dealt out now.")
+    if backlog.is_full(state):
+        return [*said, f"No VM is added while {backlog.full(state)}."]
     for pool in state.policy.pools:
         said += _pool(state, pool.name, shape, now)
     return said

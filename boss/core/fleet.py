@@ -10,7 +10,7 @@ Rules:
 
 from collections.abc import Mapping, Sequence
 
-from boss.core import outcomes
+from boss.core import backlog, outcomes
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
 from boss.core.events import ServersListed, VmCreated, VmCreateFailed
@@ -48,6 +48,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
     if fresh:
         worker.session = message.session
         worker.prepared.clear()
+        backlog.forget(worker)
         worker.idle_since = now
     worker.resources = dict(message.resources)
     worker.address = message.address or worker.address
@@ -71,7 +72,9 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
 def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
     """A worker lives and says what it holds."""
     send_renewal(state, worker)
-    if message.session != worker.session:
+    if message.session == worker.session:
+        backlog.on_heartbeat(worker, message)
+    else:
         send(state, worker, Resync(state.epoch, next_seq(worker)))
         return
     _compare_held(state, worker, message.held, now)
@@ -180,6 +183,7 @@ def end_worker(state: State, worker: Worker, reason: str, now: float) -> None:
     """A worker will never be heard again."""
     if worker.state is WorkerState.GONE:
         return
+    backlog.forget(worker)
     for attempt in list(worker.held.values()):
         outcomes.lose(state, worker, attempt, f"worker {worker.id} ended: {reason}", now)
     advance_worker(worker, WorkerCause.ENDED)

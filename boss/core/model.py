@@ -296,6 +296,9 @@ class Worker:
     idle_since: float = 0.0
     sent: int = 0
     failures_in_a_row: int = 0
+    undelivered: frozenset[str] = frozenset()  #: attempts that have ended and whose results it cannot deliver
+    trouble: str = ""  #: why it cannot
+    datastore_full: bool = False  #: it was told that there is no room
     barred: set[str] = field(default_factory=set)  #: job uids whose init failed here
     prepared: dict[str, set[int]] = field(default_factory=dict)  #: job uid -> init tasks done here, this session
 

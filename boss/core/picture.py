@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from boss.core import backlog
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
@@ -106,6 +107,7 @@ def _notes(state: State, now: float) -> list[str]:
         notes.append("The broker cannot be reached; workers go on with what they have.")
     if not state.datastore_up:
         notes.append(f"The datastore cannot be reached ({state.datastore_reason}); finished results wait.")
+    notes += backlog.notes(state)
     for name, health in state.health.items():
         if now < health.resume_at:
             notes.append(f"Pool {name} waits {health.resume_at - now:.0f} s before it asks for a VM again: {health.reason}.")

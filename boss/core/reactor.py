@@ -86,7 +86,8 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
         case BrokerDisconnected():
             state.connected = False
         case DatastoreSeen():
-            state.datastore_up, state.datastore_reason = event.up, event.reason
+            state.datastore_up, state.datastore_reason, state.datastore_full = event.up, event.reason, event.full
+            state.datastore_place = event.place or state.datastore_place
         case VmCreated():
             fleet.on_created(state, event, now)
         case VmCreateFailed():

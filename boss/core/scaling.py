@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from boss.core import backlog
 from boss.core.deals import demands_of, offers_of
 from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
@@ -36,7 +37,8 @@ def plan(state: State, now: float) -> ScalingPlan:
     if state.stopping:
         return wish
     left = unplaced(state)
-    _grow(state, left, wish, now)
+    if not backlog.is_full(state):  # its results would only wait on one more machine
+        _grow(state, left, wish, now)
     _keep_minimum(state, wish, now)
     _shrink(state, left, wish, now)
     return wish

@@ -58,6 +58,8 @@ class State:
     connected: bool = False
     datastore_up: bool = True
     datastore_reason: str = ""
+    datastore_full: bool = False
+    datastore_place: str = ""
     stopping: bool = False
     stop_deadline: float = 0.0
     context: dict[str, str] = field(default_factory=dict)

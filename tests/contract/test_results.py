@@ -60,7 +60,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fresh_folder_is_set_up_and_the_datastore_is_seen(sshd: Sshd, tmp_path: Path, inbox: Inbox) -> None:
     gate = DatastoreGate(sshd.certificate("boss", tmp_path / "new/root"), CLUSTER, SECRET)
     gate.start(inbox.put)
-    wait_for(lambda: inbox.events == [DatastoreSeen(True)])
+    wait_for(lambda: inbox.events == [DatastoreSeen(True, place=f"127.0.0.1:{tmp_path / 'new/root'}")])
     gate.stop()
     assert (tmp_path / "new/root/cluster").read_text() == "c1\n"
     assert {folder for folder in os.listdir(tmp_path / "new/root") if (tmp_path / "new/root" / folder).is_dir()} == set(
@@ -127,7 +127,7 @@ def test_what_is_asked_while_the_datastore_is_away_is_done_when_it_is_back(
     datastore: Datastore,
     inbox: Inbox,
 ) -> None:
-    wait_for(lambda: inbox.of(DatastoreSeen) == [DatastoreSeen(True)])
+    wait_for(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True])
     manifest = datastore.upload({"a.txt": A})
     sshd.stop()
     try:
