@@ -24,11 +24,14 @@ from boss.adapters.store import Store
 from boss.config import BossConfig, OutsideDatastore
 from boss.ports import StoreError
 from datastore.channel import Channel, Endpoint, Unreachable
-from datastore.frames import GateError
+from datastore.frames import GateError, GateFull
 
 _PYTHON = (3, 11)
 _MOSQUITTO = (2, 0)
 _GIB = 2**30
+#: A datastore with less room than this, in bytes, cannot take in results.
+_FULL = 16 * 2**20
+_MAKE_ROOM = "free space there; results wait on the workers and go on by themselves"
 #: Open files that some hundred workers need on the boss's machine.
 _OPEN_FILES = 4096
 #: No machine whose clock is right is older than this software: 2026-01-01.
@@ -56,7 +59,9 @@ class Finding:
 def examine(config: BossConfig) -> Iterator[Finding]:
     """All checks, in the order in which one would repair things."""
     for check in _CHECKS:
-        yield check(config)
+        finding = check(config)
+        if finding is not None:
+            yield finding
 
 
 def python() -> Finding:
@@ -136,6 +141,8 @@ def _gate(config: BossConfig, there: OutsideDatastore) -> Finding:
     gate = Gate(there.host, there.port, there.user, there.host_key, there.program, there.root)
     try:
         root, free = try_gate(Authority(config.pki), gate)
+    except GateFull as error:
+        return Finding("datastore", Verdict.FAILED, f"{where}: {error}", _MAKE_ROOM)
     except (Unreachable, GateError) as error:
         return Finding("datastore", Verdict.FAILED, f"{where}: {error}", again)
     if free < _GIB:
@@ -202,6 +209,20 @@ def _disk(config: BossConfig) -> Finding:
     return Finding("disk", Verdict.OK, f"{_amount(free)} free at {there}")
 
 
+def _private_datastore(config: BossConfig) -> Finding | None:
+    """Room in the private datastore's folder, which may lie on another disk than the state folder."""
+    if config.datastore:
+        return None
+    root = config.datastore_root
+    there = next(path for path in (root, *root.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < _FULL:
+        return Finding("datastore", Verdict.FAILED, f"{root} is full: {_amount(free)} free", _MAKE_ROOM)
+    if free < _GIB:
+        return Finding("datastore", Verdict.NOTE, f"{_amount(free)} free in {root}", "make room there")
+    return Finding("datastore", Verdict.OK, f"{_amount(free)} free in {root}")
+
+
 def _clock(config: BossConfig) -> Finding:
     if time.time() < _EARLIEST:
         return Finding("clock", Verdict.FAILED, time.strftime("%F"), "set the clock: certificates would not be valid")
@@ -220,10 +241,10 @@ def _said(command: list[str]) -> str:
 
 
 def _amount(size: int) -> str:
-    return f"{size / _GIB:.1f} GiB"
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB // 10 else f"{size / 2**20:.1f} MiB"
 
 
-_CHECKS: tuple[Callable[[BossConfig], Finding], ...] = (
+_CHECKS: tuple[Callable[[BossConfig], Finding | None], ...] = (
     lambda _config: python(),
-    *(_settings, _state, _account, _mosquitto, _ssh, _sshd, _open_files, _database, _ports, _disk, _clock),
+    *(_settings, _state, _account, _mosquitto, _ssh, _sshd, _open_files, _database, _ports, _disk, _private_datastore, _clock),
 )

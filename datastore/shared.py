@@ -153,7 +153,8 @@ def shared_names(tree: Tree) -> List[str]:
 
 def nearest(names: Sequence[str], source: str) -> str:
     """``" (did you mean shared:x?)"`` for a name that does not exist; empty when nothing is like it."""
-    near = difflib.get_close_matches(source, names, 2, 0.7)
+    of_kind = [name for name in names if name.endswith("/") == source.endswith("/")]
+    near = difflib.get_close_matches(source, of_kind, 2, 0.7)
     if not near:
         tail = source.rstrip("/").rpartition("/")[2].partition(":")[2] or source.rstrip("/").rpartition("/")[2]
         near = [name for name in names if tail and tail in name][:3]

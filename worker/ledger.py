@@ -78,7 +78,7 @@ TRANSITIONS: Dict[Step, FrozenSet[Step]] = {
 #: How each step is called in ``Hello`` and ``Heartbeat``.
 _ON_THE_WIRE: Dict[Step, str] = {
     Step.QUEUED: "queued",
-    Step.FETCHING: "queued",
+    Step.FETCHING: "fetching",
     Step.READY: "queued",
     Step.RUNNING: "running",
     Step.DELIVERING: "running",
@@ -162,7 +162,7 @@ class Ledger:
         return self._bytes + _weight(attempt) > MAX_HELD_BYTES
 
     def held(self) -> Dict[str, str]:
-        """Attempt -> ``queued``, ``running`` or ``finished``, as ``Hello`` and ``Heartbeat`` name it."""
+        """Attempt -> ``queued``, ``fetching``, ``running`` or ``finished``, as ``Hello`` and ``Heartbeat`` name it."""
         return {attempt: _ON_THE_WIRE[entry.step] for attempt, entry in self.entries.items()}
 
     def at(self, *steps: Step) -> List[Entry]:
@@ -171,5 +171,5 @@ class Ledger:
 
 
 def _weight(attempt: str) -> int:
-    """Bytes of ``"attempt":"finished",`` in a message."""
+    """Bytes of ``"attempt":"finished",`` (or ``fetching``) in a message."""
     return len(attempt.encode("utf-8", "replace")) + 14

@@ -175,8 +175,8 @@ class Follow(NamedTuple):
 class Hello(NamedTuple):
     """Said at every connect and on ``Resync``.
 
-    ``held``: attempt -> ``queued``, ``running`` or ``finished`` (its result is in the spool). ``draining``: the worker takes
-    nothing new, because its machine or the boss told it to go.
+    ``held``: attempt -> ``queued``, ``fetching`` (its inputs are on their way: asked back it would lose them), ``running`` or
+    ``finished`` (its result is in the spool). ``draining``: the worker takes nothing new, because its machine or the boss told it to go.
     """
 
     session: str

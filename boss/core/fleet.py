@@ -22,7 +22,7 @@ from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Res
 
 #: A VM that vanishes within so many seconds after it joined counts as one that failed to come up.
 EARLY_DEATH = 2.0
-#: Seconds that an attempt may wait unstarted on a worker before it is asked back.
+#: Seconds that an attempt may wait unstarted on a worker before it is asked back; one whose inputs are on their way stays.
 QUEUED_TOO_LONG = 2.0
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +19,10 @@ T = TypeVar("T")
 class Deployment:
     """Starts and stops a boss on ``folder/state``; ``admin`` and ``push`` run the two commands against it."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, through: Sequence[str] = (), **settings: str) -> None:
+        """``through`` is a command that ends by running what follows it (another view of the disks, say)."""
         self.folder = folder
+        self.through = tuple(through)
         self.state = folder / "state"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
@@ -41,7 +43,7 @@ class Deployment:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self.boss = subprocess.Popen(
-                [sys.executable, "-m", "boss"],
+                [*self.through, sys.executable, "-m", "boss"],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE,
@@ -154,9 +156,9 @@ def until(look: Callable[[], T | None], timeout: float, what: str) -> T:
 
 
 @contextmanager
-def deployed(folder: Path, **settings: str) -> Iterator[Deployment]:
+def deployed(folder: Path, through: Sequence[str] = (), **settings: str) -> Iterator[Deployment]:
     """A running deployment that is ended, whatever happens; its log is shown when the test fails."""
-    deployment = Deployment(folder, **settings)
+    deployment = Deployment(folder, through, **settings)
     try:
         deployment.start()
         yield deployment
