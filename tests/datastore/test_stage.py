@@ -1,5 +1,6 @@
 """A worker's stage: inputs in, outputs and long logs out, through a real sshd."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ import pytest
 from boss.adapters.results import result_of
 from datastore import layout, transfer
 from datastore.channel import Channel, Endpoint
-from datastore.frames import Line
+from datastore.frames import GateFull, Line
 from datastore.landing import Wanted
 from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256, wait_for
 from worker import stage as stage_module
@@ -169,6 +170,96 @@ def test_several_attempts_that_want_one_file_fetch_it_once(
         thread.join()
     assert len(brought) == 1
     assert all((tmp_path / f"{n}" / "big").stat().st_size == 3_000_000 for n in range(6))
+
+
+def share(store: Datastore, name: str, data: bytes) -> str:
+    place = store.root / "shared" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+    with open(store.root / "shared/SHA256SUMS", "a") as sums:
+        sums.write(f"{sha256(data)}  {name}\n")
+    return sha256(data)
+
+
+def fetches_of(store: Datastore) -> list[int]:
+    """The bytes of each fetch of shared data, as the gate has noted it."""
+    noted = store.root / "shared-fetches.jsonl"
+    return [json.loads(line)["bytes"] for line in noted.read_text().splitlines()] if noted.exists() else []
+
+
+def test_shared_data_is_fetched_once_however_many_attempts_read_it_and_spoil_it(
+    stage: Stage, datastore: Datastore, tmp_path: Path, running: threading.Event
+) -> None:
+    share(datastore, "g/ref.fa", b"acgt" * 500_000)
+    threads = [
+        threading.Thread(
+            target=stage.fetch, args=(assignment((Input("shared:g/ref.fa", "in/ref.fa"),)), str(tmp_path / f"{n}"), running)
+        )
+        for n in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n in range(6):
+        place = tmp_path / f"{n}/in/ref.fa"
+        assert place.read_bytes() == b"acgt" * 500_000
+        assert place.stat().st_mode & 0o777 == 0o444
+        place.chmod(0o644)
+        place.write_bytes(b"spoilt")
+    stage.fetch(assignment((Input("shared:g/ref.fa", "again.fa"),)), str(tmp_path), running)
+    assert (tmp_path / "again.fa").read_bytes() == b"acgt" * 500_000
+    assert fetches_of(datastore) == [2_000_000]
+
+
+def test_a_folder_of_shared_data_lies_where_it_is_asked_for(
+    stage: Stage, datastore: Datastore, work: Path, running: threading.Event
+) -> None:
+    share(datastore, "refs/a", A)
+    share(datastore, "refs/deep/b", B)
+    stage.fetch(assignment((Input("shared:refs/", "refs/"), Input("shared:refs/a", "one/"))), str(work), running)
+    assert contents(work) == {"refs/a": A, "refs/deep/b": B, "one/a": A}
+
+
+def test_shared_data_that_the_cache_cannot_hold_is_fetched_each_time_and_said_once(
+    endpoint: Endpoint, datastore: Datastore, tmp_path: Path, running: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(endpoint, str(tmp_path / "cache"), 1000)
+    share(datastore, "big", b"x" * 2000)
+    with caplog.at_level("WARNING", "worker"):
+        for n in range(3):
+            stage.fetch(assignment((Input("shared:big", "big"),)), str(tmp_path / f"{n}"), running)
+            assert contents(tmp_path / f"{n}") == {"big": b"x" * 2000}
+    assert fetches_of(datastore) == [2000] * 3
+    (said,) = caplog.messages
+    assert "shared:big is fetched anew for each attempt" in said and "a larger workers.cache would help" in said
+    stage.close()
+
+
+def test_inputs_that_are_together_more_than_the_cache_holds_come_all_the_same(
+    endpoint: Endpoint, datastore: Datastore, tmp_path: Path, running: threading.Event
+) -> None:
+    stage = Stage(endpoint, str(tmp_path / "cache"), 1000)
+    wanted = {f"refs/{n}": bytes([65 + n]) * 400 for n in range(8)}
+    for name, data in wanted.items():
+        share(datastore, name, data)
+    for n in range(2):
+        stage.fetch(assignment((Input("shared:refs/", "refs/"),)), str(tmp_path / f"{n}"), running)
+        assert contents(tmp_path / f"{n}") == wanted
+    stage.close()
+
+
+def test_a_full_datastore_is_no_reason_to_give_up(
+    stage: Stage, work: Path, running: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise GateFull("the datastore is full: free space in /srv on store")
+
+    monkeypatch.setattr(stage_module, "deliver", full)
+    (work / "x").write_bytes(A)
+    with pytest.raises(StageError, match="the datastore is full") as caught:
+        stage.deliver(assignment(outputs=(Output("x", "x"),)), str(work), SUCCEEDED, *logs(work), running)
+    assert (caught.value.phase, caught.value.final, caught.value.full) == ("upload", False, True)
 
 
 def test_a_damaged_file_is_never_given_to_a_task(

@@ -210,6 +210,37 @@ def test_a_delivery_that_waits_to_be_repeated_is_repeated_and_can_be_cancelled()
     assert talk.after(1.0) == []
 
 
+def test_a_heartbeat_says_what_cannot_be_delivered_and_why_until_it_is() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.start(HAS_OUTPUT)
+    talk.tell(ev.Ended("out.0.1", done("out")))
+    full = ev.StageFailed("out.0.1", "upload", "the datastore is full", False, jitter=1.0, full=True)
+    assert talk.tell(full) == []
+    for _ in range(20):  # however often it is tried again
+        told = talk.after(30.0)
+        assert ev.Deliver(HAS_OUTPUT, done("out")) in told, "at least every half minute"
+        (beat,) = sent(told, wire.Heartbeat)
+        assert isinstance(beat, wire.Heartbeat)
+        assert (beat.undelivered, beat.trouble, beat.full) == (("out.0.1",), "the datastore is full", True)
+        assert talk.tell(full) == []
+    talk.after(30.0)
+    delivered = done("out", files=(("y", 3, "ab"),))
+    assert results(delivered) in talk.tell(ev.Delivered("out.0.1", delivered))
+    (beat,) = sent(talk.after(5.0), wire.Heartbeat)
+    assert isinstance(beat, wire.Heartbeat)
+    assert (beat.undelivered, beat.trouble, beat.full) == ((), "", False)
+
+
+def test_an_attempt_whose_inputs_are_on_their_way_says_so() -> None:
+    talk = Conversation()
+    talk.connect()
+    talk.assign(NEEDS_INPUT)
+    (beat,) = sent(talk.after(5.0), wire.Heartbeat)
+    assert isinstance(beat, wire.Heartbeat)
+    assert beat.held == {"in.0.1": "fetching"}
+
+
 def test_outputs_are_delivered_before_the_result_is_said_and_the_room_is_free_meanwhile() -> None:
     talk = Conversation(cpus=1.0)
     talk.connect()
