@@ -20,7 +20,7 @@ from boss.ports import DatastoreDown, Put
 from datastore import layout
 from datastore.acceptance import ACCEPTED, FULL, REFUSED
 from datastore.channel import Endpoint
-from datastore.frames import GateError, GateFull, GateOutdated, Items, Line
+from datastore.frames import GateError, GateFull, GateOutdated, GateRefused, Items, Line
 from worker.protocol import ProtocolError, Result, Results, decode
 
 #: The most uploads, and about the most files, that one request has accepted.
@@ -257,7 +257,7 @@ class DatastoreGate:
             wishes = dict(self._wishes)
         self._full = False
         if not wishes:
-            self._look_around(self._link.ask({"op": "space"}))
+            self._look_for_room()
             return False
         trouble = self._accept_all({attempt: wish for (kind, attempt), wish in wishes.items() if kind == "accept"})
         rejected = [attempt for kind, attempt in wishes if kind == "reject"]
@@ -272,8 +272,14 @@ class DatastoreGate:
         if self._full:
             self._seen(True, full=True)
         elif self._seen_last is not None and self._seen_last.full:
-            self._look_around(self._link.ask({"op": "space"}))
+            self._look_for_room()
         return trouble
+
+    def _look_for_room(self) -> None:
+        try:
+            self._look_around(self._link.ask({"op": "space"}))
+        except GateRefused:
+            self._seen(True)  # a gate of an earlier version: it says nothing of room, and works
 
     def _look_around(self, space: Line) -> None:
         """What the gate says of its folder: where it is, and whether there is room."""

@@ -285,3 +285,44 @@ def test_before_any_restore_names_are_not_looked_for_on_the_datastore(rig: Rig) 
     rig.shelf.down = "it is away"
     planned = rig.plan({**TASKS, "job": "sim"})
     assert _open(rig, planned["push"])["job"] == "sim"
+
+
+# ---- inputs from outside the job ------------------------------------------------------------------------------------
+
+
+def test_shared_data_that_is_not_there_is_told_beside_all_other_problems(rig: Rig) -> None:
+    rig.shelf.data.add("refs/a")
+    text = {"tasks": [{"id": "a", "command": "true", "inputs": ["shared:refs/a", {"from": "shared:b"}], "after": ["nobody"]}]}
+    problems = rig.plan(text, 422)["problems"]
+    assert {"task": "tasks[0] 'a'", "field": "inputs[1]", "message": "there is no shared:b"} in problems
+    assert len(problems) == 2
+    del text["tasks"][0]["after"]
+    for dry_run in (True, False):
+        assert len(rig.plan(text, 422, dry_run=dry_run)["problems"]) == 1
+    rig.shelf.data.add("b")
+    assert rig.plan(text)["tasks"] == 1
+    assert rig.get("/jobs") == []
+
+
+def test_a_push_that_needs_shared_data_waits_for_nothing_when_the_datastore_is_down(rig: Rig) -> None:
+    rig.shelf.down = "no route to it"
+    text = {"tasks": [{"id": "a", "command": "true", "inputs": ["shared:b"]}]}
+    assert "no route to it" in rig.plan(text, 503)["error"]
+    assert rig.plan({"tasks": [{"id": "a", "command": "true"}]})["tasks"] == 1
+
+
+def test_of_very_many_missing_inputs_the_first_are_told(rig: Rig) -> None:
+    entry = {"id": "t-{i}", "foreach": {"i": {"range": [0, 300]}}, "command": "true", "inputs": ["shared:x/{i}"]}
+    problems = rig.plan({"tasks": [entry]}, 422)["problems"]
+    assert len(problems) == 101
+    assert problems[-1]["message"] == "and 200 more inputs that are not there"
+
+
+def test_an_input_from_outside_is_shown_where_it_lies(rig: Rig) -> None:
+    rig.shelf.data |= {"g/ref.fa", "refs/"}
+    rig.push([{"id": "a", "command": "hold", "inputs": ["shared:g/ref.fa", {"from": "shared:refs/", "to": "r/"}]}])
+    rig.until(lambda rig: rig.workers.held)
+    shown = rig.get("/task", target="job:a")["inputs"]
+    assert shown == [{"source": "shared:g/ref.fa", "to": "ref.fa"}, {"source": "shared:refs/", "to": "r/"}]
+    ((_, assignment),) = rig.workers.held.values()
+    assert [(item.source, item.to) for item in assignment.inputs] == [("shared:g/ref.fa", "ref.fa"), ("shared:refs/", "r/")]

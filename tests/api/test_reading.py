@@ -244,3 +244,12 @@ def test_ids_of_replayed_workflows_may_have_colons(rig: Rig) -> None:
     assert rig.get("/task", target="flow:NF:B")["dependencies"] == ["NF:A"]
     assert len(rig.get("/tasks", target="flow:NF:*")["tasks"]) == 2
     assert "no job named 'NG'" in rig.get("/task", target="NG:A", code=404)["error"]
+
+
+def test_shared_data_is_listed_by_the_beginning_of_its_name(rig: Rig) -> None:
+    assert rig.get("/shared") == []
+    rig.shelf.data |= {"genomes/hg38.fa", "refs/a"}
+    assert [one["name"] for one in rig.get("/shared")] == ["genomes/hg38.fa", "refs/a"]
+    for prefix in ("genomes/", "shared:genomes/"):
+        (found,) = rig.get("/shared", prefix=prefix)
+        assert found == {"name": "genomes/hg38.fa", "size": 5, "sha256": "ab" * 32, "when": 1000.0, "by": "ada"}

@@ -46,6 +46,7 @@ def test_without_any_setting_everything_is_local(tmp_path: Path) -> None:
     assert boss.database_url == f"sqlite:///{state}/ecloud.db"
     assert (boss.api_host, boss.api_port, boss.local_slots) == ("127.0.0.1", 0, 6)
     assert boss.datastore_root == state / "datastore"
+    assert boss.legacy_root == ""
     assert (boss.max_tasks, boss.max_task_file) == (5_000_000, 64 * 2**20)
 
 

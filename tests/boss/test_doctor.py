@@ -231,6 +231,30 @@ def test_a_datastore_that_is_down_is_a_finding(other: OtherHost, tmp_path: Path,
     assert found["datastore"]["remedy"].startswith("python -m boss deploy datastore")
 
 
+def test_room_in_the_datastore_is_looked_at_where_it_lies(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The datastore's folder may be on another disk than the state folder: each is asked for itself."""
+    store = tmp_path / "elsewhere"
+    monkeypatch.setenv("ECLOUD_DATASTORE__ROOT", str(store))
+    real = shutil.disk_usage
+
+    def usage(path: os.PathLike[str] | str) -> object:
+        return real(path)._replace(free=room[0]) if str(path) == str(store) else real(path)._replace(free=5 * 2**30)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    store.mkdir()
+    room = [0]
+    for room[0], verdict in ((0, "failed"), (500 * 2**20, "note"), (2 * 2**30, "ok")):
+        code, found = findings(capsys)
+        assert (found["datastore"]["verdict"], code) == (verdict, int(verdict == "failed"))
+        assert str(store) in found["datastore"]["detail"]
+        assert found["disk"]["verdict"] == "ok" and str(store) not in found["disk"]["detail"]
+        if verdict == "failed":
+            assert "is full" in found["datastore"]["detail"]
+            assert "results wait on the workers" in found["datastore"]["remedy"]
+
+
 def test_a_deployed_brokers_files_make_a_mosquitto_that_lets_this_boss_in(
     tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,6 +181,32 @@ def test_the_api_lists_results_reads_logs_and_checks(gate: DatastoreGate, datast
         gate.listing("../trash")
 
 
+def test_the_api_lists_shared_data_and_says_what_is_not_there(gate: DatastoreGate, datastore: Datastore) -> None:
+    (datastore.root / "shared/refs").mkdir()
+    (datastore.root / "shared/refs/a").write_bytes(A)
+    ((name, size, digest, _when, by),) = gate.shared("refs/")
+    assert (name, size, digest, by) == ("refs/a", len(A), "", "")
+    assert gate.shared("x") == []
+    assert gate.locate([]) == []
+    assert gate.locate(["shared:refs/", "shared:refs/a"]) == []
+    many = [f"shared:none/{number}" for number in range(5000)]
+    assert [source for source, _ in gate.locate(many)] == many
+
+
+def test_the_legacy_root_is_told_to_the_gate_at_each_start(
+    sshd: Sshd, datastore: Datastore, inbox: Inbox, tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/x").write_bytes(A)
+    for root in (str(tmp_path / "old"), ""):
+        gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, root)
+        gate.start(inbox.put)
+        wait_for(lambda: inbox.of(DatastoreSeen))
+        inbox.events.clear()
+        assert len(gate.locate(["legacy:x"])) == (0 if root else 1)
+        gate.stop()
+
+
 def test_the_api_reconnects_after_a_restart_of_the_datastore(
     gate: DatastoreGate,
     sshd: Sshd,
