@@ -1,4 +1,4 @@
-"""A real small disk (a tmpfs) for a datastore: mounted outright by root, in a mount namespace of the boss's own by anybody else."""
+"""A real small disk (a tmpfs) for a datastore: mounted outright by root, in a mount namespace of its own by anybody else."""
 
 import os
 import subprocess
@@ -6,29 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MOUNT = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec setpriv --ambient-caps=-all --inh-caps=-all -- "$@"'
+_OWN = ("unshare", "--user", "--map-current-user", "--keep-caps", "--mount")
+#: Mounts, says so, and keeps the namespace until its standard input ends.
+_HOLD = 'mount -t tmpfs -o size="$1" tmpfs "$2" && echo mounted && cat'
 
 
 class SmallDisk:
-    """``folder`` is where the boss sees the disk, and ``through`` what it is to be started through; ``fill`` and ``clear`` are ours."""
+    """``folder`` is where the boss sees the disk when it is started ``through`` a command (empty for root)."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.folder = folder
-        self.size = size
-        folder.mkdir(parents=True)
-        self._mounted = os.geteuid() == 0
         self.through: tuple[str, ...] = ()
-        if self._mounted:
+        self._holder: subprocess.Popen[str] | None = None
+        self.view = folder  #: where we see it
+        folder.mkdir(parents=True)
+        if os.geteuid() == 0:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
-        else:
-            own = ("unshare", "--user", "--map-current-user", "--keep-caps", "--mount")
-            self.through = (*own, "sh", "-c", _MOUNT, "sh", str(size), str(folder))
-        self.view = folder
-
-    def seen_by(self, pid: int) -> None:
-        """From now on look at the disk as this process (the boss) sees it."""
-        if not self._mounted:
-            self.view = Path(f"/proc/{pid}/root{self.folder}")
+            return
+        command = [*_OWN, "sh", "-c", _HOLD, "sh", str(size), str(folder)]
+        self._holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._holder.stdout is not None and self._holder.stdout.readline() == "mounted\n"
+        pid = self._holder.pid
+        self.through = ("nsenter", f"--target={pid}", "--user", "--preserve-credentials", "--mount", f"--wd={folder.parent}")
+        self.view = Path(f"/proc/{pid}/root{folder}")
 
     def fill(self, leave: int) -> None:
         """Take all room but so many bytes."""
@@ -42,10 +42,12 @@ class SmallDisk:
         """Give the room back."""
         (self.view / ".ballast").unlink()
 
-    def unmount(self) -> None:
+    def close(self) -> None:
         """Leave nothing behind."""
-        if self._mounted:
+        if self._holder is None:
             subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+        else:
+            self._holder.communicate()
 
 
 @contextmanager
@@ -55,4 +57,4 @@ def small_disk(folder: Path, size: int) -> Iterator[SmallDisk]:
     try:
         yield disk
     finally:
-        disk.unmount()
+        disk.close()
