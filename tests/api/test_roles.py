@@ -26,6 +26,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /workers": Role.VIEWER,
     "GET /vms": Role.VIEWER,
     "GET /context": Role.VIEWER,
+    "GET /shared": Role.VIEWER,
     "GET /logs": Role.VIEWER,
     "GET /logs/follow": Role.VIEWER,
     "GET /events": Role.VIEWER,

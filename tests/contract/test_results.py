@@ -199,7 +199,7 @@ def test_the_legacy_root_is_told_to_the_gate_at_each_start(
     (tmp_path / "old").mkdir()
     (tmp_path / "old/x").write_bytes(A)
     for root in (str(tmp_path / "old"), ""):
-        gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, root)
+        gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, legacy_root=root)
         gate.start(inbox.put)
         wait_for(lambda: inbox.of(DatastoreSeen))
         inbox.events.clear()

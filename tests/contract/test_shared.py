@@ -28,7 +28,9 @@ def local(folder: Path, path: str, data: bytes, executable: bool = False) -> Loc
     return LocalFile(str(place), path, len(data), sha256(data), executable)
 
 
-def put(store: Datastore, name: str, files: dict[str, bytes] | bytes, caller: str = "user:ada", executable: bool = False) -> bool:
+def put(
+    store: Datastore, name: str, files: dict[str, bytes] | bytes, caller: str = "researcher:ada", executable: bool = False
+) -> bool:
     """Put a file, or a folder, as a person does; whether it was new."""
     contents = {"": files} if isinstance(files, bytes) else files
     made = [local(store.root.parent, path, data, executable) for path, data in contents.items()]
@@ -69,7 +71,7 @@ def test_what_was_put_is_a_read_only_file_with_its_checksum(datastore: Datastore
 def test_the_same_again_changes_nothing_and_says_so(datastore: Datastore) -> None:
     put(datastore, "a", A)
     before = datastore.inventory()
-    assert not put(datastore, "a", A, "user:bob")
+    assert not put(datastore, "a", A, "researcher:bob")
     assert datastore.inventory() == before
     assert listed(datastore)["a"]["by"] == "ada"
 
@@ -117,7 +119,7 @@ def test_names_that_no_shared_data_can_have_are_refused(datastore: Datastore, na
 def test_a_name_is_never_half_there_and_goes_on_where_it_was_cut_off(datastore: Datastore, tmp_path: Path) -> None:
     data = os.urandom(3 * 1024 * 1024)
     file = local(tmp_path, "", data)
-    channel = datastore.gate("user:ada")
+    channel = datastore.gate("researcher:ada")
 
     def give(wire: Wire) -> Line:
         wire.write_line({"item": file.digest, "size": file.size, "offset": 0})
@@ -132,7 +134,7 @@ def test_a_name_is_never_half_there_and_goes_on_where_it_was_cut_off(datastore: 
         channel.ask({"op": "add"}, give=give)
     assert listed(datastore) == {}
     sent: list[int] = []
-    assert _share(datastore.gate("user:ada"), "big", [file], lambda done, total: sent.append(done))
+    assert _share(datastore.gate("researcher:ada"), "big", [file], lambda done, total: sent.append(done))
     assert sent[0] == 2 * 1024 * 1024, "what was sent counts"
     assert (datastore.root / "shared" / "big").read_bytes() == data
 
@@ -141,22 +143,22 @@ def test_a_damaged_beginning_is_thrown_away_and_sent_again(datastore: Datastore,
     file = local(tmp_path, "", A)
     (datastore.root / "parts" / f"{file.digest}.part").write_bytes(b"x" * 100)
     with pytest.raises(GateTrouble, match="damaged"):
-        _share(datastore.gate("user:ada"), "a", [file], None)
-    assert _share(datastore.gate("user:ada"), "a", [file], None)
+        _share(datastore.gate("researcher:ada"), "a", [file], None)
+    assert _share(datastore.gate("researcher:ada"), "a", [file], None)
 
 
 def test_a_file_that_changes_while_it_is_sent_is_refused(datastore: Datastore, tmp_path: Path) -> None:
     file = local(tmp_path, "", A)
     Path(file.local).write_bytes(A[:-1] + b"X")
     with pytest.raises(GateRefused, match="changed meanwhile"):
-        _share(datastore.gate("user:ada"), "a", [file], None)
+        _share(datastore.gate("researcher:ada"), "a", [file], None)
     assert listed(datastore) == {}
     assert not list((datastore.root / "parts").iterdir())
 
 
 def test_a_part_that_another_session_writes_is_waited_for(datastore: Datastore, tmp_path: Path) -> None:
     file = local(tmp_path, "", A)
-    first = datastore.gate("user:ada")
+    first = datastore.gate("researcher:ada")
     refused: list[Exception] = []
 
     def give(wire: Wire) -> Line:
@@ -165,7 +167,7 @@ def test_a_part_that_another_session_writes_is_waited_for(datastore: Datastore, 
         wire.flush()
         wait_for((datastore.root / "parts" / f"{file.digest}.part").exists)
         try:
-            _share(datastore.gate("user:bob"), "a", [file], None)
+            _share(datastore.gate("researcher:bob"), "a", [file], None)
         except GateTrouble as error:
             refused.append(error)
         wire.write_chunk(A[100:])
@@ -174,18 +176,18 @@ def test_a_part_that_another_session_writes_is_waited_for(datastore: Datastore, 
 
     first.ask({"op": "add"}, give=give)
     assert "another upload of the same content is under way" in str(refused[0])
-    assert _share(datastore.gate("user:bob"), "a", [file], None)
+    assert _share(datastore.gate("researcher:bob"), "a", [file], None)
     assert listed(datastore)["a"]["by"] == "bob"
 
 
-def test_only_people_put_and_nobody_deletes(datastore: Datastore) -> None:
-    for caller in ("worker:w1", "boss"):
+def test_only_researchers_put_and_nobody_deletes(datastore: Datastore) -> None:
+    for caller in ("worker:w1", "boss", "viewer:eve"):
         for operation in ("offer", "share", "add"):
             give = (lambda wire: {"end": True}) if operation == "add" else None
             with pytest.raises(GateRefused, match="may not"):
                 datastore.gate(caller).ask({"op": operation, "name": "a", "files": []}, give=give)
     with pytest.raises(GateRefused, match="may not"):
-        datastore.gate("user:ada").ask({"op": "locate", "sources": []})
+        datastore.gate("researcher:ada").ask({"op": "locate", "sources": []})
 
 
 @pytest.mark.parametrize(
@@ -194,12 +196,12 @@ def test_only_people_put_and_nobody_deletes(datastore: Datastore) -> None:
 def test_an_offer_that_makes_no_sense_is_refused(datastore: Datastore, rows: Any) -> None:
     for operation in ("offer", "share"):
         with pytest.raises(GateRefused):
-            datastore.gate("user:ada").ask({"op": operation, "name": "a", "files": rows})
+            datastore.gate("researcher:ada").ask({"op": operation, "name": "a", "files": rows})
 
 
 def test_what_was_not_sent_cannot_be_named(datastore: Datastore) -> None:
     with pytest.raises(GateTrouble, match="not all here"):
-        datastore.gate("user:ada").ask({"op": "share", "name": "a", "files": [["", 3, "0" * 64, False]]})
+        datastore.gate("researcher:ada").ask({"op": "share", "name": "a", "files": [["", 3, "0" * 64, False]]})
 
 
 def test_data_that_an_admin_copied_there_is_taken_as_it_is(datastore: Datastore) -> None:
@@ -301,7 +303,7 @@ def _send_contents(store: Datastore, files: Sequence[LocalFile]) -> None:
         return {"end": True}
 
     if any(not (store.root / "parts" / file.digest).exists() for file in files):
-        store.gate("user:ada").ask({"op": "add"}, give=give)
+        store.gate("researcher:ada").ask({"op": "add"}, give=give)
 
 
 def _fail_at(patch: pytest.MonkeyPatch, step: int) -> None:

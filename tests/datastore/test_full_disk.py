@@ -215,7 +215,7 @@ def test_shared_data_is_whole_or_not_there_and_makes_room_again(datastore: Datas
 
 def test_an_offer_of_more_than_there_is_room_for_is_refused_before_anything_is_sent(datastore: Datastore) -> None:
     with pytest.raises(GateFull, match=f"free, and shared:big needs .* more: free space in {datastore.root} on"):
-        datastore.gate("user:ada").ask({"op": "offer", "name": "big", "files": [["", 10**17, "0" * 64, False]]})
+        datastore.gate("researcher:ada").ask({"op": "offer", "name": "big", "files": [["", 10**17, "0" * 64, False]]})
 
 
 def test_the_gate_says_how_much_room_there_is(datastore: Datastore) -> None:
