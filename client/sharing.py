@@ -15,7 +15,7 @@ from typing import Any
 
 from client.access import datastore
 from client.connection import Connection
-from client.errors import InvalidRequest
+from client.errors import InvalidRequest, NotPermitted
 from datastore.frames import GateRefused
 from datastore.layout import PathRefused
 from datastore.sharing import LocalFile, share
@@ -33,9 +33,12 @@ def put(
     """Put a file or folder as ``shared:NAME``; ``{"name", "files", "bytes", "new"}``, where ``new`` is False for what was there already.
 
     ``files`` are those that ``measured`` has found, if that was done before. Raises InvalidRequest (nothing changed: other content
-    has the name, or what is here cannot be put), DatastoreTrouble (put it again: it goes on where it stopped).
+    has the name, or what is here cannot be put), NotPermitted (a viewer's token), DatastoreTrouble (put it again: it goes on where it
+    stopped).
     """
     called = name_for(local, name)
+    if connection.get("/me")["role"] == "viewer":
+        raise NotPermitted("a viewer only looks: putting shared data needs a token of a researcher's")
     files = measured(local) if files is None else files
     with datastore(connection) as endpoint:
         try:

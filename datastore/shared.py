@@ -28,7 +28,7 @@ from datastore.acceptance import digest_of
 from datastore.frames import GateFull, GateRefused, GateTrouble, Items, Line, Wire
 from datastore.manifest import Manifest, known_in, read
 from datastore.sources import SHARED, SHARED_FOLDER, check_shared
-from datastore.tree import NotPlain, Tree, blocks, folders_above, write_all
+from datastore.tree import NotPlain, Tree, amount, blocks, folders_above, write_all
 
 PUTS = "shared-puts.jsonl"
 FETCHES = "shared-fetches.jsonl"
@@ -69,10 +69,10 @@ def offer(tree: Tree, request: Line) -> Line:
         raise GateFull(
             "the datastore has %s free, and %s%s needs %s more: free space in %s on %s"
             % (
-                _amount(space.f_bavail * space.f_frsize),
+                amount(space.f_bavail * space.f_frsize),
                 SHARED,
                 name,
-                _amount(sum(missing.values())),
+                amount(sum(missing.values())),
                 tree.path,
                 os.uname().nodename,
             )
@@ -397,7 +397,3 @@ def _put_of(puts: Dict[str, Dict[str, Any]], name: str) -> Dict[str, Any]:
         name = name.rpartition("/")[0]
         found = puts.get(name)
     return found or {}
-
-
-def _amount(size: int) -> str:
-    return "%.1f GB" % (size / 1e9) if size >= 10**8 else "%.1f MB" % (size / 1e6)

@@ -17,7 +17,7 @@ from datastore import layout
 from datastore.channel import TRIES, Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateError, GateMissing, GateRefused, GateTrouble, Items, Line, Wire
 from datastore.landing import Damaged, Listed, Stopped, Wanted, identical, land, landed, resume
-from datastore.tree import blocks
+from datastore.tree import amount, blocks
 
 __all__ = [
     "Channel",
@@ -160,7 +160,7 @@ def push_files(endpoint: Endpoint, files: Mapping[str, str], progress: Optional[
         missing: List[str] = answer["missing"]
         wanted = sum(os.path.getsize(files[digest]) for digest in missing)
         if wanted > answer.get("free", wanted):  # a gate of an earlier version does not say
-            room = "%.1f GB are to be sent, and only %.1f GB are free there" % (wanted / 1e9, answer["free"] / 1e9)
+            room = "%s are to be sent, and only %s are free there" % (amount(wanted), amount(answer["free"]))
             raise GateRefused(room + ": make room, or push less")
         total = done[0] + wanted
         for first in range(0, len(missing), FILES_PER_REQUEST):

@@ -211,6 +211,11 @@ def folders_above(paths: Iterable[str]) -> Set[str]:
     return found
 
 
+def amount(size: int) -> str:
+    """Bytes for people."""
+    return "%.1f GB" % (size / 1e9) if size >= 10**8 else "%.1f MB" % (size / 1e6)
+
+
 def blocks(descriptor: int, limit: Optional[int] = None) -> Iterator[bytes]:
     """The bytes of an open file in big pieces, from where it stands, ``limit`` bytes at most."""
     left = limit

@@ -137,3 +137,15 @@ def _random_file(path: Path, size: int) -> str:
     data = os.urandom(size)
     path.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def test_a_viewer_lists_shared_data_and_puts_none(tmp_path: Path) -> None:
+    with deployed(tmp_path) as ecloud:
+        (ecloud.folder / "a").write_text("1\n")
+        ecloud.admin("put", "a", "shared:a")
+        ecloud.environment["ECLOUD_TOKEN"] = ecloud.admin("create_token", "viewer", "eve").strip().splitlines()[-1].split()[-1]
+        ecloud.environment["ECLOUD_API_URL"] = json.loads((ecloud.state / "api.json").read_text())["url"]
+        assert [one["name"] for one in ecloud.look("show_shared")] == ["a"]
+        done = ecloud.run("admin.py", "put", "a", "shared:b")
+        assert done.returncode == 4 and "a viewer only looks" in done.stderr, done.stderr
+        assert [one["name"] for one in ecloud.look("show_shared")] == ["a"]
