@@ -48,8 +48,9 @@ TURN = 4096
 INBOX = 100_000
 #: The longest wait without an event, in seconds.
 IDLE = 3600.0
-#: Seconds between two pictures at least.
-PUBLISH = 0.1
+#: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
+#: between two, in seconds.
+PICTURES, OLDEST = 20.0, 1.0
 #: Seconds to wait before the next attempt to load after the store has failed.
 RELOAD = 1.0
 
@@ -137,6 +138,7 @@ class Loop:
         self._lock = threading.Lock()
         self._view = View(self._clock.now, epoch, self._started)
         self._published = 0.0
+        self._rest = 0.0  # seconds until the next picture at least
         self._tokens: Mapping[str, Token] | None = None
         self._unseen = False
         self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
@@ -203,7 +205,7 @@ class Loop:
         due = deadlines.next_look(self._state, self._clock.now)
         wait = IDLE if due is None else max(0.0, due - self._clock.now)
         if self._unseen:
-            wait = min(wait, max(0.0, self._published + PUBLISH - self._clock.now))
+            wait = min(wait, max(0.0, self._published + self._rest - self._clock.now))
         events = self._inbox.drain(wait)
         now = self._clock.advance(wait)
         self._state.lag = self._clock.lag()
@@ -407,14 +409,16 @@ class Loop:
             future.set_result(answer)
 
     def _publish(self, now: float) -> None:
-        """Let the API see how things stand, at most ten times a second; what is held back is shown when its time comes."""
+        """Let the API see how things stand; what is held back, because pictures are dear, is shown when its time comes."""
         if now == self._published:
             self._unseen = False  # this turn was shown before its requests were answered
             return
-        self._unseen = now - self._published < PUBLISH
+        self._unseen = now - self._published < self._rest
         if not self._unseen:
             self._show(now)
 
     def _show(self, now: float) -> None:
-        self._published = now
+        begun = time.perf_counter()
         self._view = publish(self._state, now, self._started)
+        self._published = now
+        self._rest = min(OLDEST, PICTURES * (time.perf_counter() - begun))
