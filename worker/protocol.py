@@ -59,6 +59,7 @@ class Assignment(NamedTuple):
     ``needs`` are named counts (``cpus``, ``memory`` in bytes, ...); ``timeout`` is in seconds; ``grant`` is the
     datastore's proof that this worker may read the inputs and write this attempt's outputs and logs.
     ``init`` attempts run in a lasting folder per job, which the job's other attempts find as ``ECLOUD_INIT``.
+    ``least`` says of a folder or glob among the inputs how many results of other tasks it names at least.
     """
 
     attempt: str
@@ -72,6 +73,7 @@ class Assignment(NamedTuple):
     timeout: float = 86400.0
     grant: str = ""
     init: bool = False
+    least: Dict[str, float] = {}  # never mutated
 
 
 class Result(NamedTuple):

@@ -136,7 +136,9 @@ class Stage:
         through_cache: Dict[str, List[Listed]] = {}
         straight: List[Wanted] = []
         room = self._cache.limit
-        for listed in find(channel, grant):
+        found = find(channel, grant)
+        _check_complete(assignment, found)
+        for listed in found:
             target = _target(folder, assignment.inputs[listed.input], listed.path)
             if not listed.sha256 or not self._cache.keeps(listed.size):
                 straight.append(Wanted(listed, target))
@@ -247,6 +249,16 @@ def _errors(phase: str) -> Iterator[None]:
         raise StageError(phase, "stopped", True) from None
     except OSError as error:
         raise StageError(phase, "%s: %s" % (error.strerror or error, error.filename or "this worker's disk"), True) from error
+
+
+def _check_complete(assignment: Assignment, found: List[Listed]) -> None:
+    """What a folder or glob names must all be there: with files that were lost the task would come to a wrong result, silently."""
+    for number, item in enumerate(assignment.inputs):
+        least = assignment.least.get(item.source, 0)
+        there = sum(1 for listed in found if listed.input == number) if least else 0
+        if there < least:
+            reason = "%s: %d files of job %s are on the datastore, but the tasks before have yielded %d: some were lost"
+            raise StageError("fetch", reason % (item.source, there, assignment.job, least), True)
 
 
 def _grant(assignment: Assignment) -> Line:

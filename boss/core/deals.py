@@ -197,6 +197,7 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
         template.timeout,
         "",
         template.init,
+        _least(task, [item.source for item in inputs if not item.digest]),
     )
 
 
@@ -217,9 +218,21 @@ def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | b
     return tuple(inputs)
 
 
-def _yields_of_dependencies(task: Task) -> Iterator[str]:
+def _least(task: Task, sources: list[str]) -> dict[str, float]:
+    """Of each folder or glob, how many files the task's dependencies have surely yielded below it: fewer than that were lost."""
+    several = [source for source in sources if not is_outside(source) and (is_pattern(source) or is_folder(source))]
+    if not several:
+        return {}
+    sure = [path for path in _yields_of_dependencies(task, sure=True) if not is_pattern(path) and not is_folder(path)]
+    counts = {source: sum(matches(source, path) for path in sure) for source in several}
+    return {source: count for source, count in counts.items() if count}
+
+
+def _yields_of_dependencies(task: Task, sure: bool = False) -> Iterator[str]:
+    """What the task's dependencies yield; ``sure``: without what is optional."""
     for index in task.dependencies:
         other = task.job.tasks[index]
         params = texts_of(other.template, other.row)
         for out in other.template.outputs:
-            yield render(out.path if out.to is None else out.to, params)
+            if not (sure and out.optional):
+                yield render(out.path if out.to is None else out.to, params)

@@ -56,6 +56,31 @@ def test_bit_rot_is_found_by_sha256sum_by_fetch_and_by_the_task_that_would_read_
         subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
 
 
+def test_files_that_were_lost_are_missed_by_globs_and_folders_too(tmp_path: Path) -> None:
+    with deployed(tmp_path) as ecloud:
+        make = {
+            "id": "a-{i}",
+            "foreach": {"i": {"range": [4]}},
+            "command": "echo {i} > a-{i}.txt; mkdir -p d/{i}; echo {i} > d/{i}/f",
+            "outputs": ["a-{i}.txt", "d/{i}/f"],
+        }
+        glob = {"id": "glob", "inputs": ["a-*.txt"], "command": "cat a-*.txt"}
+        folder = {"id": "folder", "inputs": ["d/"], "command": "cat d/*/f"}
+        ecloud.push({"job": "mini", "tasks": [make, glob, folder]}, name="mini")
+        assert set(ecloud.finished("mini").values()) == {"succeeded"}
+        lost = ecloud.state / "datastore/jobs/mini"
+        (lost / "a-2.txt").unlink()
+        (lost / "d/2/f").unlink()
+        (lost / "SHA256SUMS").unlink()  # as in a copy from before
+        ecloud.admin("redo_task", "mini:glob", "mini:folder")
+        assert {ecloud.finished("mini")[name] for name in ("glob", "folder")} == {"failed"}
+        for name, source in (("glob", "a-*.txt"), ("folder", "d/")):
+            phase, reason = reason_of(ecloud, f"mini:{name}")
+            assert phase == "fetch" and reason.startswith(
+                f"{source}: 3 files of job mini are on the datastore, but the tasks before"
+            )
+
+
 @pytest.mark.long
 def test_results_outlive_redo_failure_cancellation_and_the_boss_itself(tmp_path: Path) -> None:
     """Nobody deletes results: not a redo that fails, not a cancelled job, not a restart; and no ecloud is needed to read them."""
