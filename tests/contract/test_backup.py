@@ -24,6 +24,7 @@ from boss.adapters.store import Store
 from boss.core.model import JobState, TaskState
 from boss.ports import StoreError
 from tests import builders
+from tests.servers import eventually
 
 S = TaskState
 #: What no database may change: letters of every kind, NUL, quotes, what looks like a mark of SQL.
@@ -205,8 +206,7 @@ def test_a_back_up_beside_a_writer_is_of_one_moment_and_holds_nobody_up(place: P
         for number in range(5):
             seen = made[0]
             here.run("backup", str(tmp_path / f"{number}.tar"))
-            while made[0] <= seen and writer.is_alive():
-                time.sleep(0)
+            eventually(lambda seen=seen: made[0] > seen or not writer.is_alive())  # type: ignore[misc]
     finally:
         stop.set()
         writer.join()
