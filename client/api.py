@@ -244,12 +244,13 @@ class Client:
         """Deal out these jobs' tasks again."""
         return self._change("/resume", jobs)
 
-    def redo(self, *targets: str, descendants: bool = False) -> list[Plain]:
+    def redo(self, *targets: str, descendants: bool = False, stale: bool = False) -> list[Plain]:
         """Run finished tasks again; the old results stay until the new ones are accepted.
 
         What was made from the old ones is left alone, and stale as soon as the new ones differ, unless ``descendants`` run again too.
+        With ``stale`` the stale tasks of the targets run again, after the stale ones that they are made from, and all below these.
         """
-        return self._change("/redo", targets, descendants=descendants)
+        return self._change("/redo", targets, descendants=descendants, stale=stale)
 
     def retry_failed(self, *targets: str) -> list[Plain]:
         """Run failed tasks again, and what was skipped because of them."""

@@ -12,9 +12,13 @@ class Targeted(BaseModel):
 
 
 class Redone(Targeted):
-    """Finished tasks that are to be run again; with ``descendants`` all that was made from them too."""
+    """Finished tasks that are to be run again; with ``descendants`` all that was made from them too.
+
+    With ``stale`` those whose result is stale, after the stale ones that they are made from, and all that was made from these.
+    """
 
     descendants: bool = False
+    stale: bool = False
 
 
 class WorkersAsked(BaseModel):

@@ -75,6 +75,7 @@ async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
     """Run finished tasks again; the old results stay until the new ones are accepted.
 
     What was made from the old ones is left alone and is stale as soon as the new ones differ, unless ``descendants`` run again too.
+    With ``stale`` the stale tasks of the targets are run again, and whatever it takes to make all that they belong to anew.
     All targets of one job are run again as one.
     """
     targets = [await blocking(_resolve, house, caller, text, False) for text in body.targets]
@@ -85,7 +86,9 @@ async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
     for job, places in jobs.items():
         first, *others = (targets[place].pattern for place in places)
         detail = await house.ask(
-            lambda reply, job=job, first=first, others=others: TasksRedone(job, first, reply, body.descendants, tuple(others))  # type: ignore[misc]
+            lambda reply, job=job, first=first, others=others: TasksRedone(  # type: ignore[misc]
+                job, first, reply, body.descendants, tuple(others), body.stale
+            )
         )
         each = detail["each"]
         assert isinstance(each, list)

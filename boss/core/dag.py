@@ -6,7 +6,7 @@ Rules:
 - Cycles, chains and unknown names were dealt with at the push (``boss.taskfile``).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from boss.core.model import ACTIVE_STATES, Job, Task, TaskState
 
@@ -99,6 +99,19 @@ def below(tasks: Iterable[Task]) -> Iterator[Task]:
                 dependent = task.job.tasks[index]
                 stack.append(dependent)
                 yield dependent
+
+
+def above(tasks: Iterable[Task], fitting: Callable[[Task], bool]) -> Iterator[Task]:
+    """All dependencies of these tasks that fit and are not among them, transitively by way of such as fit. Each once."""
+    stack = list(tasks)
+    seen = {task.index for task in stack}
+    while stack:
+        task = stack.pop()
+        for index in task.dependencies:
+            if index not in seen and fitting(dependency := task.job.tasks[index]):
+                seen.add(index)
+                stack.append(dependency)
+                yield dependency
 
 
 def skipped_below(task: Task) -> Iterator[Task]:

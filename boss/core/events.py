@@ -230,7 +230,8 @@ class JobResumed:
 class TasksRedone:
     """Run these finished tasks again (``descendants``: and those below them); the old results stay until the new ones are accepted.
 
-    ``others`` are further patterns, so that what several names mean is run again as one.
+    ``others`` are further patterns, so that what several names mean is run again as one. ``stale``: only those whose result is stale,
+    with the stale ones that they were made from, and all that is below.
     """
 
     job: str
@@ -238,6 +239,7 @@ class TasksRedone:
     reply: int = 0
     descendants: bool = False
     others: tuple[str, ...] = ()
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,9 @@ def _stale(task: Task) -> list[str]:
     cause = stale.cause_of(task)
     if cause is None:
         return []
-    first = stale.first_to_redo(task)
     return [
         f"Its result is stale: {stale.sentence(cause.name)}.",
-        f"`admin.py redo_task {task.job.name}:{first.name} --descendants` makes it anew.",
+        f"`admin.py redo_task {task.job.name}:{task.name} --stale` makes it anew, with all stale results that it is made from.",
     ]
 
 

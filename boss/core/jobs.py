@@ -1,4 +1,4 @@
-"""What people ask of jobs: push, extend, cancel, pause, redo, retry. Part of the reactor.
+"""What people ask of jobs: push, extend, cancel, pause. Part of the reactor; what is run again is in ``boss.core.again``.
 
 Rules:
 - A request either happens whole and is answered with what it did, or changes nothing and is answered with one sentence.
@@ -14,7 +14,6 @@ from boss.core import dag, stale
 from boss.core.effects import Announce, RejectResult, Reply
 from boss.core.events import (
     Answer,
-    FailedRetried,
     JobExtended,
     JobOpened,
     JobPaused,
@@ -22,7 +21,6 @@ from boss.core.events import (
     JobStaged,
     StagingDropped,
     TasksCancelled,
-    TasksRedone,
     TasksStaged,
 )
 from boss.core.lifecycle import TaskCause
@@ -189,7 +187,7 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     _redefine(state, job, [spec for spec in event.tasks if spec.index < event.expected])
     done = {spec.index for spec in event.tasks if spec.done}
     again = [task for task in replaced if task.state in FINAL_STATES]
-    _reopen(state, [task for task in again if task.index not in done or task.state is not S.SUCCEEDED], now)
+    reopen(state, [task for task in again if task.index not in done or task.state is not S.SUCCEEDED], now)
     _admit(state, fresh)
     for task in replaced:
         if task.index in done and task.state is not S.SUCCEEDED:
@@ -244,7 +242,7 @@ def _supersede(state: State, task: Task) -> None:
 # ---- changing ------------------------------------------------------------------------------------------------------
 
 
-def _choose(
+def choose(
     state: State, job_name: str, pattern: str, reply: int, fitting: Callable[[Task], bool], wanted: str
 ) -> tuple[Job, list[Task]] | None:
     """The job and those of its tasks that a pattern names and that fit; None when it was answered with an error."""
@@ -268,7 +266,7 @@ def on_cancelled(state: State, event: TasksCancelled, now: float) -> None:
     """End these tasks; what is being accepted already succeeds."""
     wanted = "only tasks that are not finished can be cancelled"
     cancellable = FINAL_STATES | {S.PROMOTING}
-    choice = _choose(state, event.job, event.pattern, event.reply, lambda task: task.state not in cancellable, wanted)
+    choice = choose(state, event.job, event.pattern, event.reply, lambda task: task.state not in cancellable, wanted)
     if choice is None:
         return
     job, chosen = choice
@@ -326,46 +324,7 @@ def _want(state: State, name: str, wanted: Wanted, reply: int) -> None:
     answer(state, reply, 200, job=job.name, state=job_state(job))
 
 
-def on_redone(state: State, event: TasksRedone, now: float) -> None:
-    """Run finished tasks again, all that are named as one; refused while something below one of them is active."""
-    wanted = "only finished tasks can be run again"
-    named: dict[int, Task] = {}
-    each: list[int] = []
-    for pattern in (event.pattern, *event.others):
-        choice = _choose(state, event.job, pattern, event.reply, lambda task: task.state in FINAL_STATES, wanted)
-        if choice is None:
-            return
-        job, fitting = choice
-        before = len(named)
-        named.update((task.index, task) for task in fitting)
-        each.append(len(named) - before)
-    chosen = list(named.values())
-    found = dag.active_below(chosen)
-    if found is not None:
-        task, active = found
-        error = f"{active.name} depends on {task.name} and is {active.state}; cancel it or wait, then redo"
-        answer(state, event.reply, 409, error=error)
-        return
-    finished = [task for task in dag.below(chosen) if task.state in FINAL_STATES]
-    kept = 0 if event.descendants else sum(task.state is S.SUCCEEDED for task in finished)
-    more = finished if event.descendants else []
-    _reopen(state, chosen + more, now)
-    answer(state, event.reply, 200, job=job.name, redone=len(chosen), each=each, descendants=len(more), kept=kept)
-
-
-def on_retried(state: State, event: FailedRetried, now: float) -> None:
-    """Run what failed again, and open what was skipped because of it; cancelled tasks only when they are named."""
-    states = {S.FAILED} if event.pattern == "*" else {S.FAILED, S.CANCELLED}
-    wanted = "only failed or cancelled tasks can be retried"
-    choice = _choose(state, event.job, event.pattern, event.reply, lambda task: task.state in states, wanted)
-    if choice is None:
-        return
-    job, chosen = choice
-    _reopen(state, chosen, now)
-    answer(state, event.reply, 200, job=job.name, retried=len(chosen))
-
-
-def _reopen(state: State, tasks: list[Task], now: float) -> None:
+def reopen(state: State, tasks: list[Task], now: float) -> None:
     """Open finished tasks again as new attempts, and what was skipped because of them."""
     if not tasks:
         return

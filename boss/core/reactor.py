@@ -7,7 +7,7 @@ Rules:
 - Messages of unknown workers are answered only by telling them to stop; results are judged by their attempt alone.
 """
 
-from boss.core import accounts, deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core import accounts, again, deadlines, explain, fleet, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
@@ -115,9 +115,9 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
         case JobResumed():
             jobs.on_resumed(state, event, now)
         case TasksRedone():
-            jobs.on_redone(state, event, now)
+            again.on_redone(state, event, now)
         case FailedRetried():
-            jobs.on_retried(state, event, now)
+            again.on_retried(state, event, now)
         case WorkersWanted():
             _workers_wanted(state, event, now)
         case WorkersDrained():

@@ -55,17 +55,6 @@ def cause_of(task: Task) -> Task | None:
     return task.job.tasks[abs(task.stale) - 1] if task.stale else None
 
 
-def first_to_redo(task: Task) -> Task:
-    """The stale task nearest to the cause, of which this one is a descendant (or is it): run again with its descendants, all is well."""
-    tasks = task.job.tasks
-    while task.stale < 0:
-        above = next((tasks[index] for index in task.dependencies if tasks[index].stale), None)
-        if above is None:
-            break
-        task = above
-    return task
-
-
 def sentence(cause: str) -> str:
     """Why a result is stale, as people read it everywhere."""
     return f"made from an older result of {cause}"

@@ -36,6 +36,9 @@ def resume(jobs: Jobs, as_json: Json = False) -> None:
 def redo_task(
     targets: Some,
     descendants: Annotated[bool, typer.Option("--descendants", help="And all that was made from their results.")] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="The stale ones among them, the stale ones that they are made from, and all below.")
+    ] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -43,9 +46,11 @@ def redo_task(
     with Client() as client:
         if on_terminal() and not yes:
             states = ("succeeded", "failed", "skipped", "cancelled")
-            more = ", and all that was made from them," if descendants else ""
-            agree(f"This runs {_touched(client, targets, states)}{more} again and replaces their results", yes)
-        _tell(targets, client.redo(*targets, descendants=descendants), as_json, "redone", "to be run again")
+            sources = ", the stale ones that they are made from" if stale else ""
+            more = f"{sources}, and all that was made from them," if descendants or stale else ""
+            agree(f"This runs {_touched(client, targets, states, stale)}{more} again and replaces their results", yes)
+        done = client.redo(*targets, descendants=descendants, stale=stale)
+        _tell(targets, done, as_json, "redone", "to be run again", stale)
 
 
 def retry_failed(
@@ -70,21 +75,24 @@ def _own_with_failures(client: Client) -> list[str]:
     return [job["name"] for job in mine if job["tasks"].get("failed")]
 
 
-def _touched(client: Client, targets: list[str], states: tuple[str, ...]) -> str:
+def _touched(client: Client, targets: list[str], states: tuple[str, ...], stale: bool = False) -> str:
     """What a command would touch, in words."""
     counts: dict[str, int] = {}
-    for task in client.tasks(*targets, states=states):
+    for task in client.tasks(*targets, states=states, stale=stale):
         counts[task["state"]] = counts.get(task["state"], 0) + 1
     return f"{counted(sum(counts.values()), 'task')} ({tally(counts)})"
 
 
-def _tell(targets: list[str], done: list[dict[str, Any]], as_json: bool, count: str, words: str) -> None:
+def _tell(targets: list[str], done: list[dict[str, Any]], as_json: bool, count: str, words: str, stale: bool = False) -> None:
     for target, effect in zip(targets, done, strict=True):
         name_job(target, effect["job"])
     if as_json:
         print_json(done)
         return
     for effect in done:
+        if stale and not effect[count]:
+            typer.echo(f"nothing of {effect['job']} is stale")
+            continue
         touched = f"{counted(effect[count], 'task')} of {effect['job']}" if count in effect else effect["job"]
         typer.echo("; ".join([f"{touched} {words}", *_besides(effect)]))
 

@@ -123,7 +123,7 @@ def _stale(job: str, tasks: list[dict[str, Any]]) -> str:
     more = f" (and {counted(len(tasks) - 1, 'more task')})" if len(tasks) > 1 else ""
     return (
         f"note: the result of {first['id']} is stale, {first['stale']}{more}; "
-        f"./admin.py show_tasks {job} --stale lists them, redo_task makes them anew"
+        f"./admin.py show_tasks {job} --stale lists them, ./admin.py redo_task {job} --stale makes them anew"
     )
 
 

@@ -136,7 +136,19 @@ def test_stale_results_are_shown_as_such(rig: Rig, shell: Shell) -> None:
     assert f"stale:        {REASON}\n" in shell.admin("show_task", "x:plot").out
     assert shell.look("show_task", "x:plot")["stale"] == REASON
     why = shell.admin("why", "x:plot").out
-    assert f"Its result is stale: {REASON}." in why and "`admin.py redo_task x:agg --descendants`" in why
+    assert f"Its result is stale: {REASON}." in why and "`admin.py redo_task x:plot --stale`" in why
+
+
+def test_the_command_that_why_names_ends_all_that_is_stale(rig: Rig, shell: Shell) -> None:
+    finished(rig, shell)
+    make_stale(rig, shell)
+    assert "This runs 1 task (1 succeeded), the stale ones that they are made from, and all that was made from them, again" in (
+        shell.on_terminal("admin.py", "redo_task", "x:plot", "--stale", typed="n\n").out
+    )
+    assert shell.admin("redo_task", "x:plot", "--stale").out == "2 tasks of x to be run again\n"
+    rig.until(lambda rig: rig.get("/jobs/x")["finished"])
+    assert rig.get("/jobs/x")["stale"] == 0
+    assert shell.admin("redo_task", "x", "--stale").out == "nothing of x is stale\n"
 
 
 def test_a_task_shows_the_digests_of_what_its_result_was_made_of(rig: Rig, shell: Shell) -> None:

@@ -47,8 +47,10 @@ def finished(*names: str) -> Study:
     return scene
 
 
-def redo(scene: Scene, pattern: str, descendants: bool = False, others: tuple[str, ...] = ()) -> dict[str, object]:
-    answer = scene.answer(TasksRedone("job", pattern, 1, descendants, others))
+def redo(
+    scene: Scene, pattern: str, descendants: bool = False, others: tuple[str, ...] = (), stale: bool = False
+) -> dict[str, object]:
+    answer = scene.answer(TasksRedone("job", pattern, 1, descendants, others, stale))
     assert answer.code == 200
     return dict(answer.detail)
 
@@ -194,7 +196,7 @@ def test_everybody_is_told() -> None:
     for name in ("b", "c"):
         _, cause, remedy = explain.why(scene.state, scene.task(name), scene.now)
         assert cause == f"Its result is stale: {reason}."
-        assert remedy == "`admin.py redo_task job:b --descendants` makes it anew."
+        assert remedy == f"`admin.py redo_task job:{name} --stale` makes it anew, with all stale results that it is made from."
 
 
 # ---- redo with descendants -------------------------------------------------------------------------------------------
@@ -208,6 +210,51 @@ def test_descendants_run_again_in_order() -> None:
         scene.yield_(f"u1.{index}.2", NEW)
     assert scene.states() == dict.fromkeys("abc", "succeeded")
     assert scene.stale() == {}
+
+
+def pipeline(count: int = 50) -> Study:
+    """train -> sim-0 ... -> agg -> plot, all finished, then another result of train."""
+    scene = Study()
+    sims = tuple(TaskSpec(n + 1, f"sim-{n}", 0, 0, (0,), 2) for n in range(count))
+    agg, plot = TaskSpec(count + 1, "agg", 0, 0, tuple(range(1, count + 1)), 1), TaskSpec(count + 2, "plot", 0, 0, (count + 1,))
+    scene.push(((Template(0, "t", ("true",), outputs=OUT),), (TaskSpec(0, "train", 0, rank=3), *sims, agg, plot)))
+    scene.join("local-1")
+    scene.yield_all()
+    redo(scene, "train")
+    scene.yield_all(NEW)
+    assert len(scene.stale()) == count + 2
+    return scene
+
+
+def test_the_remedy_for_one_stale_result_of_a_pipeline_cures_all_of_it_and_leaves_its_cause_alone() -> None:
+    scene = pipeline()
+    done = redo(scene, "plot", stale=True)
+    assert (done["redone"], done["each"], done["descendants"]) == (52, [52], 0)
+    assert scene.stale() == {}
+    scene.yield_all(NEW)
+    assert scene.stale() == {}
+    assert set(scene.states().values()) == {"succeeded"}
+    assert scene.task("train").number == 2
+    assert scene.task("plot").number == 2
+
+
+def test_redoing_what_is_stale_of_some_tasks_runs_what_is_below_them_too_and_nothing_beside() -> None:
+    scene = pipeline(3)
+    done = redo(scene, "sim-[01]", stale=True)
+    assert (done["redone"], done["descendants"], done["kept"]) == (2, 2, 0)
+    scene.yield_all(NEW)
+    assert scene.stale() == {"sim-2": "train", "agg": "train", "plot": "train"}
+    assert redo(scene, "*", stale=True)["redone"] == 3
+    scene.yield_all(NEW)
+    assert scene.stale() == {}
+    assert redo(scene, "*", stale=True)["redone"] == 0
+
+
+def test_redoing_what_is_stale_of_a_task_that_is_not_is_refused_and_changes_nothing() -> None:
+    scene = pipeline(3)
+    answer = scene.answer(TasksRedone("job", "train", 1, stale=True))
+    assert (answer.code, answer.detail["error"]) == (409, "job:train is succeeded; no result of it is stale")
+    assert len(scene.stale()) == 5
 
 
 def test_without_descendants_it_is_said_how_many_are_left_alone() -> None:
