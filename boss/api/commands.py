@@ -94,7 +94,7 @@ async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
         assert isinstance(each, list)
         for place, count in zip(places, each, strict=True):
             more = {name: detail[name] if place == places[0] else 0 for name in ("descendants", "kept")}
-            done[place] = Effect.model_validate({"job": job, "redone": count, **more})
+            done[place] = Effect.model_validate({"job": job, "redone": count, **more, "read_files": detail["read_files"]})
     return Effects(done=[done[place] for place in range(len(targets))])
 
 

@@ -340,7 +340,10 @@ class SharedOut(BaseModel):
 
 
 class Effect(BaseModel):
-    """What a command has done to one target; the boss's own words beside it (``cancelled``, ``redone``, ``retried`` count tasks)."""
+    """What a command has done to one target; the boss's own words beside it (``cancelled``, ``redone``, ``retried`` count tasks).
+
+    ``read_files``: some of what runs again is given files that were pushed, as they were pushed.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -6,12 +6,12 @@ Rules:
 - A stale task is run again with the stale ones that it was made from and all that is below these: anything less leaves it stale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from boss.core import dag
 from boss.core.events import FailedRetried, TasksRedone
 from boss.core.jobs import answer, choose, reopen
-from boss.core.model import FINAL_STATES, Job, Task, TaskState
+from boss.core.model import FINAL_STATES, NO_FILES, Job, Task, TaskState
 from boss.core.state import State
 
 S = TaskState
@@ -39,8 +39,10 @@ def on_redone(state: State, event: TasksRedone, now: float) -> None:
     with_descendants = event.descendants or event.stale
     kept = 0 if with_descendants else sum(task.state is S.SUCCEEDED for task in finished)
     more = finished if with_descendants else []
+    pushed = _read_files(chosen + more)
     reopen(state, chosen + more, now)
-    answer(state, event.reply, 200, job=job.name, redone=len(chosen), each=each, descendants=len(more), kept=kept)
+    counts = {"redone": len(chosen), "each": each, "descendants": len(more), "kept": kept}
+    answer(state, event.reply, 200, job=job.name, **counts, read_files=pushed)
 
 
 def on_retried(state: State, event: FailedRetried, now: float) -> None:
@@ -51,8 +53,14 @@ def on_retried(state: State, event: FailedRetried, now: float) -> None:
     if choice is None:
         return
     job, chosen = choice
+    pushed = _read_files(chosen)
     reopen(state, chosen, now)
-    answer(state, event.reply, 200, job=job.name, retried=len(chosen))
+    answer(state, event.reply, 200, job=job.name, retried=len(chosen), read_files=pushed)
+
+
+def _read_files(tasks: Iterable[Task]) -> bool:
+    """Whether one of these tasks was given a pushed file: it will be given the same one, whatever became of it on the user's side."""
+    return any(task.input_set > NO_FILES for task in tasks)
 
 
 def _is_finished(task: Task) -> bool:

@@ -3,7 +3,7 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core import backlog, stale
+from boss.core import backlog, remedies, stale
 from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
@@ -23,7 +23,11 @@ def why(state: State, task: Task, now: float) -> list[str]:
             done = f"It succeeded (attempt {task.number})." if task.number else f"It counts as succeeded: {task.reason}."
             return [done, *_stale(task)]
         case S.FAILED:
-            return [_failed(task), f"Mend the cause, then `admin.py retry_failed {job.name}:{task.name}`."]
+            return [
+                _failed(task),
+                f"Mend the cause, then `admin.py retry_failed {job.name}:{task.name}`: it runs again as it was pushed.",
+                remedies.push_again(job.name),
+            ]
         case S.SKIPPED:
             return [
                 f"It was skipped because {task.reason}.",

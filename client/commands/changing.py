@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client
-from client.commands.frame import Json, Yes, agree, counted, name_job, on_terminal, print_json
+from client.commands.frame import Json, Yes, agree, counted, name_job, on_terminal, print_json, say
 from client.commands.tables import tally
 
 Some = Annotated[list[str], typer.Argument(metavar="TARGET...", help="JOB, JOB:ID, JOB:GLOB, or an id that only one job has.")]
@@ -51,6 +51,7 @@ def redo_task(
             agree(f"This runs {_touched(client, targets, states, stale)}{more} again and replaces their results", yes)
         done = client.redo(*targets, descendants=descendants, stale=stale)
         _tell(targets, done, as_json, "redone", "to be run again", stale)
+        _remind(done, "--merge changed (all that reads it)")
 
 
 def retry_failed(
@@ -65,7 +66,9 @@ def retry_failed(
         chosen = targets or _own_with_failures(client)
         if not chosen:
             typer.echo("no failed tasks", err=True)
-        _tell(chosen, client.retry_failed(*chosen) if chosen else [], as_json, "retried", "to be tried again")
+        done = client.retry_failed(*chosen) if chosen else []
+        _tell(chosen, done, as_json, "retried", "to be tried again")
+        _remind(done, "--merge keep-succeeded (only what failed) or --merge changed (all that reads it)")
 
 
 def _own_with_failures(client: Client) -> list[str]:
@@ -95,6 +98,12 @@ def _tell(targets: list[str], done: list[dict[str, Any]], as_json: bool, count: 
             continue
         touched = f"{counted(effect[count], 'task')} of {effect['job']}" if count in effect else effect["job"]
         typer.echo("; ".join([f"{touched} {words}", *_besides(effect)]))
+
+
+def _remind(done: list[dict[str, Any]], merges: str) -> None:
+    """What runs again is given the files that were pushed: whoever mended a script here would see it crash again."""
+    for job in dict.fromkeys(effect["job"] for effect in done if effect.get("read_files")):
+        say(f"{job}: with the files as they were pushed; if you changed one: ./push_tasks.py FILE --job {job} {merges}")
 
 
 def _besides(effect: dict[str, Any]) -> list[str]:

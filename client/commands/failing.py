@@ -61,7 +61,9 @@ def _described(job: str, causes: list[Plain]) -> Iterator[str]:
         rest = causes[SHOWN:]
         yield f"{counted(sum(cause['count'] for cause in rest), 'task')} failed in {len(rest)} further ways"
     yield f"one by one: ./admin.py show_failed --job {job} --list"
-    yield f"run them again: ./admin.py retry_failed {job}"
+    yield f"run them again, as they were pushed: ./admin.py retry_failed {job}"
+    yield f"after you changed a pushed file or the task file: ./push_tasks.py FILE --job {job} --merge keep-succeeded"
+    yield "  (runs only what failed; --merge changed runs all that reads the file)"
 
 
 def what(cause: Plain) -> str:

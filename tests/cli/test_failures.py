@@ -48,7 +48,9 @@ def test_failures_are_shown_by_cause_with_count_example_and_the_next_command(rig
         "      ./admin.py logs sweep:t0",
         "",
         "one by one: ./admin.py show_failed --job sweep --list",
-        "run them again: ./admin.py retry_failed sweep",
+        "run them again, as they were pushed: ./admin.py retry_failed sweep",
+        "after you changed a pushed file or the task file: ./push_tasks.py FILE --job sweep --merge keep-succeeded",
+        "  (runs only what failed; --merge changed runs all that reads the file)",
     ]
     assert said.err == ""
 

@@ -117,6 +117,26 @@ def test_a_redo_says_what_it_leaves_alone_and_with_descendants_what_runs_too(rig
     assert [task["attempt"] for task in shell.look("show_tasks", "x:plot")] == [2]
 
 
+def test_whoever_runs_again_what_reads_pushed_files_is_told_that_they_are_those_that_were_pushed(rig: Rig, shell: Shell) -> None:
+    write(shell)
+    document = {
+        "files": ["sim.py"],
+        "tasks": [{"id": "a", "command": "fail", "inputs": ["sim.py"]}, {"id": "b", "command": "fail"}],
+    }
+    plan = rig.plan({"job": "x", **document}, files={"sim.py": {"digest": digest(shell, "sim.py"), "size": 1}})
+    rig.post(f"/pushes/{plan['push']}/open")
+    rig.until(lambda rig: rig.get("/jobs/x")["finished"])
+    push = "x: with the files as they were pushed; if you changed one: ./push_tasks.py FILE --job x"
+    said = shell.admin("retry_failed", "x")
+    assert said.err == f"{push} --merge keep-succeeded (only what failed) or --merge changed (all that reads it)\n"
+    assert said.out == "2 tasks of x to be tried again\n"
+    rig.until(lambda rig: rig.get("/jobs/x")["finished"])
+    assert shell.admin("redo_task", "x:a").err == f"{push} --merge changed (all that reads it)\n"
+    rig.until(lambda rig: rig.get("/jobs/x")["finished"])
+    assert shell.admin("retry_failed", "x:b").err == ""
+    assert "x:b" in shell.admin("show_failed", "x").out
+
+
 def test_a_person_is_asked_before_descendants_run_again(rig: Rig, shell: Shell) -> None:
     finished(rig, shell)
     said = shell.on_terminal("admin.py", "redo_task", "x:agg", "--descendants", typed="n\n")

@@ -58,7 +58,10 @@ def test_a_failure_names_phase_code_and_remedy_and_a_skip_its_cause() -> None:
     scene.join("local-1")
     scene.finish("local-1", "u1.0.1", "failed", phase="run", exit_code=2, reason="exit code 2")
     assert why(scene, "a").startswith("Attempt 1 failed in phase run, exit code 2")
-    assert "`admin.py retry_failed job:a`" in why(scene, "a")
+    assert "`admin.py retry_failed job:a`: it runs again as it was pushed." in why(scene, "a")
+    assert "After you changed a pushed file or the task file: `push_tasks.py FILE --job job --merge keep-succeeded`" in why(
+        scene, "a"
+    )
     assert why(scene, "b").startswith("It was skipped because a failed")
 
 
