@@ -45,6 +45,30 @@ async def _each(
     return Effects(done=done)
 
 
+async def _together(
+    house: House, caller: Caller, body: Targeted, count: str, make: Callable[[str, tuple[str, ...], bool, int], Request]
+) -> Effects:
+    """Ask once per job, with all its patterns and whether one of them is ``JOB:*``; answered target by target, in their order.
+
+    ``count`` is what the boss calls the tasks of the patterns; what it says of the whole stands at the job's first target.
+    """
+    targets = [await blocking(_resolve, house, caller, text, False) for text in body.targets]
+    jobs: dict[str, list[int]] = {}
+    for place, target in enumerate(targets):
+        jobs.setdefault(target.job.name, []).append(place)
+    done: dict[int, Effect] = {}
+    for job, places in jobs.items():
+        patterns = tuple(targets[place].pattern for place in places)
+        named = any(targets[place].named and targets[place].pattern == "*" for place in places)
+        detail = dict(await house.ask(lambda reply, job=job, patterns=patterns, named=named: make(job, patterns, named, reply)))  # type: ignore[misc]
+        each = detail.pop("each")
+        assert isinstance(each, list)
+        for place, number in zip(places, each, strict=True):
+            said = detail if place == places[0] else {name: type(value)() for name, value in detail.items()}
+            done[place] = Effect.model_validate({**said, "job": job, count: number})
+    return Effects(done=[done[place] for place in range(len(targets))])
+
+
 def _resolve(house: House, caller: Caller, text: str, jobs_only: bool) -> Target:
     target = house.targets.resolve(text, changing=caller)
     if jobs_only and not target.whole:
@@ -78,30 +102,24 @@ async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
     With ``stale`` the stale tasks of the targets are run again, and whatever it takes to make all that they belong to anew.
     All targets of one job are run again as one.
     """
-    targets = [await blocking(_resolve, house, caller, text, False) for text in body.targets]
-    jobs: dict[str, list[int]] = {}
-    for place, target in enumerate(targets):
-        jobs.setdefault(target.job.name, []).append(place)
-    done: dict[int, Effect] = {}
-    for job, places in jobs.items():
-        first, *others = (targets[place].pattern for place in places)
-        detail = await house.ask(
-            lambda reply, job=job, first=first, others=others: TasksRedone(  # type: ignore[misc]
-                job, first, reply, body.descendants, tuple(others), body.stale
-            )
-        )
-        each = detail["each"]
-        assert isinstance(each, list)
-        for place, count in zip(places, each, strict=True):
-            more = {name: detail[name] if place == places[0] else 0 for name in ("descendants", "kept")}
-            done[place] = Effect.model_validate({"job": job, "redone": count, **more, "read_files": detail["read_files"]})
-    return Effects(done=[done[place] for place in range(len(targets))])
+
+    def make(job: str, patterns: tuple[str, ...], named: bool, reply: int) -> Request:
+        return TasksRedone(job, patterns[0], reply, body.descendants, patterns[1:], body.stale)
+
+    return await _together(house, caller, body, "redone", make)
 
 
 @router.post("/retry", openapi_extra=needs(Role.RESEARCHER))
 async def retry(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
-    """Run failed tasks again, and what was skipped because of them."""
-    return await _each(house, caller, body, lambda target, reply: FailedRetried(target.job.name, target.pattern, reply))
+    """Run failed tasks again, and what was skipped because of them; cancelled ones too where tasks are named (``JOB:*`` names all).
+
+    All targets of one job are run again as one.
+    """
+
+    def make(job: str, patterns: tuple[str, ...], named: bool, reply: int) -> Request:
+        return FailedRetried(job, patterns[0], reply, named, patterns[1:])
+
+    return await _together(house, caller, body, "retried", make)
 
 
 @router.post("/workers", openapi_extra=needs(Role.ADMIN))

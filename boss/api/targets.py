@@ -28,11 +28,14 @@ SHORT, SHORT_ALIKE = 4, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Tasks of one job: a glob over their ids (``*``: all). ``whole`` when the job itself was named."""
+    """Tasks of one job: a glob over their ids (``*``: all). ``whole`` when all of the job is meant, ``named`` when tasks were named, be it
+    all of them by ``JOB:*``, and not only the job.
+    """
 
     job: JobRow
     pattern: str
     whole: bool
+    named: bool = True
 
 
 class Targets:
@@ -68,7 +71,7 @@ class Targets:
         if not colon or (self._reader.job(name) is None and self._reader.jobs_with_task(text)):
             return self._bare(text, changing)
         job = self.job(name)
-        return Target(job, self._known(job, pattern or "*"), whole=pattern in ("", "*"))
+        return Target(job, self._known(job, pattern or "*"), whole=pattern in ("", "*"), named=bool(pattern))
 
     def task(self, text: str) -> TaskRow:
         """The one task that a target names; 422 when it names several."""
@@ -86,7 +89,7 @@ class Targets:
     def _bare(self, word: str, changing: bool) -> Target:
         job = self._reader.job(word)
         if job is not None:
-            return Target(job, "*", whole=True)
+            return Target(job, "*", whole=True, named=False)
         holders = self._reader.jobs_with_task(word)
         if not holders:
             raise self._unknown(word)

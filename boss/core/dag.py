@@ -6,7 +6,7 @@ Rules:
 - Cycles, chains and unknown names were dealt with at the push (``boss.taskfile``).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from boss.core.model import ACTIVE_STATES, Job, Task, TaskState
 
@@ -112,6 +112,24 @@ def above(tasks: Iterable[Task], fitting: Callable[[Task], bool]) -> Iterator[Ta
                 seen.add(index)
                 stack.append(dependency)
                 yield dependency
+
+
+def held_back(tasks: Collection[Task]) -> dict[int, Task]:
+    """Those of these tasks that would be skipped at once if all of them ran again: by index, each with the dependency that
+    has ended badly and is not among them (or is held back itself).
+    """
+    running = {task.index for task in tasks}
+    held: dict[int, Task] = {}
+    stack = list(tasks)
+    while stack:
+        task = stack.pop()
+        everyone = task.job.tasks
+        for index in task.dependencies if task.index not in held else ():
+            if everyone[index].state in ENDED_BADLY and (index not in running or index in held):
+                held[task.index] = everyone[index]
+                stack += (everyone[other] for other in task.dependents if other in running)
+                break
+    return held
 
 
 def skipped_below(task: Task) -> Iterator[Task]:

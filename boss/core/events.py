@@ -244,11 +244,16 @@ class TasksRedone:
 
 @dataclass(frozen=True, slots=True)
 class FailedRetried:
-    """Run the failed (and what was skipped because of them, and the cancelled when named exactly) tasks of a job again."""
+    """Run the failed tasks of a job again, and what was skipped because of them.
+
+    Cancelled ones only when tasks are named: by any pattern but ``*``, and by that too when ``named``. ``others`` are further patterns.
+    """
 
     job: str
     pattern: str = "*"
     reply: int = 0
+    named: bool = False
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

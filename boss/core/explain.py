@@ -25,16 +25,13 @@ def why(state: State, task: Task, now: float) -> list[str]:
         case S.FAILED:
             return [
                 _failed(task),
-                f"Mend the cause, then `admin.py retry_failed {job.name}:{task.name}`: it runs again as it was pushed.",
+                f"Mend the cause, then `{remedies.retry(task)}`: it runs again as it was pushed.",
                 remedies.push_again(job.name),
             ]
         case S.SKIPPED:
-            return [
-                f"It was skipped because {task.reason}.",
-                f"`admin.py retry_failed {job.name}` runs what failed again and opens this one.",
-            ]
+            return [f"It was skipped because {task.reason}.", remedies.open_again(task)]
         case S.CANCELLED:
-            return ["It was cancelled.", f"`admin.py retry_failed {job.name}:{task.name}` runs it again."]
+            return ["It was cancelled.", f"`{remedies.retry(task)}` runs it again."]
         case S.RUNNING if stuck := backlog.why(state, task):
             return stuck
         case S.RUNNING:

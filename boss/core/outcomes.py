@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, pace, stale
+from boss.core import dag, pace, remedies, stale
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -289,8 +289,9 @@ def _count_against_worker(state: State, name: str, phase: str) -> None:
 
 def skip_below(state: State, task: Task, now: float) -> None:
     """Skip everything that waited for a task which has ended badly; the cause is kept."""
+    reason = remedies.skip_reason(task)
     for dependent in dag.waiting_below(task):
-        dependent.reason = f"{task.name} {task.state}" + (f": {task.reason}" if task.reason else "")
+        dependent.reason = reason
         dependent.phase = ""
         dependent.finished = state.wall(now)
         state.move(dependent, C.DEPENDENCY_ENDED)

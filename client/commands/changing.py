@@ -1,5 +1,6 @@
 """Commands that change jobs, tasks and the context. What destroys says what it touches and asks, on a terminal."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -57,25 +58,36 @@ def redo_task(
 def retry_failed(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TARGET]...", help="Nothing: every job of yours with failed tasks (an admin: of all)."),
+        typer.Argument(
+            metavar="[TARGET]...",
+            help="JOB: what failed; JOB:ID, JOB:GLOB and JOB:*: what was cancelled too. "
+            "Nothing: every job of yours with failed tasks (an admin: of all).",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run failed tasks again, and what was skipped because of them."""
     with Client() as client:
-        chosen = targets or _own_with_failures(client)
+        chosen = targets or _own_with(client, "failed")
         if not chosen:
-            typer.echo("no failed tasks", err=True)
+            say("no failed tasks" + _cancelled(_own_with(client, "cancelled")))
         done = client.retry_failed(*chosen) if chosen else []
         _tell(chosen, done, as_json, "retried", "to be tried again")
         _remind(done, "--merge keep-succeeded (only what failed) or --merge changed (all that reads it)")
 
 
-def _own_with_failures(client: Client) -> list[str]:
-    """The jobs with failed tasks: an admin's are all, a researcher's those of the same name."""
+def _own_with(client: Client, state: str) -> list[str]:
+    """The jobs with failed (or cancelled) tasks: an admin's are all, a researcher's those of the same name."""
     me = client.me()
     mine = [job for job in client.jobs() if me["role"] == "admin" or job["owner"] == me["name"]]
-    return [job["name"] for job in mine if job["tasks"].get("failed")]
+    return [job["name"] for job in mine if job["tasks"].get(state)]
+
+
+def _cancelled(jobs: list[str]) -> str:
+    """That there are cancelled tasks, and how they are run again."""
+    if not jobs:
+        return ""
+    return f"; cancelled ones are run again when they are named: ./admin.py retry_failed {shlex.quote(jobs[-1] + ':*')}"
 
 
 def _touched(client: Client, targets: list[str], states: tuple[str, ...], stale: bool = False) -> str:
@@ -113,6 +125,13 @@ def _besides(effect: dict[str, Any]) -> list[str]:
         said.append(f"{counted(effect['accepting'], 'result')} being accepted already")
     if effect.get("descendants"):
         said.append(f"{counted(effect['descendants'], 'descendant')} too")
+    if effect.get("held"):
+        said.append(f"{counted(effect['held'], 'task')} left alone ({effect['held_because']})")
+    if effect.get("cancelled_left"):
+        named = shlex.quote(f"{effect['job']}:*")
+        said.append(
+            f"{counted(effect['cancelled_left'], 'cancelled task')} left alone (./admin.py retry_failed {named} runs them too)"
+        )
     if effect.get("kept"):
         said.append(
             f"{counted(effect['kept'], 'descendant')} left alone, stale if the new results differ (--descendants runs them too)"

@@ -54,6 +54,17 @@ def test_retry_runs_what_failed_again(rig: Rig) -> None:
     rig.until(lambda rig: rig.get("/task", target="a")["attempt"] == 2 and rig.states()["b"] == "skipped")
 
 
+def test_retry_takes_cancelled_tasks_when_tasks_are_named_and_a_jobs_name_alone_names_none(rig: Rig) -> None:
+    rig.push([{"id": "a", "command": "hold"}, {"id": "b", "command": "true", "after": ["a"]}])
+    rig.post("/cancel", {"targets": ["job"]})
+    [left] = rig.post("/retry", {"targets": ["job"]})["done"]
+    assert (left["retried"], left["cancelled_left"]) == (0, 2)
+    assert "retry_failed job:a job:b" in rig.post("/retry", {"targets": ["job:b"]}, 409)["error"]
+    done = rig.post("/retry", {"targets": ["job:b", "job:*"]})["done"]
+    assert [one["retried"] for one in done] == [1, 1]
+    rig.until(lambda rig: rig.states() == {"a": "running", "b": "waiting"})
+
+
 def test_redo_is_refused_while_a_descendant_is_active(rig: Rig) -> None:
     rig.push([{"id": "a", "command": "true"}, {"id": "b", "command": "hold", "after": ["a"]}])
     rig.until(lambda rig: rig.states().get("b") == "running")

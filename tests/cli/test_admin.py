@@ -316,3 +316,16 @@ def test_the_token_is_in_no_output(rig: Rig, shell: Shell) -> None:
     _job(rig)
     said = [shell.admin(*words) for words in (["status"], ["show_context"], ["show_context", "--json"])]
     assert TOKEN not in str(said)
+
+
+def test_a_retry_that_leaves_cancelled_tasks_alone_says_how_they_are_run(rig: Rig, shell: Shell) -> None:
+    rig.push([{"id": "a", "command": "hold"}, {"id": "b", "command": "true", "after": ["a"]}])
+    shell.admin("cancel", "job:a")
+    assert "It was skipped because a was cancelled." in shell.admin("why", "job:b").out
+    left = "1 cancelled task left alone (./admin.py retry_failed 'job:*' runs them too)"
+    assert shell.admin("retry_failed", "job").out == f"0 tasks of job to be tried again; {left}\n"
+    assert "named: ./admin.py retry_failed 'job:*'" in shell.admin("retry_failed").err
+    refused = shell.admin("redo_task", "job:b", code=1).err
+    assert "b waits for a, which was cancelled; run that again too: `admin.py redo_task job:a job:b`" in refused
+    assert shell.admin("retry_failed", "job:*").out == "1 task of job to be tried again\n"
+    rig.until(lambda rig: rig.states() == {"a": "running", "b": "waiting"})
