@@ -161,8 +161,8 @@ class Reader(Protocol):
     def templates(self, job: str, numbers: Iterable[int]) -> Mapping[int, Template]:
         """These templates of a job; those that there are."""
 
-    def failures(self, job: str, pattern: str = "*") -> Iterator[FailureRow]:
-        """The failed tasks of a job whose name is or fits the pattern, by index; read page by page."""
+    def failures(self, job: str, pattern: str = "*", after: int = -1) -> Iterator[FailureRow]:
+        """The failed tasks of a job whose name is or fits the pattern, by index, from ``after`` on; read page by page."""
 
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""

@@ -109,7 +109,7 @@ class Reader:
         """These templates of a job; those that there are."""
         return self._definitions.of(job, numbers)
 
-    def failures(self, job: str, pattern: str = "*") -> Iterator[FailureRow]:
+    def failures(self, job: str, pattern: str = "*", after: int = -1) -> Iterator[FailureRow]:
         """The failed tasks of a job, by index, with the end of their last attempt's stderr; see ``boss.ports.Reader``."""
         conditions, values = _conditions((TaskState.FAILED,), pattern, "t.")
         sql = (
@@ -120,7 +120,7 @@ class Reader:
             f" ORDER BY t.task_index LIMIT {FAILURES}"
         )
         for number in self._names(job):
-            last = -1
+            last = after
             while True:
                 page = self._db.select(sql, (*values, number, last))
                 for index, name, phase, exit_code, signal, reason, stderr in page:

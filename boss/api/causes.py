@@ -109,6 +109,11 @@ def _key(row: FailureRow) -> _Key:
     return row.phase, row.exit_code, row.signal, row.reason[:LINE], ""
 
 
+def line_of(row: FailureRow) -> str:
+    """The last line that a failed task wrote to stderr; empty where there is none, or where the reason says more."""
+    return _key(row)[-1]
+
+
 def last_line(text: str) -> str:
     """The last line that is not blank, without colours and blanks at its ends; one that overwrote itself (``\\r``) as it stood at last."""
     stripped = (_COLOUR.sub("", text) if "\x1b" in text else text).rstrip()

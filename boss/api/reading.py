@@ -1,11 +1,14 @@
 """What can be looked at: health, status, jobs, tasks, workers, VMs, context. Counts come from the loop's view, lists from the store."""
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from boss.api.answers import Refusal
+from boss.api.causes import line_of
 from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
@@ -135,10 +138,11 @@ def tasks(
     after: Annotated[str, Query(description="`next` of the page before")] = "",
     stale: Annotated[bool, Query(description="only tasks whose result is stale")] = False,
 ) -> TaskPage:
-    """Tasks, page by page; several targets are listed one after the other."""
+    """Tasks, page by page; several targets are listed one after the other. ``line`` is told when ``state=failed`` is asked for."""
     chosen: list[Target | None] = [house.targets.resolve(text, changing=None) for text in target] or [None]
     place, job, index = _place(after, len(chosen))
     rows: list[TaskRow] = []
+    lines: dict[tuple[str, int], str] = {}
     while place < len(chosen) and len(rows) < limit:
         one = chosen[place]
         found = house.reader.tasks(
@@ -150,20 +154,37 @@ def tasks(
             stale=stale,
         )
         rows += found
+        if TaskState.FAILED in state:
+            lines |= _lines(house, found, one.pattern if one else "*")
         if len(rows) >= limit:
             last = rows[-1]
-            return TaskPage(tasks=_defined(house, rows), next=f"{place}:{last.job}:{last.index}")
+            return TaskPage(tasks=_defined(house, rows, lines), next=f"{place}:{last.job}:{last.index}")
         place, job, index = place + 1, "", 0
-    return TaskPage(tasks=_defined(house, rows), next=None)
+    return TaskPage(tasks=_defined(house, rows, lines), next=None)
 
 
-def _defined(house: House, rows: Sequence[TaskRow]) -> list[TaskOut]:
-    """The tasks of these rows with their parameters."""
+def _lines(house: House, rows: Sequence[TaskRow], pattern: str) -> dict[tuple[str, int], str]:
+    """The last line on stderr of those of these rows (of a listing by job and index) that failed."""
+    lines: dict[tuple[str, int], str] = {}
+    for job, of_job in groupby((row for row in rows if row.state == TaskState.FAILED), key=lambda row: row.job):
+        indices = [row.index for row in of_job]
+        for failure in house.reader.failures(job, pattern, indices[0] - 1):
+            if failure.index > indices[-1]:
+                break
+            lines[job, failure.index] = line_of(failure)
+    return lines
+
+
+def _defined(house: House, rows: Sequence[TaskRow], lines: Mapping[tuple[str, int], str]) -> list[TaskOut]:
+    """The tasks of these rows with their parameters, and the last lines that they wrote."""
     wanted: dict[str, set[int]] = {}
     for row in rows:
         wanted.setdefault(row.job, set()).add(row.template)
     templates = {job: house.reader.templates(job, numbers) for job, numbers in wanted.items()}
-    return [defined(row, templates[row.job].get(row.template)) for row in rows]
+    tasks = [defined(row, templates[row.job].get(row.template)) for row in rows]
+    for row, task in zip(rows, tasks, strict=True):
+        task.line = lines.get((row.job, row.index), "")
+    return tasks
 
 
 def _place(after: str, targets: int) -> tuple[int, str, int]:
@@ -192,7 +213,15 @@ async def why(house: TheHouse, target: TargetText) -> Why:
     detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
     said = detail.get("why", [])
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
+    if detail.get("state") == TaskState.FAILED and (line := await blocking(_last_words, house, row)):
+        sentences.insert(1, f"The last line that it wrote to stderr: {line}")
     return Why(job=row.job, id=row.id, state=str(detail.get("state", row.state)), why=sentences)
+
+
+def _last_words(house: House, row: TaskRow) -> str:
+    """The last line on stderr of a failed task; empty when the reason of its failure says more, or when it is not failed any more."""
+    failure = next(iter(house.reader.failures(row.job, glob.escape(row.id))), None)
+    return "" if failure is None else line_of(failure)
 
 
 @router.get("/workers", tags=["look"], openapi_extra=needs(Role.VIEWER))

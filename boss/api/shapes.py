@@ -89,6 +89,7 @@ class TaskOut(Plain):
     """One task, and how its last attempt stands. ``attempt`` is 0 before the first; ``stale`` says why its result is stale.
 
     ``params`` are its values of the grid, in the order of the file; ``metrics`` the path of the JSON file with its numbers, or empty.
+    ``line`` is the last line on stderr of a failed task, in a listing of failed tasks; empty elsewhere, and where ``reason`` says more.
     """
 
     job: str
@@ -104,6 +105,7 @@ class TaskOut(Plain):
     stale: str
     params: dict[str, str | int | float | bool] = {}
     metrics: str = ""
+    line: str = ""
 
 
 class TaskPage(BaseModel):

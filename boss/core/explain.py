@@ -25,6 +25,7 @@ def why(state: State, task: Task, now: float) -> list[str]:
         case S.FAILED:
             return [
                 _failed(task),
+                f"`admin.py logs {remedies.named([task])}` shows all that it wrote.",
                 f"Mend the cause, then `{remedies.retry(task)}`: it runs again as it was pushed.",
                 remedies.push_again(job.name),
             ]
@@ -62,8 +63,9 @@ def _stale(task: Task) -> list[str]:
 
 
 def _failed(task: Task) -> str:
-    code = f", exit code {task.exit_code}" if task.exit_code is not None else ""
-    return f"Attempt {task.number} failed in phase {task.phase}{code}: {task.reason or 'no reason was given'}."
+    reason = task.reason or "no reason was given"
+    code = f", exit code {task.exit_code}" if task.exit_code is not None and not reason.startswith("exit code") else ""
+    return f"Attempt {task.number} failed in phase {task.phase}{code}: {reason}."
 
 
 def _ago(seconds: float) -> str:

@@ -33,12 +33,12 @@ def open_again(task: Task) -> str:
     if all(root.state is S.FAILED for root in roots):
         return f"`admin.py retry_failed {task.job.name}` runs what failed again and opens this one."
     what = ("it" if len(roots) == 1 else "them") if len(roots) <= FEW else "all that failed or was cancelled"
-    return f"`admin.py retry_failed {_named(roots)}` runs {what} again and opens this one."
+    return f"`admin.py retry_failed {named(roots)}` runs {what} again and opens this one."
 
 
 def retry(task: Task) -> str:
     """The command that runs a failed or cancelled task again, with what it waits for and has ended badly too."""
-    return f"admin.py retry_failed {_named([*_roots(task), task])}"
+    return f"admin.py retry_failed {named([*_roots(task), task])}"
 
 
 def held_back(task: Task, by: Task) -> str:
@@ -49,7 +49,7 @@ def held_back(task: Task, by: Task) -> str:
 def with_roots(task: Task, command: str) -> str:
     """The command that runs a task again together with what holds it back; ``command`` is ``redo_task`` or ``retry_failed``."""
     both = [*_roots(task), task]
-    return f"admin.py {command if len(both) <= FEW else 'retry_failed'} {_named(both)}"
+    return f"admin.py {command if len(both) <= FEW else 'retry_failed'} {named(both)}"
 
 
 def _roots(task: Task) -> list[Task]:
@@ -58,7 +58,7 @@ def _roots(task: Task) -> list[Task]:
     return sorted((other for other in above if other.state is not S.SKIPPED), key=lambda other: -other.rank)
 
 
-def _named(tasks: Sequence[Task]) -> str:
+def named(tasks: Sequence[Task]) -> str:
     """Targets as a shell takes them: each of few tasks, all tasks of the job for many."""
     job = tasks[0].job.name
     return " ".join(shlex.quote(f"{job}:{task.name}") for task in tasks) if len(tasks) <= FEW else shlex.quote(f"{job}:*")

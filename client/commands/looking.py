@@ -153,7 +153,7 @@ def list_tasks(targets: list[str] | None, job: str | None, states: list[State], 
         return
     rows = [
         (f"{task['job']}:{task['id']}", task["state"], task["attempt"] or "", task["exit_code"], task["phase"], task["worker"], took(task),
-         f"stale: {task['stale']}" if task["stale"] else task["reason"])
+         f"stale: {task['stale']}" if task["stale"] else ": ".join(part for part in (task["reason"], task["line"]) if part))
         for task in tasks
     ]  # fmt: skip
     show(TASK_COLUMNS, rows, "no such tasks")

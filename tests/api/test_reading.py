@@ -253,3 +253,23 @@ def test_shared_data_is_listed_by_the_beginning_of_its_name(rig: Rig) -> None:
     for prefix in ("genomes/", "shared:genomes/"):
         (found,) = rig.get("/shared", prefix=prefix)
         assert found == {"name": "genomes/hg38.fa", "size": 5, "sha256": "ab" * 32, "when": 1000.0, "by": "ada"}
+
+
+def test_a_failed_task_says_the_last_line_of_its_stderr_in_why_and_in_a_listing_of_failed_tasks(rig: Rig) -> None:
+    rig.push({"a": "true", "b[1]": "fail", "c": "fail", "d": "fail"})
+    rig.push({"e": "fail"}, name="other")
+    rig.until(lambda rig: rig.get("/jobs/job")["finished"] and rig.get("/jobs/other")["finished"])
+    assert rig.get("/why", target="job:b[1]")["why"][:3] == [
+        "Attempt 1 failed in phase run: exit code 3.",
+        "The last line that it wrote to stderr: err of it",
+        "`admin.py logs 'job:b[1]'` shows all that it wrote.",
+    ]
+    for pages in ({}, {"limit": 1}, {"limit": 2}):
+        told, after = {}, ""
+        while after is not None:
+            page = rig.get("/tasks", state="failed", after=after, **pages)
+            told |= {task["id"]: task["line"] for task in page["tasks"]}
+            after = page["next"]
+        assert told == dict.fromkeys(["b[1]", "c", "d", "e"], "err of it")
+    assert {task["line"] for task in rig.get("/tasks", target="job")["tasks"]} == {""}
+    assert [task["line"] for task in rig.get("/tasks", target=["job:c", "other"], state="failed")["tasks"]] == ["err of it"] * 2

@@ -60,6 +60,11 @@ def test_a_target_a_list_and_json_show_the_tasks_one_by_one(rig: Rig, shell: She
     assert len(shell.look("show_failed")) == len(shell.look("show_failed", "--job", "sweep")) == 6
     assert {"job", "id", "state", "attempt", "exit_code", "phase", "reason"} <= set(shell.look("show_failed", "--list")[0])
     assert shell.admin("show_failed", "--list").out.splitlines()[1].split()[:4] == ["sweep:t0", "failed", "1", "-"]
+    assert (
+        shell.admin("show_failed", "sweep:t1").out.splitlines()[1].endswith(f"  exit code 1: ValueError: T = {1 / 7} is too high")
+    )
+    assert shell.admin("show_failed", "--list").out.splitlines()[1].endswith("  killed by SIGSEGV: fault 1\\x07")
+    assert f"The last line that it wrote to stderr: ValueError: T = {1 / 7} is too high" in shell.admin("why", "sweep:t1").out
     assert len(shell.admin("show_failed", "sweep:t1").out.splitlines()) == 2
     assert len(shell.admin("show_failed", "sweep").out.splitlines()) == 7
 

@@ -208,6 +208,7 @@ def test_failures_are_read_page_after_page(store: Store, reader: Reader, monkeyp
     store.commit(builders.pushed(builders.link(job)))
     assert [row.stderr for row in reader.failures("job")] == [str(number) for number in range(10)]
     assert [row.id for row in reader.failures("job", "t[89]")] == ["t8", "t9"]
+    assert [row.id for row in reader.failures("job", after=7)] == ["t8", "t9"]
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:

@@ -57,12 +57,22 @@ def test_a_failure_names_phase_code_and_remedy_and_a_skip_its_cause() -> None:
     scene.push(chain("a", "b"))
     scene.join("local-1")
     scene.finish("local-1", "u1.0.1", "failed", phase="run", exit_code=2, reason="exit code 2")
-    assert why(scene, "a").startswith("Attempt 1 failed in phase run, exit code 2")
+    assert why(scene, "a").startswith(
+        "Attempt 1 failed in phase run: exit code 2. `admin.py logs job:a` shows all that it wrote. Mend"
+    )
     assert "`admin.py retry_failed job:a`: it runs again as it was pushed." in why(scene, "a")
     assert "After you changed a pushed file or the task file: `push_tasks.py FILE --job job --merge keep-succeeded`" in why(
         scene, "a"
     )
     assert why(scene, "b").startswith("It was skipped because a failed")
+
+
+def test_an_exit_code_is_told_beside_a_reason_that_does_not_name_it() -> None:
+    scene = Scene()
+    scene.push(chain("a"))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1", "failed", phase="upload", exit_code=0, reason="output x is missing")
+    assert why(scene, "a").startswith("Attempt 1 failed in phase upload, exit code 0: output x is missing. ")
 
 
 def test_every_state_has_an_answer() -> None:
