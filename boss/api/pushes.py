@@ -21,7 +21,7 @@ from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
 from boss.api.shapes import PushSummary, ReasonOut
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
-from boss.core.model import FileRef, Job, TaskSpec, Template
+from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
 from boss.core.restored import UNTIL
 from boss.ports import JobRow, Plan, PushRequest
 from boss.taskfile.problems import LIMIT, Problem, Refused
@@ -72,11 +72,12 @@ class Pushes:
         if not options.dry_run and (problems := _not_sent(plan)):
             await blocking(self._house.intake.discard, plan)
             raise Refused(problems)
+        paused = request.existing is not None and request.existing.wanted is Wanted.PAUSE
         if options.dry_run:
             await blocking(self._house.intake.discard, plan)
-            return self._summary("", plan, await self._tentative_name(plan, options.name))
+            return self._summary("", plan, await self._tentative_name(plan, options.name), paused)
         push_id = secrets.token_hex(16)
-        summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name))
+        summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name), paused)
         existing = None if request.existing is None else (request.existing.uid, len(request.existing.tasks))
         self._planned[push_id] = Push(push_id, caller.name, submission, plan, options.name, existing, summary)
         asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
@@ -154,7 +155,8 @@ class Pushes:
     async def _names(self) -> set[str]:
         return {row.name for row in await blocking(self._house.reader.jobs)}
 
-    def _summary(self, push_id: str, plan: Plan, job: str) -> PushSummary:
+    def _summary(self, push_id: str, plan: Plan, job: str, paused: bool) -> PushSummary:
+        halted = [f"job {job} is paused: nothing of it is dealt out until `admin.py resume {job}`"] if paused else []
         unmade = {path: size for path, size in plan.makes.items() if path not in plan.files}
         return PushSummary(
             push=push_id,
@@ -168,7 +170,7 @@ class Pushes:
             files=len(plan.files) + len(unmade),
             bytes=plan.bytes + sum(unmade.values()),
             unread_files=list(plan.unread_files),
-            warnings=list(plan.warnings),
+            warnings=[*plan.warnings, *halted],
             makes=dict(plan.makes),
             reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
             more_reasons=plan.more_reasons,

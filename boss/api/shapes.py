@@ -55,7 +55,8 @@ class Health(BaseModel):
 class JobOut(BaseModel):
     """One job. ``tasks`` counts by state; ``state`` is staging, running, paused, succeeded, failed or cancelled.
 
-    ``stale`` counts tasks whose result was made from an older result than the one that is there now.
+    ``stale`` counts tasks whose result was made from an older result than the one that is there now. ``since`` is when it was pushed,
+    added to or run again at last, as ``status`` tells it; null when the boss was started again meanwhile.
     """
 
     name: str
@@ -67,6 +68,7 @@ class JobOut(BaseModel):
     tasks: dict[str, int]
     total: int
     stale: int
+    since: float | None = None
 
     @classmethod
     def of(cls, job: JobView | JobRow) -> "JobOut":
@@ -82,6 +84,7 @@ class JobOut(BaseModel):
             tasks=counts,
             total=sum(counts.values()),
             stale=job.stale,
+            since=job.since if isinstance(job, JobView) else None,
         )
 
 

@@ -107,6 +107,7 @@ def on_job_opened(state: State, event: JobOpened, now: float) -> None:
     if job.state is JobState.STAGING:
         job.files = dict(event.files)
         job.state = JobState.OPEN
+        job.since = job.created
         state.touch_job(job)
         dag.link(job, job.tasks)
         _admit(state, job.tasks)
@@ -180,7 +181,7 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     state.changes.new_templates += [(job.uid, template) for template in event.templates]
     job.files.update(event.files)
     job.submission = event.submission or job.submission
-    job.finished = None
+    job.finished, job.since = None, state.wall(now)
     state.touch_job(job)
     fresh = [_enter(state, job, spec) for spec in event.tasks if spec.index >= event.expected]
     dag.link(job, fresh)
@@ -329,7 +330,8 @@ def reopen(state: State, tasks: list[Task], now: float) -> None:
     if not tasks:
         return
     job = tasks[0].job
-    job.finished = None
+    if job.finished is not None:
+        job.finished, job.since = None, state.wall(now)
     state.touch_job(job)
     for task in tasks:
         was = task.state

@@ -193,6 +193,9 @@ class Job:
     stale: int = 0  #: how many of its tasks are stale
     loaded: bool = True
     finished: float | None = None
+    since: float | None = (
+        None  #: when it was pushed, added to, or opened again at last; None when that was in an earlier life of the boss
+    )
 
 
 @dataclass(slots=True, eq=False)

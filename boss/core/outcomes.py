@@ -24,6 +24,8 @@ S = TaskState
 OPEN_ATTEMPTS = frozenset({"assigned", "running", "lost", "recalled"})
 #: A task in one of these states can be finished by its current attempt (a ready one, by an attempt that was given up too early).
 AWAITING = frozenset({S.READY, S.ASSIGNED, S.RUNNING})
+#: Ends of tasks that count as throughput: what was skipped or cancelled took nobody's time.
+RAN = frozenset({S.SUCCEEDED, S.FAILED})
 #: How often in a row an init task of a job may fail on workers, or how many workers may be barred from the job, until it is paused.
 INIT_FAILURES = 3
 
@@ -329,7 +331,7 @@ def acknowledge(state: State, worker: Worker, name: str) -> None:
 
 def announce(state: State, task: Task) -> None:
     """Tell listeners how the task stands."""
-    if task.state in FINAL_STATES:
+    if task.state in RAN:
         if state.finished and state.finished[-1][0] == state.last_turn:
             state.finished[-1] = (state.last_turn, state.finished[-1][1] + 1)
         else:

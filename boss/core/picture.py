@@ -58,7 +58,9 @@ def publish(state: State, now: float, started: float) -> View:
         for name, count in counts.items():
             totals[name] = totals.get(name, 0) + count
         jobs.append(
-            JobView(job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts, job.stale)
+            JobView(
+                job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts, job.stale, job.since
+            )
         )
     while state.finished and state.finished[0][0] < now - RATE_WINDOW:
         state.finished.popleft()

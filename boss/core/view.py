@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job: counts of tasks by state; ``state`` is staging, running, paused, succeeded, failed or cancelled."""
+    """One job: counts of tasks by state; ``state`` is staging, running, paused, succeeded, failed or cancelled.
+
+    ``since`` is when it was pushed, added to, or opened again at last; None when that was in an earlier life of the boss.
+    """
 
     uid: str
     name: str
@@ -17,6 +20,7 @@ class JobView:
     finished: float | None
     tasks: Mapping[str, int]
     stale: int = 0
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class VmView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that ``status`` shows. ``rate`` is tasks finished per second over the last ten seconds.
+    """Everything that ``status`` shows. ``rate`` is tasks that ran to their end per second over the last ten seconds.
 
     ``notes`` are sentences about what is wrong outside (broker or datastore not reachable, pool paused).
     """

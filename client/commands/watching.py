@@ -30,6 +30,8 @@ LINE = 5.0
 #: Seconds of progress that the rate is taken from.
 WINDOW = 30.0
 DONE = ("succeeded", "failed", "skipped", "cancelled")
+#: Of these, what took workers' time and counts for the rate.
+RAN = ("succeeded", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def look(self, now: float, done: int) -> None:
-        """``done`` tasks had finished at ``now`` (seconds of any clock)."""
+        """``done`` tasks had run to their end at ``now`` (seconds of any clock)."""
         self._seen.append((now, done))
         while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()
@@ -86,7 +88,9 @@ def watch_job(client: Client, name: str) -> int:
         status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED)
         causes = patiently(lambda: client.failures(name + ":*")) if status["tasks"].get("failed") else None
     job = status["jobs"][0]
-    say(f"{name} {job['state']}: {jobs_tasks(job)} in {lasted((job['finished'] or time.time()) - job['created'])}")
+    since = job["since"]  # of this run; what was pushed first may have been weeks ago
+    took = f" in {lasted(max(0.0, (job['finished'] or time.time()) - since))}" if since else ""
+    say(f"{name} {job['state']}: {jobs_tasks(job)}{took}")
     for line in summary(causes, name) if causes else ():
         say(line)
     return 0 if job["state"] == "succeeded" else 1
@@ -104,7 +108,7 @@ def _look(client: Client, job: str | None, display: Display, ended: Callable[[di
     status = client.status(job)
     while True:
         now = time.monotonic()
-        pace.look(now, sum(status["tasks"].get(state, 0) for state in DONE))
+        pace.look(now, sum(status["tasks"].get(state, 0) for state in RAN))
         display.show(status, pace)
         for line in news.of(status, now):
             display.tell(clean(line))

@@ -326,3 +326,13 @@ def test_an_input_from_outside_is_shown_where_it_lies(rig: Rig) -> None:
     assert shown == [{"source": "shared:g/ref.fa", "to": "ref.fa"}, {"source": "shared:refs/", "to": "r/"}]
     ((_, assignment),) = rig.workers.held.values()
     assert [(item.source, item.to) for item in assignment.inputs] == [("shared:g/ref.fa", "ref.fa"), ("shared:refs/", "r/")]
+
+
+def test_a_push_into_a_paused_job_says_that_it_is_paused_and_how_it_goes_on(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    more = {"job": "job", "tasks": [{"id": "b", "command": "true"}]}
+    halted = "job job is paused: nothing of it is dealt out until `admin.py resume job`"
+    assert halted not in rig.plan(more, job="job", dry_run=True)["warnings"]
+    rig.post("/pause", {"targets": ["job"]})
+    assert halted in rig.plan(more, job="job", dry_run=True)["warnings"]
+    assert halted in rig.plan(more, job="job")["warnings"]

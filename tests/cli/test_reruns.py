@@ -91,6 +91,18 @@ def test_a_push_shows_the_first_reasons_and_counts_the_others(rig: Rig, shell: S
     assert said.out == "y\n"
 
 
+def test_the_time_of_a_watched_rerun_counts_from_the_rerun(rig: Rig, shell: Shell) -> None:
+    finished(rig, shell)
+    [before] = rig.get("/status", job="x")["jobs"]
+    assert before["since"] == before["created"]
+    shell.admin("redo_task", "x:plot")
+    rig.until(lambda rig: rig.get("/jobs/x")["finished"])
+    [after] = rig.get("/status", job="x")["jobs"]
+    assert after["created"] == before["created"] and after["since"] >= before["finished"]
+    said = shell.admin("status", "--job", "x", "--watch").err.splitlines()[-1]
+    assert said.startswith("x succeeded: 5 succeeded in ")
+
+
 def test_keeping_what_succeeded_lists_what_is_kept_although_something_changed(rig: Rig, shell: Shell) -> None:
     finished(rig, shell)
     write(shell, agg="2", sim="2")

@@ -4,7 +4,8 @@ import pytest
 
 from boss.core.events import FailedRetried, TasksCancelled, TasksRedone, WhyAsked
 from boss.core.model import TaskSpec, Template
-from tests.core.scene import Scene, chain
+from boss.core.picture import publish
+from tests.core.scene import Scene, bag, chain
 
 
 def fan(count: int = 2) -> Scene:
@@ -136,3 +137,29 @@ def test_names_that_a_shell_would_split_are_quoted_in_the_remedy() -> None:
     scene.join("local-1")
     scene.turn(TasksCancelled("job", "a b"))
     assert "`admin.py retry_failed 'job:a b'`" in why(scene, "c")[1]
+
+
+def test_what_was_cancelled_or_skipped_is_no_throughput() -> None:
+    scene = fan(20)
+    scene.finish("local-1", "u1.0.1")
+    scene.finish("local-1", "u1.1.1", "failed", phase="run")
+    scene.turn(TasksCancelled("job"))
+    assert publish(scene.state, scene.now, scene.now - 100).rate == 0.2
+
+
+def test_a_job_counts_its_time_from_when_it_was_run_again() -> None:
+    scene = Scene()
+    job = scene.push(bag(2))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1")
+    assert job.since == job.created
+    scene.now += 2
+    scene.turn(TasksRedone("job", "t0"))
+    assert job.since == job.created
+    scene.finish("local-1", "u1.1.1")
+    scene.finish("local-1", "u1.0.2")
+    assert job.finished is not None
+    scene.now += 2
+    scene.turn(TasksRedone("job", "t1"))
+    assert job.since == scene.state.wall(scene.now)
+    assert publish(scene.state, scene.now, 0.0).jobs[0].since == job.since
