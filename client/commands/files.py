@@ -2,17 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from client import Client
+from client import Client, FilesDiffer, Job
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
 from client.commands.tables import lost
 from client.commands.watching import transferring
 from datastore.layout import matches
+from datastore.transfer import Fetched
 
 #: The project's folder, where `python -m boss` is found.
 PROJECT = Path(__file__).resolve().parents[2]
@@ -90,7 +92,7 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files here that differ.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a job's results here: resumed, verified, identical files skipped."""
+    """Bring a job's results here: resumed, verified, identical files skipped, files of yours that differ left alone."""
     name, _, pattern = target.partition(":")
     with Client() as client:
         job = client.job(name)
@@ -104,17 +106,31 @@ def fetch(
             raise typer.Exit(1)
         folder = to or Path(name)
         with transferring(f"fetching {name}") as bar:
-            done = job.fetch(folder, [pattern] if pattern else [], force, bar)
+            done, differing = _fetched(job, folder, [pattern] if pattern else [], force, bar)
         stale = next(client.task_pages(f"{name}:*", stale=True)) if status["stale"] else []
     if stale:
         say(_stale(name, stale))
     if as_json:
-        facts = {"job": name, "folder": str(folder), "fetched": done.fetched, "identical": done.identical}
+        facts = {"job": name, "folder": str(folder), **done._asdict()}
         print_json({**facts, "finished": there["finished"], "total": there["total"], "stale": len(stale)})
-        return
-    here = f", {len(done.identical)} were here already" if done.identical else ""
-    typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
-    typer.echo(f"{folder}/")
+    else:
+        older = "an older one" if len(done.replaced) == 1 else "older ones"
+        new = f" ({len(done.replaced):,} of them in place of {older})" if done.replaced else ""
+        here = f", {len(done.identical):,} were here already" if done.identical else ""
+        typer.echo(f"{counted(len(done.fetched), 'file')} fetched{new}{here}; {progress}")
+        typer.echo(f"{folder}/")
+    if differing is not None:
+        raise differing
+
+
+def _fetched(
+    job: Job, folder: Path, patterns: list[str], force: bool, bar: Callable[[int, int], None] | None
+) -> tuple[Fetched, FilesDiffer | None]:
+    """What came, and what to say at the end when files here differ."""
+    try:
+        return job.fetch(folder, patterns, force, bar), None
+    except FilesDiffer as error:
+        return error.done, error
 
 
 def _stale(job: str, tasks: list[dict[str, Any]]) -> str:
