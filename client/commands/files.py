@@ -1,5 +1,6 @@
 """Commands about files: logs, fetch, and the doctor, who needs no boss."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client import Client, FilesDiffer, Job
+from client import Client, FilesDiffer, InvalidRequest, Job, NotFound
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
 from client.commands.tables import lost
@@ -18,6 +19,8 @@ from datastore.transfer import Fetched
 
 #: The project's folder, where `python -m boss` is found.
 PROJECT = Path(__file__).resolve().parents[2]
+#: Outputs of a task that are named to somebody who asks for the task instead.
+OUTPUTS = 5
 
 
 def logs(
@@ -100,9 +103,7 @@ def fetch(
         status = job.status()
         progress = _progress(there, status["tasks"])
         if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
-            say(
-                f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
-            )
+            say(f"nothing to fetch: {_nothing(client, name, pattern if there['files'] else '')}; {progress}")
             raise typer.Exit(1)
         folder = to or Path(name)
         with transferring(f"fetching {name}") as bar:
@@ -131,6 +132,23 @@ def _fetched(
         return job.fetch(folder, patterns, force, bar), None
     except FilesDiffer as error:
         return error.done, error
+
+
+def _nothing(client: Client, job: str, pattern: str) -> str:
+    """Why no result is fetched; whoever has named a task hears what it yields."""
+    if not pattern:
+        return f"{job} has no results"
+    said = f"no result fits {pattern}, a glob over paths, not over tasks"
+    try:
+        task = client.task(f"{job}:{pattern}")
+    except (NotFound, InvalidRequest):  # no task, or a glob over several
+        return said
+    places = [one["path"] if one["to"] in ("", one["path"]) else one["to"] for one in task["outputs"]]
+    if not places:
+        return f"{said}; task {task['id']} yields no files"
+    named = ", ".join(places[:OUTPUTS]) + (f" and {len(places) - OUTPUTS} more" if len(places) > OUTPUTS else "")
+    remedy = f": ./admin.py fetch {shlex.quote(f'{job}:{places[0]}')}" if task["state"] == "succeeded" else ""
+    return f"{said}; task {task['id']} is {task['state']} and yields {named}{remedy}"
 
 
 def _stale(job: str, tasks: list[dict[str, Any]]) -> str:

@@ -296,6 +296,24 @@ def test_fetch_says_how_many_tasks_did_not_succeed(rig: Rig, shell: Shell) -> No
     assert "3 of 3 tasks finished (1 failed, 1 skipped)" in shell.admin("fetch", "job", code=1).err
 
 
+def test_fetch_of_a_task_says_that_paths_are_meant_and_names_what_the_task_yields(rig: Rig, shell: Shell) -> None:
+    outputs = ["t.csv", {"path": "pics/", "optional": True}]
+    rig.push(
+        [
+            {"id": "agg", "command": "true", "outputs": outputs},
+            {"id": "mute", "command": "true"},
+            {"id": "late", "command": "hold"},
+        ]
+    )
+    rig.until(lambda rig: rig.states() == {"agg": "succeeded", "mute": "succeeded", "late": "running"})
+    meant = "no result fits {}, a glob over paths, not over tasks"
+    said = _one_line(shell.admin("fetch", "job:agg", code=1).err)
+    assert meant.format("agg") + "; task agg is succeeded and yields t.csv, pics/: ./admin.py fetch job:t.csv; 2 of 3" in said
+    assert meant.format("mute") + "; task mute yields no files; 2 of 3" in shell.admin("fetch", "job:mute", code=1).err
+    for unknown in ("nobody", "*e", "[", "late/*"):
+        assert meant.format(unknown) + "; 2 of 3" in _one_line(shell.admin("fetch", f"job:{unknown}", code=1).err)
+
+
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:
     said = Shell(None, tmp_path).spawn("admin.py", "doctor", "--json")
     assert said.code in (0, 1)
