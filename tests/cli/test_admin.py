@@ -112,9 +112,36 @@ def test_a_table_is_drawn_on_a_terminal(rig: Rig, shell: Shell) -> None:
     assert "job:bad" in said.out and "\x1b[" in said.out
 
 
-def test_an_empty_listing_says_so_on_stderr(shell: Shell) -> None:
+def test_an_empty_listing_says_of_what_nothing_is_how_on_stderr(rig: Rig, shell: Shell) -> None:
     said = shell.admin("show_failed")
-    assert (said.out, said.err) == ("", "no such tasks\n")
+    assert (said.out, said.err) == ("", "nothing has failed\n")
+    assert shell.admin("show_tasks").err == "no tasks\n"
+    rig.push({"a": "hold", "b": "hold"}, name="g2")
+    rig.until(lambda rig: set(rig.states("g2").values()) == {"running"})
+    for words, lack in (
+        (["show_failed", "--job", "g2"], "nothing of g2 has failed"),
+        (["show_failed", "--job", "g2", "--list"], "nothing of g2 has failed"),
+        (["show_failed", "g2:a", "--group"], "nothing of g2:a has failed"),
+        (["show_succeeded", "g2"], "nothing of g2 has succeeded"),
+        (["show_queued", "g2:a", "g2:b"], "nothing of g2:a and g2:b waits"),
+        (["show_tasks", "--job", "g2", "--state", "skipped", "--state", "failed"], "nothing of g2 is skipped or failed"),
+        (["show_tasks", "g2", "--stale"], "nothing of g2 is stale"),
+    ):
+        assert (shell.admin(*words).err, shell.admin(*words).out) == (lack + "\n", ""), words
+    rig.workers.end_all()
+    rig.until(lambda rig: set(rig.states("g2").values()) == {"succeeded"})
+    assert shell.admin("show_in_progress", "g2").err == "nothing of g2 is in progress\n"
+
+
+def test_status_takes_the_job_as_an_argument_too(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"}, name="one")
+    rig.push({"a": "true"}, name="two")
+    rig.until(lambda rig: rig.states("one") == rig.states("two") == {"a": "succeeded"})
+    for words in (["two"], ["--job", "two"], ["two", "--job", "two"]):
+        assert [job["name"] for job in shell.look("status", *words)["jobs"]] == ["two"]
+    assert "two succeeded" in shell.admin("status", "two", "--watch").err
+    assert "one and --job two" in _one_line(shell.admin("status", "one", "--job", "two", code=2).err)
+    assert "did you mean" in _one_line(shell.admin("status", "twa", code=2).err)
 
 
 def test_a_bare_id_is_said_to_be_of_its_job(rig: Rig, shell: Shell) -> None:
