@@ -188,7 +188,8 @@ def test_a_boss_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
         assert said.out == ""
         assert "no boss is known here" in _one_line(said.err)
     shell.environment["ECLOUD_API_URL"] = "http://127.0.0.1:9"
-    assert "no boss answers at http://127.0.0.1:9" in _one_line(shell.admin("status", code=3).err)
+    said = _one_line(shell.admin("status", code=3).err)
+    assert "no boss answers at http://127.0.0.1:9" in said and said.endswith("start it with `.venv/bin/python -m boss`\n")
     (tmp_path / "x.json").write_text("{}")
     assert shell.run("push_tasks.py", "x.json").code == 3
 
