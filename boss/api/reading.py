@@ -192,7 +192,8 @@ async def why(house: TheHouse, target: TargetText) -> Why:
     detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
     said = detail.get("why", [])
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
-    return Why(job=row.job, id=row.id, state=str(detail.get("state", row.state)), why=sentences)
+    state = str(detail.get("state", row.state))
+    return Why(job=row.job, id=row.id, state=state, why=sentences, never=str(detail.get("never", "")))
 
 
 @router.get("/workers", tags=["look"], openapi_extra=needs(Role.VIEWER))

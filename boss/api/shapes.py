@@ -247,12 +247,13 @@ class Graph(BaseModel):
 
 
 class Why(BaseModel):
-    """Why a task waits, or how it ended: the cause first, the cheapest remedy last."""
+    """Why a task waits, or how it ended: the cause first, the cheapest remedy last. ``never``: why it fits nowhere, if that is so."""
 
     job: str
     id: str
     state: str
     why: list[str]
+    never: str
 
 
 class WorkerOut(Plain):
