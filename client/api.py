@@ -189,7 +189,7 @@ class Client:
         return found
 
     def logs(self, target: str, attempt: int | None = None, stream: str | None = None) -> Plain:
-        """``stdout`` and ``stderr`` of one attempt of a task (the newest), as far as they are stored."""
+        """``stdout`` and ``stderr`` of one attempt of a task (the newest); of one that is ``running`` what it has written so far."""
         question: dict[str, str | int] = {"target": target}
         question |= {"attempt": attempt} if attempt else {}
         question |= {"stream": stream} if stream else {}

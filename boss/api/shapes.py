@@ -424,13 +424,17 @@ class Opened(BaseModel):
 
 
 class LogText(BaseModel):
-    """What an attempt (0: there was none) has written: all of it, or the first and last 5 MB with a line between that says so."""
+    """What an attempt (0: there was none) has written: all of it, or the first and last 5 MB with a line between that says so.
+
+    ``running``: it is what the attempt has written so far.
+    """
 
     job: str
     id: str
     attempt: int
     stdout: str
     stderr: str
+    running: bool = False
 
 
 #: Documentation of refusals for OpenAPI.

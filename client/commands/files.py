@@ -50,7 +50,15 @@ def logs(
             return
         for name in ("stdout", "stderr"):
             sys.stdout.write(found[name])
-        if not (found["stdout"] or found["stderr"]):
+        if found["running"]:
+            sys.stdout.flush()
+            so_far = (
+                ""
+                if found["stdout"] or found["stderr"]
+                else f" and has written nothing{f' to {stream}' if stream else ''} so far"
+            )
+            say(f"attempt {found['attempt']} is running{so_far}; --follow shows what it writes")
+        elif not (found["stdout"] or found["stderr"]):
             say(_no_output(client.task(f"{found['job']}:{found['id']}"), found["attempt"], stream))
 
 
@@ -59,8 +67,6 @@ def _no_output(task: dict[str, Any], attempt: int, stream: str | None) -> str:
     nothing = f"no output{f' on {stream}' if stream else ''}"
     because = f" because {task['reason']}" if task["reason"] else ""
     match task["state"]:
-        case "running" if attempt == task["attempt"]:
-            return f"attempt {attempt} is running; --follow shows what it writes"
         case "skipped" if not attempt:
             return f"{nothing}: the task was skipped{because}"
         case "cancelled" if not attempt:

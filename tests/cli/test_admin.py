@@ -311,7 +311,8 @@ def test_logs_of_a_task_without_output_say_why(rig: Rig, shell: Shell) -> None:
     _job(rig)
     assert shell.admin("logs", "job:after-bad").err.startswith("no output: the task was skipped because ")
     assert shell.admin("logs", "job:after-long").err == "no output: the task has not run yet, it is waiting\n"
-    assert shell.admin("logs", "job:long").err == "attempt 1 is running; --follow shows what it writes\n"
+    lacking = "attempt 1 is running and has written nothing so far; --follow shows what it writes\n"
+    assert shell.admin("logs", "job:long").err == lacking
     held = next(iter(rig.workers.held))
     rig.workers.end(held, stdout="", stderr="")
     rig.until(lambda rig: rig.states()["long"] == "succeeded")
