@@ -117,7 +117,8 @@ class CauseOut(BaseModel):
     """Why ``count`` tasks of a job failed; ``example`` (``JOB:ID``) is one of them.
 
     ``line`` is the last line that they wrote to stderr; empty where there is none, or where the reason says more. ``folded``: the
-    tasks' lines and reasons differ in what is written as ``#`` (numbers) and ``...`` (paths, quoted texts).
+    tasks' lines and reasons differ in what is written as ``#`` (numbers) and ``...`` (paths, quoted texts); ``example_line`` is then that
+    of the example (its reason, where the reason stands for the line), else empty.
     """
 
     job: str
@@ -129,6 +130,7 @@ class CauseOut(BaseModel):
     folded: bool
     count: int
     example: str
+    example_line: str
 
 
 class Failures(BaseModel):

@@ -55,6 +55,8 @@ def _described(job: str, causes: list[Plain]) -> Iterator[str]:
         yield typer.style(f"  {cause['count']:>{width},}", bold=True) + f"  {what(cause)}"
         if cause["line"]:
             yield indent + typer.style(clean(cause["line"]), fg="red")
+        if cause["example_line"]:
+            yield indent + f"such as: {clean(cause['example_line'])}"
         yield indent + typer.style(f"./admin.py logs {shlex.quote(cause['example'])}", dim=True)
     yield ""
     if len(causes) > SHOWN:
