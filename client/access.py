@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from client.connection import Connection
-from client.errors import ClientError, DatastoreTrouble, NotPermitted
+from client.errors import ClientError, DatastoreTrouble, FilesDiffer, NotPermitted
 from datastore.transfer import Damaged, Endpoint, GateError, Unreachable, WouldOverwrite
 
 #: Seconds between a certificate and the next at most, and at least: clocks differ.
@@ -40,7 +40,10 @@ def datastore(connection: Connection) -> Iterator[Endpoint]:
                     access["host"], access["port"], access["user"], str(key), str(login.certificate), str(login.known_hosts)
                 )
         except WouldOverwrite as error:
-            raise DatastoreTrouble(f"{error}; --force overwrites, --to chooses another folder") from None
+            remedy = "--to DIR fetches into another folder"
+            if not error.forced:
+                remedy = f"--force overwrites {'it' if len(error.done.differing) == 1 else 'them'}, {remedy}"
+            raise FilesDiffer(f"{error}; {remedy}", error.done) from None
         except Unreachable as error:
             raise DatastoreTrouble(f"the datastore {place}: {error}{_hint(access['host'])}") from None
         except (GateError, Damaged) as error:

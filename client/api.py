@@ -189,7 +189,7 @@ class Client:
         return found
 
     def logs(self, target: str, attempt: int | None = None, stream: str | None = None) -> Plain:
-        """``stdout`` and ``stderr`` of one attempt of a task (the newest), as far as they are stored."""
+        """``stdout`` and ``stderr`` of one attempt of a task (the newest); of one that is ``running`` what it has written so far."""
         question: dict[str, str | int] = {"target": target}
         question |= {"attempt": attempt} if attempt else {}
         question |= {"stream": stream} if stream else {}
@@ -366,7 +366,9 @@ class Job:
     ) -> Fetched:
         """Bring results (those that fit a pattern; none: all) into a folder (``./<job>``); resumes, and verifies every file.
 
-        Raises DatastoreTrouble when a different file is in the way and ``force`` is not given, before anything is written.
+        Files that an earlier fetch has brought and nobody has touched are renewed. Raises FilesDiffer once all others have come when there
+        are different files that are not (and ``force`` is not given); DatastoreTrouble.
         """
+        origin = f"{self.client.context()['cluster']}:{self.name}"
         with datastore(self.client.connection) as endpoint:
-            return fetch_results(endpoint, self.name, tuple(patterns), str(to or self.name), force, progress)
+            return fetch_results(endpoint, self.name, tuple(patterns), str(to or self.name), force, progress, origin)

@@ -48,7 +48,9 @@ def find_boss(url: str | None = None, token: str | None = None) -> tuple[str, st
     found = url or os.environ.get("ECLOUD_API_URL") or known.get("url", "")
     if not found:
         place = state_folder() / "api.json"
-        raise BossUnreachable(f"no boss is known here (no {place}): start one with `python -m boss`, or set ECLOUD_API_URL")
+        raise BossUnreachable(
+            f"no boss is known here (no {place}): start one with `.venv/bin/python -m boss`, or set ECLOUD_API_URL"
+        )
     own = known.get("token", "") if found.rstrip("/") == known.get("url", "").rstrip("/") else ""
     return found.rstrip("/"), token or os.environ.get("ECLOUD_TOKEN") or own
 
@@ -128,7 +130,7 @@ class Connection:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise InvalidRequest(f"{self.url!r} is no address of a boss: {error}") from None
         except httpx.ConnectError as error:
-            raise BossUnreachable(f"no boss answers at {self.url} ({error}); start it with `python -m boss`") from None
+            raise BossUnreachable(f"no boss answers at {self.url} ({error}); start it with `.venv/bin/python -m boss`") from None
         except httpx.TimeoutException:
             raise BossUnreachable(
                 f"the boss at {self.url} does not answer in time; `admin.py doctor` says what is wrong"

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from datastore.transfer import Fetched
+
 
 class Problem(NamedTuple):
     """One thing wrong with a task file: the task (empty: the file as a whole), the field, what is wrong and the remedy."""
@@ -69,3 +71,11 @@ class BossTrouble(ClientError):
 
 class DatastoreTrouble(ClientError):
     """Files could not be sent or fetched."""
+
+
+class FilesDiffer(DatastoreTrouble):
+    """Files here differ from the results of the same name and were left as they are; all others were fetched: ``done`` says which."""
+
+    def __init__(self, message: str, done: Fetched) -> None:
+        super().__init__(message)
+        self.done = done

@@ -59,8 +59,8 @@ def land(pieces: Iterable[bytes], wanted: Wanted, stopped: threading.Event) -> N
         raise
 
 
-def resume(pieces: Iterable[bytes], wanted: Wanted, offset: int, count: Callable[[int], None]) -> None:
-    """Append what comes to the ``offset`` bytes that are here; ``count`` is told the size of each piece.
+def resume(pieces: Iterable[bytes], wanted: Wanted, offset: int, count: Callable[[int], None]) -> str:
+    """Append what comes to the ``offset`` bytes that are here; ``count`` is told the size of each piece. Returns the file's sha256.
 
     What is cut off stays for the next time. Raises Damaged after removing it, OSError.
     """
@@ -80,6 +80,7 @@ def resume(pieces: Iterable[bytes], wanted: Wanted, offset: int, count: Callable
     except Damaged:
         remove(passing)
         raise
+    return digest.hexdigest()
 
 
 def landed(wanted: Wanted) -> int:

@@ -34,6 +34,8 @@ from urllib.parse import quote
 
 #: The name of a job's manifest in its folder; no output may take it.
 MANIFEST = "SHA256SUMS"
+#: What ``fetch`` calls its record in a folder of results; no output may take it either.
+FETCHED = ".ecloud-fetched"
 #: The folders of a datastore.
 FOLDERS = ("jobs", "incoming", "accepted", "trash", "replaced", "logs", "files", "shared", "parts")
 #: The files of the cluster's id, of its boss's epoch, of the secret of grants; the record of one upload in its folder.
@@ -73,6 +75,8 @@ def check_path(path: str) -> str:
         raise PathRefused("is longer than %d bytes" % MAX_PATH)
     if body == MANIFEST:
         raise PathRefused("is the job's manifest, which ecloud writes itself")
+    if body == FETCHED:
+        raise PathRefused("is the record of `admin.py fetch`, which ecloud writes itself")
     return path
 
 

@@ -2,7 +2,8 @@
 
 Rules:
 - Many files go as one stream of items, in blocks of a mebibyte; there is no round trip per file.
-- What people fetch is resumed where it was cut off, and nothing that differs is overwritten unless they say so.
+- What people fetch is resumed where it was cut off. What an earlier fetch has brought is renewed as long as nobody has touched it; nothing
+  else that differs is overwritten unless they say so, and it keeps nothing else from coming.
 - ``stopped`` ends a worker's transfer between two blocks with ``Stopped``.
 
 Python 3.9 syntax, standard library only.
@@ -11,12 +12,13 @@ Python 3.9 syntax, standard library only.
 import os
 import random
 import threading
-from typing import Callable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from datastore import layout
 from datastore.channel import TRIES, Channel, Endpoint, Unreachable, connect
+from datastore.fetched import Record
 from datastore.frames import GateError, GateMissing, GateRefused, GateTrouble, Items, Line, Wire
-from datastore.landing import Damaged, Listed, Stopped, Wanted, identical, land, landed, resume
+from datastore.landing import Damaged, Listed, Stopped, Wanted, identical, land, landed, resume, sha256_of
 from datastore.tree import amount, blocks
 
 __all__ = [
@@ -48,17 +50,40 @@ __all__ = [
 Progress = Callable[[int, int], None]
 #: How many files one request of ``get`` and one of ``put`` carries.
 FILES_PER_REQUEST = 1000
+#: So many files that were left alone are named.
+NAMED = 5
 
 Answer = TypeVar("Answer")
 
 
-class WouldOverwrite(Exception):
-    """Files here differ from the results of the same name; ``paths`` are the results'."""
+class Fetched(NamedTuple):
+    """What ``fetch_results`` did, by paths of results: ``replaced`` are those of ``fetched`` in whose place another file was;
+    ``differing`` are left as they are here."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        shown = ", ".join(paths[:3]) + (", ..." if len(paths) > 3 else "")
-        super().__init__("%d file%s would be overwritten: %s" % (len(paths), "s" * (len(paths) != 1), shown))
-        self.paths = tuple(paths)
+    fetched: Tuple[str, ...]
+    identical: Tuple[str, ...]
+    replaced: Tuple[str, ...] = ()
+    differing: Tuple[str, ...] = ()
+
+
+class WouldOverwrite(Exception):
+    """Files here differ from the results of the same name and were left as they are; ``done`` says what was fetched besides.
+
+    ``forced``: they could not even be overwritten, because a folder stands where a file belongs, or a file where a folder does.
+    """
+
+    def __init__(self, done: Fetched, forced: bool) -> None:
+        paths = done.differing
+        shown = ", ".join(paths[:NAMED]) + (" and %d more" % (len(paths) - NAMED) if len(paths) > NAMED else "")
+        many = len(paths) != 1
+        files = "%d file%s here" % (len(paths), "s" * many)
+        if forced:
+            said = "%s cannot be put in place: %s: a folder is in the way, or a file where a folder belongs" % (files[:-5], shown)
+        else:
+            said = "%s %s left alone: %s" % (files, "differ and were" if many else "differs and was", shown)
+        super().__init__(said)
+        self.done = done
+        self.forced = forced
 
 
 class Given(NamedTuple):
@@ -67,13 +92,6 @@ class Given(NamedTuple):
     path: str
     open: Callable[[], int]
     executable: bool
-
-
-class Fetched(NamedTuple):
-    """What ``fetch_results`` did: the results that were fetched and those that were here already."""
-
-    fetched: Tuple[str, ...]
-    identical: Tuple[str, ...]
 
 
 # ---- workers -----------------------------------------------------------------------------------------------------
@@ -190,19 +208,30 @@ def fetch_results(
     target: str = "",
     force: bool = False,
     progress: Optional[Progress] = None,
+    origin: str = "",
 ) -> Fetched:
     """Bring those results of a job that fit a pattern (all if there is none) into the folder ``target`` (``./<job>``).
 
-    Identical files are left alone; what was cut off is resumed. Raises WouldOverwrite before anything is written when a file differs
-    and ``force`` is not given; Damaged once all others have come; Unreachable, GateError, OSError.
+    Identical files are left alone; what was cut off is resumed; what an earlier fetch of the same ``origin`` (the job's name; the
+    cluster's id should be in it, too) has written and nobody has touched is renewed. Raises WouldOverwrite or Damaged once all others have
+    come; Unreachable, GateError, OSError.
     """
-    return _persistently(endpoint, _Fetch(job, patterns, target or job, force, progress).run)
+    work = _Fetch(job, patterns, target or job, force, progress, origin or job)
+    try:
+        done = _persistently(endpoint, work.run)
+    finally:
+        work.record.save()
+    if done.differing:
+        raise WouldOverwrite(done, force)
+    return done
 
 
 class _Fetch:
     """One fetch of results; it may take several channels, when they break."""
 
-    def __init__(self, job: str, patterns: Sequence[str], folder: str, force: bool, progress: Optional[Progress]) -> None:
+    def __init__(
+        self, job: str, patterns: Sequence[str], folder: str, force: bool, progress: Optional[Progress], origin: str
+    ) -> None:
         self._job = job
         self._patterns = patterns
         self._folder = folder
@@ -211,6 +240,8 @@ class _Fetch:
         self._done = Fetched((), ())
         self._left: Optional[List[Wanted]] = None
         self._damaged: List[str] = []
+        self._folders: Dict[str, bool] = {}
+        self.record = Record(folder, origin)
 
     def run(self, channel: Channel) -> Fetched:
         """Do what is left."""
@@ -218,27 +249,58 @@ class _Fetch:
             self._left = self._plan(_list(channel, self._job))
         done, total = [0], sum(wanted.listed.size for wanted in self._left)
         while self._left:
-            _get(channel, self._job, self._left, self._damaged, lambda size: _count(done, size, total, self._progress))
+            _get(
+                channel, self._job, self._left, self._damaged, lambda size: _count(done, size, total, self._progress), self._come
+            )
         if self._damaged:
             others = "" if len(self._damaged) == 1 else "; %d more are damaged, too" % (len(self._damaged) - 1)
-            raise Damaged(self._damaged[0] + others + "; all other files are here")
+            differing = len(self._done.differing)
+            kept = " except %d that differ%s and %s left alone" % (differing, *(("s", "was") if differing == 1 else ("", "were")))
+            raise Damaged(self._damaged[0] + others + "; all other files are here" + (kept if differing else ""))
         return self._done
 
+    def _come(self, wanted: Wanted, sha256: str) -> None:
+        self.record.note(wanted.listed.path, wanted.listed.size, sha256, written=True)
+
     def _plan(self, results: Sequence[Listed]) -> List[Wanted]:
-        """What is to be fetched. Raises WouldOverwrite."""
+        """What is to be fetched."""
         chosen = [
             Wanted(listed, os.path.join(self._folder, *layout.check_path(listed.path).split("/")))
             for listed in results
-            if not self._patterns or any(layout.matches(pattern, listed.path) for pattern in self._patterns)
+            if listed.path != layout.FETCHED
+            and (not self._patterns or any(layout.matches(pattern, listed.path) for pattern in self._patterns))
         ]
-        present = [wanted for wanted in chosen if os.path.lexists(wanted.target)]
-        same = {wanted.listed.path for wanted in present if identical(wanted)}
-        different = [wanted.listed.path for wanted in present if wanted.listed.path not in same]
-        if different and not self._force:
-            raise WouldOverwrite(different)
-        left = [wanted for wanted in chosen if wanted.listed.path not in same]
-        self._done = Fetched(tuple(wanted.listed.path for wanted in left), tuple(sorted(same)))
+        left: List[Wanted] = []
+        same: List[str] = []
+        replaced: List[str] = []
+        differing: List[str] = []
+        for wanted in chosen:
+            path = wanted.listed.path
+            if self._obstructed(wanted):
+                differing.append(path)
+            elif not os.path.lexists(wanted.target):
+                left.append(wanted)
+            elif identical(wanted):
+                same.append(path)
+                self.record.note(path, wanted.listed.size, wanted.listed.sha256 or sha256_of(wanted.target), written=False)
+            elif self._force or self.record.untouched(path):
+                replaced.append(path)
+                left.append(wanted)
+            else:
+                differing.append(path)
+        self._done = Fetched(tuple(wanted.listed.path for wanted in left), tuple(same), tuple(replaced), tuple(differing))
         return left
+
+    def _obstructed(self, wanted: Wanted) -> bool:
+        """Whether a folder stands where the file belongs, or a file where one of its folders does."""
+        place = self._folder
+        for part in wanted.listed.path.split("/")[:-1]:
+            place = os.path.join(place, part)
+            if place not in self._folders:
+                self._folders[place] = os.path.lexists(place) and not os.path.isdir(place)
+            if self._folders[place]:
+                return True
+        return os.path.isdir(wanted.target) and not os.path.islink(wanted.target)
 
 
 def _list(channel: Channel, job: str) -> List[Listed]:
@@ -263,8 +325,18 @@ def _put(channel: Channel, paths: Mapping[str, str], count: Callable[[int], None
     channel.ask({"op": "put"}, give=give)
 
 
-def _get(channel: Channel, job: str, left: List[Wanted], damaged: List[str], count: Callable[[int], None]) -> None:
-    """Bring the first of the files that are left, and take off the list what has come; what came damaged is said in ``damaged``."""
+def _get(
+    channel: Channel,
+    job: str,
+    left: List[Wanted],
+    damaged: List[str],
+    count: Callable[[int], None],
+    landed_as: Callable[[Wanted, str], None],
+) -> None:
+    """Bring the first of the files that are left, and take off the list what has come; what came damaged is said in ``damaged``.
+
+    ``landed_as`` is told each file that is here now, with its sha256.
+    """
     part = left[:FILES_PER_REQUEST]
     offsets = [landed(wanted) for wanted in part]
     come = [0]
@@ -274,7 +346,7 @@ def _get(channel: Channel, job: str, left: List[Wanted], damaged: List[str], cou
             _check_there(wanted, item)
             count(offset)
             try:
-                resume(items.chunks(), wanted, offset, count)
+                landed_as(wanted, resume(items.chunks(), wanted, offset, count))
             except Damaged as error:
                 damaged.append(str(error))
             come[0] += 1

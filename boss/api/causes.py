@@ -4,7 +4,7 @@ Rules:
 - A cause is the phase, the exit code or signal, and the last line of stderr that is not blank; where the reason says more than that
   (a timeout, no memory, anything outside of the command) the reason stands for the line.
 - Lines are compared as they are. When that leaves more than ``FEW`` causes in a job, numbers in them count as equal (and are written
-  ``#`` where they differ); when that still does, so do quoted texts and paths (``...``).
+  ``#`` where they differ); when that still does, so do quoted texts and paths (``...``). What is the same in all of them is shown.
 - Whatever fails in whatever ways, at most ``MOST`` causes are kept; what comes after is counted with the others.
 """
 
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from boss.api.wording import LEVELS, Wording
 from boss.core.model import Phase
 from boss.ports import FailureRow
 
@@ -23,19 +24,18 @@ MOST = 4096
 LINE = 300
 
 _PLAIN = re.compile(r"exit code \d+(?: \([^()]*\))?|killed by \w+")
-_NUMBER = re.compile(
-    r"0[xX][0-9a-fA-F]+|(?<![\w])(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8}(?:[0-9a-fA-F-]*[0-9a-fA-F])?(?![\w])"
-    r"|(?:(?<![\w.])[-+])?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?"
-)
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_NAME = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*/\S*")
 #: Phase, exit code, signal, reason, line.
 _Key = tuple[str, int | None, int | None, str, str]
 
 
 @dataclass(slots=True)
 class Cause:
-    """Why ``count`` tasks failed; ``example`` is the id of the first of them. ``folded``: what varies in the line is left out of it."""
+    """Why ``count`` tasks failed; ``example`` is the id of the first of them. ``folded``: what varies in line or reason is
+    left out.
+
+    ``example_line`` is what the example itself has said, where that was folded; else empty.
+    """
 
     phase: str
     exit_code: int | None
@@ -45,21 +45,44 @@ class Cause:
     count: int
     example: str
     folded: bool = False
+    example_line: str = ""
 
 
-@dataclass(slots=True)
 class _Group:
-    """Failures that count as one; ``exact`` is their cause as it was said, None when it was not always the same."""
+    """Failures that count as one, worded as the first of them."""
 
-    exact: _Key | None
-    example: str
-    count: int = 0
+    __slots__ = ("code", "count", "example", "line", "reason")
 
-    def take(self, count: int, exact: _Key | None) -> None:
+    def __init__(self, exact: _Key, example: str, level: int) -> None:
+        *_, reason, line = exact
+        self.code = exact[:3]
+        self.example = example
+        self.count = 0
+        self.reason = Wording(reason, 0 if _PLAIN.fullmatch(reason) else level)
+        self.line = Wording(line, level)
+
+    @property
+    def key(self) -> _Key:
+        """Equal for failures that count as one."""
+        return (*self.code, self.reason.alike, self.line.alike)
+
+    def take(self, other: "_Group") -> None:
         """More of the same."""
-        self.count += count
-        if exact != self.exact:
-            self.exact = None
+        self.count += other.count
+        self.reason.meet(other.reason)
+        self.line.meet(other.line)
+
+    def raise_to(self, level: int) -> None:
+        """Let more count as the same."""
+        self.line = self.line.raised(level)
+        if not _PLAIN.fullmatch(self.reason.text):
+            self.reason = self.reason.raised(level)
+
+    def cause(self) -> Cause:
+        """What is told of it."""
+        folded = self.line.varies or self.reason.varies
+        said = self.line.text or self.reason.text
+        return Cause(*self.code, self.reason.shown(), self.line.shown(), self.count, self.example, folded, said if folded else "")
 
 
 class Causes:
@@ -75,32 +98,33 @@ class Causes:
         """Look at failures."""
         for row in rows:
             self.looked_at += 1
-            exact = _key(row)
-            key = _folded(exact, self._level)
-            while key not in self._found and len(self._found) >= MOST and self._level < len(_FOLDS):
+            one = _Group(_key(row), row.id, self._level)
+            one.count = 1
+            while one.key not in self._found and len(self._found) >= MOST and self._level < LEVELS:
                 self._fold()
-                key = _folded(key, self._level)
-            if key not in self._found and len(self._found) >= MOST:
+                one.raise_to(self._level)
+            if one.key not in self._found and len(self._found) >= MOST:
                 self.others += 1
             else:
-                self._found.setdefault(key, _Group(exact, row.id)).take(1, exact)
+                self._put(one)
 
     def causes(self) -> list[Cause]:
         """What was found, folded as far as it must be, the largest first."""
-        while len(self._found) > FEW and self._level < len(_FOLDS):
+        while len(self._found) > FEW and self._level < LEVELS:
             self._fold()
-        found = [
-            Cause(*(group.exact or key), group.count, group.example, folded=group.exact is None)
-            for key, group in self._found.items()
-        ]
-        return sorted(found, key=lambda cause: -cause.count)
+        return sorted((group.cause() for group in self._found.values()), key=lambda cause: -cause.count)
 
     def _fold(self) -> None:
         self._level += 1
         found, self._found = self._found, {}
-        for key, group in found.items():
-            folded = _folded(key, self._level)
-            self._found.setdefault(folded, _Group(group.exact, group.example)).take(group.count, group.exact)
+        for group in found.values():
+            group.raise_to(self._level)
+            self._put(group)
+
+    def _put(self, group: _Group) -> None:
+        known = self._found.setdefault(group.key, group)
+        if known is not group:
+            known.take(group)
 
 
 def _key(row: FailureRow) -> _Key:
@@ -118,25 +142,3 @@ def last_line(text: str) -> str:
     """The last line that is not blank, without colours and blanks at its ends; one that overwrote itself (``\\r``) as it stood at last."""
     stripped = (_COLOUR.sub("", text) if "\x1b" in text else text).rstrip()
     return re.split(r"[\n\r]", stripped)[-1].strip()[:LINE] if stripped else ""
-
-
-def _without_numbers(text: str) -> str:
-    return _NUMBER.sub("#", text)
-
-
-def _without_names(text: str) -> str:
-    return _NAME.sub("...", text)
-
-
-_FOLDS = (_without_numbers, _without_names)
-
-
-def _folded(key: _Key, level: int) -> _Key:
-    """The cause without what varies: numbers at level 1, quoted texts and paths besides at level 2."""
-    if not level:
-        return key
-    phase, exit_code, signal, reason, line = key
-    for fold in _FOLDS[:level]:
-        line = fold(line)
-        reason = reason if _PLAIN.fullmatch(reason) else fold(reason)
-    return phase, exit_code, signal, reason, line

@@ -65,4 +65,5 @@ def _shown(job: str, cause: Cause) -> CauseOut:
         folded=cause.folded,
         count=cause.count,
         example=f"{job}:{cause.example}",
+        example_line=cause.example_line,
     )

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from boss.api.answers import Refusal
-from boss.api.house import TheHouse, blocking
+from boss.api.house import House, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import LogText
 from boss.api.streams import Following, events, written
+from boss.core.model import TaskState
 from boss.core.tokens import Role
+from boss.ports import TaskRow
 
 router = APIRouter(tags=["listen"], route_class=Guarded)
 
@@ -19,7 +21,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {}}, "desc
 
 
 @router.get("/logs", openapi_extra=needs(Role.VIEWER))
-def logs(
+async def logs(
     house: TheHouse,
     target: str,
     attempt: Annotated[int | None, Query(ge=1, description="which attempt; the newest when not given")] = None,
@@ -27,9 +29,18 @@ def logs(
 ) -> LogText:
     """What one attempt of a task has written, as far as it is stored: nothing, of attempt 0, while there was none.
 
-    A running attempt's output comes by /logs/follow.
+    Of a ``running`` attempt what it has written so far, as its worker tells it within some seconds; /logs/follow goes on with it.
     """
-    row = house.targets.task(target)
+    row = await blocking(house.targets.task, target)
+    if row.state == TaskState.RUNNING and attempt in (None, row.attempt):
+        texts = await Following(house, row).so_far()
+        if texts is not None:
+            shown = {name: text if stream in (None, name) else "" for name, text in texts.items()}
+            return LogText(job=row.job, id=row.id, attempt=row.attempt, running=True, **shown)
+    return await blocking(_stored, house, row, attempt, stream)
+
+
+def _stored(house: House, row: TaskRow, attempt: int | None, stream: str | None) -> LogText:
     attempts = house.reader.attempts(row.job, row.index)
     chosen = next((one for one in reversed(attempts) if attempt in (None, one.number)), None)
     if chosen is None and attempt is None:

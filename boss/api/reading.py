@@ -215,7 +215,8 @@ async def why(house: TheHouse, target: TargetText) -> Why:
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
     if detail.get("state") == TaskState.FAILED and (line := await blocking(_last_words, house, row)):
         sentences.insert(1, f"The last line that it wrote to stderr: {line}")
-    return Why(job=row.job, id=row.id, state=str(detail.get("state", row.state)), why=sentences)
+    state = str(detail.get("state", row.state))
+    return Why(job=row.job, id=row.id, state=state, why=sentences, never=str(detail.get("never", "")))
 
 
 def _last_words(house: House, row: TaskRow) -> str:

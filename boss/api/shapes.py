@@ -122,7 +122,8 @@ class CauseOut(BaseModel):
     """Why ``count`` tasks of a job failed; ``example`` (``JOB:ID``) is one of them.
 
     ``line`` is the last line that they wrote to stderr; empty where there is none, or where the reason says more. ``folded``: the
-    tasks' lines and reasons differ in what is written as ``#`` (numbers) and ``...`` (paths, quoted texts).
+    tasks' lines and reasons differ in what is written as ``#`` (numbers) and ``...`` (paths, quoted texts); ``example_line`` is then that
+    of the example (its reason, where the reason stands for the line), else empty.
     """
 
     job: str
@@ -134,6 +135,7 @@ class CauseOut(BaseModel):
     folded: bool
     count: int
     example: str
+    example_line: str
 
 
 class Failures(BaseModel):
@@ -252,12 +254,13 @@ class Graph(BaseModel):
 
 
 class Why(BaseModel):
-    """Why a task waits, or how it ended: the cause first, the cheapest remedy last."""
+    """Why a task waits, or how it ended: the cause first, the cheapest remedy last. ``never``: why it fits nowhere, if that is so."""
 
     job: str
     id: str
     state: str
     why: list[str]
+    never: str
 
 
 class WorkerOut(Plain):
@@ -431,13 +434,17 @@ class Opened(BaseModel):
 
 
 class LogText(BaseModel):
-    """What an attempt (0: there was none) has written: all of it, or the first and last 5 MB with a line between that says so."""
+    """What an attempt (0: there was none) has written: all of it, or the first and last 5 MB with a line between that says so.
+
+    ``running``: it is what the attempt has written so far.
+    """
 
     job: str
     id: str
     attempt: int
     stdout: str
     stderr: str
+    running: bool = False
 
 
 #: Documentation of refusals for OpenAPI.

@@ -3,8 +3,10 @@
 Rules:
 - A stream is newline-delimited JSON; an empty line now and then shows that it is alive.
 - Following a log begins with what is there and ends with the task; what the broker lost is read from the finished attempt.
+- What a running attempt has written so far is what comes of it until there is a pause: a worker does not say where its present end is.
 """
 
+import asyncio
 import fnmatch
 import glob
 import json
@@ -23,6 +25,9 @@ QUIET = 10.0
 #: Bytes of a stored log that are read at once.
 BLOCK = 1 << 20
 STREAMS = ("stdout", "stderr")
+#: Seconds in which a worker begins to tell what was written so far; the pause after which that was all (a worker looks about three times
+#: a second); and what is gathered at most, of a task that never pauses.
+FIRST, PAUSE, LONGEST = 1.5, 0.7, 4.0
 
 
 def line(item: Mapping[str, object]) -> str:
@@ -93,6 +98,27 @@ class Following:
         finally:
             stop()
             self._leave()
+
+    async def so_far(self) -> dict[str, str] | None:
+        """What the running attempt has written until now, by stream; None when none is running (any more)."""
+        row, newest = await blocking(self._look)
+        if newest is None or row.state != TaskState.RUNNING:
+            return None
+        texts = dict.fromkeys(STREAMS, "")
+        clock = asyncio.get_running_loop().time
+        end, wait = clock() + LONGEST, FIRST
+        try:
+            await self._begin(newest)
+            while wait > 0:
+                news, _ = await self._news.get(wait)
+                for chunk in news:
+                    if chunk is not None and chunk.attempt == newest.id and chunk.stream in texts:
+                        texts[chunk.stream] += self._seen.fresh(chunk)
+                wait = min(PAUSE, end - clock()) if news else 0.0
+        finally:
+            self._leave()
+        row, again = await blocking(self._look)
+        return texts if row.state == TaskState.RUNNING and again is not None and again.number == newest.number else None
 
     def _announced(self, kind: str, facts: Mapping[str, object]) -> None:
         if kind == "task" and facts.get("job") == self._job and facts.get("id") == self._task:

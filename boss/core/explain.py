@@ -98,11 +98,19 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
     if not state.connected:
         return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
     shape = shape_of(task.template)
-    if not any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in pool.flavors) and not any(
+    if too_big := never(state, task):
+        return [too_big, "Ask for less in the task file, or add a pool with larger VMs to the settings."]
+    return _room(state, task, shape, now)
+
+
+def never(state: State, task: Task) -> str:
+    """Why the task can never run as things are: no VM that the pools could have and no worker that is there holds it; else empty."""
+    shape = shape_of(task.template)
+    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in pool.flavors) or any(
         can_ever(shape, worker.resources) for worker in state.workers.values()
     ):
-        return [*_too_big(state, shape), "Ask for less in the task file, or add a pool with larger VMs to the settings."]
-    return _room(state, task, shape, now)
+        return ""
+    return _too_big(state, shape)
 
 
 def _paused(job: Job) -> list[str]:
@@ -115,7 +123,7 @@ def _paused(job: Job) -> list[str]:
     ]
 
 
-def _too_big(state: State, shape: Shape) -> list[str]:
+def _too_big(state: State, shape: Shape) -> str:
     largest: dict[str, float] = {}
     for pool in state.policy.pools:
         for flavor in pool.flavors:
@@ -126,7 +134,7 @@ def _too_big(state: State, shape: Shape) -> list[str]:
         for name, count in shape
         if count > largest.get(name, 0.0)
     ]
-    return [f"No VM of any pool can hold it: it needs {', '.join(lacking) or 'more than any one VM has together'}."]
+    return f"No VM of any pool can hold it: it needs {', '.join(lacking) or 'more than any one VM has together'}."
 
 
 def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:

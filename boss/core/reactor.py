@@ -311,7 +311,8 @@ def _why_asked(state: State, event: WhyAsked, now: float) -> None:
     task = _task_named(state, event.job, event.task, event.reply)
     if task is not None:
         sentences = explain.why(state, task, now)
-        jobs.answer(state, event.reply, 200, job=event.job, id=task.name, state=task.state.value, why=sentences)
+        never = explain.never(state, task) if task.state in (TaskState.READY, TaskState.WAITING) else ""
+        jobs.answer(state, event.reply, 200, job=event.job, id=task.name, state=task.state.value, why=sentences, never=never)
 
 
 def _log_followed(state: State, event: LogFollowed) -> None:

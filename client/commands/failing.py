@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from client import Client
-from client.commands.frame import counted, print_json, say
+from client.commands.frame import counted, nothing, print_json, say
 from client.commands.tables import clean
 
 #: Causes of one job that are shown; the others are counted.
@@ -28,7 +28,7 @@ def show_failures(targets: list[str], as_json: bool) -> None:
         print_json(found)
         return
     if not found["total"]:
-        typer.echo("no such tasks", err=True)
+        say(nothing(targets, "has failed"))
         return
     first = False
     for job, causes in groupby(found["causes"], key=lambda cause: cause["job"]):
@@ -55,6 +55,8 @@ def _described(job: str, causes: list[Plain]) -> Iterator[str]:
         yield typer.style(f"  {cause['count']:>{width},}", bold=True) + f"  {what(cause)}"
         if cause["line"]:
             yield indent + typer.style(clean(cause["line"]), fg="red")
+        if cause["example_line"]:
+            yield indent + f"such as: {clean(cause['example_line'])}"
         yield indent + typer.style(f"./admin.py logs {shlex.quote(cause['example'])}", dim=True)
     yield ""
     if len(causes) > SHOWN:

@@ -1,21 +1,26 @@
 """Commands about files: logs, fetch, and the doctor, who needs no boss."""
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from client import Client
+from client import Client, FilesDiffer, InvalidRequest, Job, NotFound
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
 from client.commands.tables import lost
 from client.commands.watching import transferring
 from datastore.layout import matches
+from datastore.transfer import Fetched
 
 #: The project's folder, where `python -m boss` is found.
 PROJECT = Path(__file__).resolve().parents[2]
+#: Outputs of a task that are named to somebody who asks for the task instead.
+OUTPUTS = 5
 
 
 def logs(
@@ -45,7 +50,15 @@ def logs(
             return
         for name in ("stdout", "stderr"):
             sys.stdout.write(found[name])
-        if not (found["stdout"] or found["stderr"]):
+        if found["running"]:
+            sys.stdout.flush()
+            so_far = (
+                ""
+                if found["stdout"] or found["stderr"]
+                else f" and has written nothing{f' to {stream}' if stream else ''} so far"
+            )
+            say(f"attempt {found['attempt']} is running{so_far}; --follow shows what it writes")
+        elif not (found["stdout"] or found["stderr"]):
             say(_no_output(client.task(f"{found['job']}:{found['id']}"), found["attempt"], stream))
 
 
@@ -54,8 +67,6 @@ def _no_output(task: dict[str, Any], attempt: int, stream: str | None) -> str:
     nothing = f"no output{f' on {stream}' if stream else ''}"
     because = f" because {task['reason']}" if task["reason"] else ""
     match task["state"]:
-        case "running" if attempt == task["attempt"]:
-            return f"attempt {attempt} is running; --follow shows what it writes"
         case "skipped" if not attempt:
             return f"{nothing}: the task was skipped{because}"
         case "cancelled" if not attempt:
@@ -90,7 +101,7 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files here that differ.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a job's results here: resumed, verified, identical files skipped."""
+    """Bring a job's results here: resumed, verified, identical files skipped, files of yours that differ left alone."""
     name, _, pattern = target.partition(":")
     with Client() as client:
         job = client.job(name)
@@ -98,23 +109,52 @@ def fetch(
         status = job.status()
         progress = _progress(there, status["tasks"])
         if not any(not pattern or matches(pattern, file["path"]) for file in there["files"]):
-            say(
-                f"nothing to fetch: {'no result fits ' + pattern if pattern and there['files'] else name + ' has no results'}; {progress}"
-            )
+            say(f"nothing to fetch: {_nothing(client, name, pattern if there['files'] else '')}; {progress}")
             raise typer.Exit(1)
         folder = to or Path(name)
         with transferring(f"fetching {name}") as bar:
-            done = job.fetch(folder, [pattern] if pattern else [], force, bar)
+            done, differing = _fetched(job, folder, [pattern] if pattern else [], force, bar)
         stale = next(client.task_pages(f"{name}:*", stale=True)) if status["stale"] else []
     if stale:
         say(_stale(name, stale))
     if as_json:
-        facts = {"job": name, "folder": str(folder), "fetched": done.fetched, "identical": done.identical}
+        facts = {"job": name, "folder": str(folder), **done._asdict()}
         print_json({**facts, "finished": there["finished"], "total": there["total"], "stale": len(stale)})
-        return
-    here = f", {len(done.identical)} were here already" if done.identical else ""
-    typer.echo(f"{counted(len(done.fetched), 'file')} fetched{here}; {progress}")
-    typer.echo(f"{folder}/")
+    else:
+        older = "an older one" if len(done.replaced) == 1 else "older ones"
+        new = f" ({len(done.replaced):,} of them in place of {older})" if done.replaced else ""
+        here = f", {len(done.identical):,} were here already" if done.identical else ""
+        typer.echo(f"{counted(len(done.fetched), 'file')} fetched{new}{here}; {progress}")
+        typer.echo(f"{folder}/")
+    if differing is not None:
+        raise differing
+
+
+def _fetched(
+    job: Job, folder: Path, patterns: list[str], force: bool, bar: Callable[[int, int], None] | None
+) -> tuple[Fetched, FilesDiffer | None]:
+    """What came, and what to say at the end when files here differ."""
+    try:
+        return job.fetch(folder, patterns, force, bar), None
+    except FilesDiffer as error:
+        return error.done, error
+
+
+def _nothing(client: Client, job: str, pattern: str) -> str:
+    """Why no result is fetched; whoever has named a task hears what it yields."""
+    if not pattern:
+        return f"{job} has no results"
+    said = f"no result fits {pattern}, a glob over paths, not over tasks"
+    try:
+        task = client.task(f"{job}:{pattern}")
+    except (NotFound, InvalidRequest):  # no task, or a glob over several
+        return said
+    places = [one["path"] if one["to"] in ("", one["path"]) else one["to"] for one in task["outputs"]]
+    if not places:
+        return f"{said}; task {task['id']} yields no files"
+    named = ", ".join(places[:OUTPUTS]) + (f" and {len(places) - OUTPUTS} more" if len(places) > OUTPUTS else "")
+    remedy = f": ./admin.py fetch {shlex.quote(f'{job}:{places[0]}')}" if task["state"] == "succeeded" else ""
+    return f"{said}; task {task['id']} is {task['state']} and yields {named}{remedy}"
 
 
 def _stale(job: str, tasks: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -82,3 +83,9 @@ def agree(what: str, yes: bool) -> None:
 def counted(count: int, noun: str) -> str:
     """``1 task``, ``2 tasks``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def nothing(targets: Sequence[str], verb: str) -> str:
+    """``nothing of ising has failed``; ``nothing has failed`` without targets."""
+    named = " and ".join(target.removesuffix(":*") for target in targets[:3]) + (" and others" if len(targets) > 3 else "")
+    return f"nothing{f' of {named}' if named else ''} {verb}"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from client import Client
 from client.commands.failing import show_failures, summary
-from client.commands.frame import Json, counted, name_job, print_json, say
+from client.commands.frame import Json, counted, name_job, nothing, print_json, say
 from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, show, took
 from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
@@ -42,12 +43,20 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+QUEUED = (State.WAITING, State.READY, State.DELAYED)
+IN_PROGRESS = (State.ASSIGNED, State.RUNNING, State.PROMOTING)
+
+
 def status(
+    named: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job; none: everything.")] = None,
     job: OfJob = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep watching; with --job until that has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep watching; a job until it has ended.")] = False,
     as_json: Json = False,
 ) -> None:
     """How things stand: jobs, tasks by state, workers, VMs, the boss."""
+    if named is not None and job not in (None, named):
+        raise typer.BadParameter(f"{named} and --job {job}: one of the two")
+    job = named if job is None else job
     with Client() as client:
         if watch and job:
             raise typer.Exit(watch_job(client, job))
@@ -111,12 +120,12 @@ def show_tasks(
 
 def show_queued(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
     """Tasks that wait: for dependencies, for room, or for their next try."""
-    list_tasks(targets, job, [State.WAITING, State.READY, State.DELAYED], as_json)
+    list_tasks(targets, job, QUEUED, as_json)
 
 
 def show_in_progress(targets: Targets = None, job: OfJob = None, as_json: Json = False) -> None:
     """Tasks that a worker has, or whose results are being accepted."""
-    list_tasks(targets, job, [State.ASSIGNED, State.RUNNING, State.PROMOTING], as_json)
+    list_tasks(targets, job, IN_PROGRESS, as_json)
 
 
 def show_failed(
@@ -140,7 +149,7 @@ def show_succeeded(targets: Targets = None, job: OfJob = None, as_json: Json = F
     list_tasks(targets, job, [State.SUCCEEDED], as_json)
 
 
-def list_tasks(targets: list[str] | None, job: str | None, states: list[State], as_json: bool, stale: bool = False) -> None:
+def list_tasks(targets: list[str] | None, job: str | None, states: Sequence[State], as_json: bool, stale: bool = False) -> None:
     """Print the tasks of targets and job that are in these states (none: in all)."""
     named = [*(targets or []), *([job + ":*"] if job else [])]
     with Client() as client:
@@ -156,7 +165,18 @@ def list_tasks(targets: list[str] | None, job: str | None, states: list[State], 
          f"stale: {task['stale']}" if task["stale"] else ": ".join(part for part in (task["reason"], task["line"]) if part))
         for task in tasks
     ]  # fmt: skip
-    show(TASK_COLUMNS, rows, "no such tasks")
+    verb = "is stale" if stale else _LACKING.get(tuple(states), "is " + " or ".join(states))
+    show(TASK_COLUMNS, rows, nothing(named, verb) if verb else "no tasks")
+
+
+#: What nothing does or is when a listing of tasks in these states is empty.
+_LACKING = {
+    (): "",
+    QUEUED: "waits",
+    IN_PROGRESS: "is in progress",
+    (State.FAILED,): "has failed",
+    (State.SUCCEEDED,): "has succeeded",
+}
 
 
 def show_task(task: OneTask, as_json: Json = False) -> None:

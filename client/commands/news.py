@@ -2,15 +2,17 @@
 
 Rules:
 - Each piece of news is told once. A note that only counts seconds differently is the same note.
-- Tasks that are ready while nothing runs are stuck after ``STUCK`` seconds; the boss's ``why`` of one of them is told then.
+- Tasks that are ready while nothing runs are stuck after ``STUCK`` seconds; the first sentence of the boss's ``why`` of one of them is told
+  then. It is asked again every ``AGAIN`` seconds, and told when it is another.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: Seconds that tasks may be ready while nothing runs before a watcher is told why.
-STUCK = 10.0
+#: Seconds that tasks may be ready while nothing runs before a watcher is told why, and until it is looked whether that has changed.
+STUCK = 2.0
+AGAIN = 10.0
 #: Task states in which a worker has the task, or its results are on their way.
 BUSY = ("assigned", "running", "promoting")
 
@@ -29,8 +31,8 @@ class News:
         self._why = why
         self._paused: set[str] = set()
         self._notes: set[str] = set()
-        self._stuck_since: float | None = None
-        self._told = False
+        self._ask_at: float | None = None
+        self._told = ""
 
     def of(self, status: Status, now: float) -> list[str]:
         """The lines to show; ``now`` in seconds of any clock."""
@@ -50,7 +52,7 @@ class News:
         self._paused = paused
 
     def _outside(self, status: Status) -> Iterator[str]:
-        notes = {re.sub(r"\d+", "0", note): note for note in status["notes"]}
+        notes = {_same(note): note for note in status["notes"]}
         for known in sorted(notes.keys() - self._notes):
             yield f"note: {notes[known]}"
         if self._notes and not notes:
@@ -59,10 +61,17 @@ class News:
 
     def _stuck(self, status: Status, now: float) -> Iterator[str]:
         if busy(status) or not status["tasks"].get("ready") or self._paused:
-            self._stuck_since, self._told = None, False
-        elif self._stuck_since is None:
-            self._stuck_since = now
-        elif not self._told and now - self._stuck_since >= STUCK:
-            self._told = True
-            if reason := self._why():
+            self._ask_at, self._told = None, ""
+        elif self._ask_at is None:
+            self._ask_at = now + STUCK
+        elif now >= self._ask_at:
+            self._ask_at = now + AGAIN
+            reason = self._why()
+            if reason and _same(reason) != self._told:
+                self._told = _same(reason)
                 yield reason
+
+
+def _same(note: str) -> str:
+    """What two notes have in common that only count differently."""
+    return re.sub(r"\d+", "0", note)

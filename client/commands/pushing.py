@@ -9,7 +9,7 @@ import typer
 from client import Client, Refused
 from client.commands.frame import counted, say
 from client.commands.tables import amount, clean
-from client.commands.watching import transferring, watch_job
+from client.commands.watching import fits_nowhere, transferring, watch_job
 from client.pushing import Wishes
 
 #: More than this makes no sense of any trace; it is also what the boss takes.
@@ -66,6 +66,8 @@ def push_tasks(
         for line in reasons_of(pushed.summary, SHOWN):
             say(line)
         say(f"{pushed.job}: {_in_words(pushed.summary)}")
+        if not watch and (stuck := fits_nowhere(client, pushed.job)):
+            say(clean(stuck))
         code = watch_job(client, pushed.job) if watch else 0
     typer.echo(pushed.job)
     raise typer.Exit(code)

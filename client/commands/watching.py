@@ -5,6 +5,7 @@ Rules:
 - What is more than a number (a paused job, trouble outside, why nothing runs) is a line of its own, at once, on a terminal too.
 """
 
+import shlex
 import sys
 import time
 from collections import deque
@@ -29,6 +30,8 @@ LOOK = 0.5
 LINE = 5.0
 #: Seconds of progress that the rate is taken from.
 WINDOW = 30.0
+#: Tasks that are looked at after a push, at most.
+SAMPLED = 20
 DONE = ("succeeded", "failed", "skipped", "cancelled")
 #: Of these, what took workers' time and counts for the rate.
 RAN = ("succeeded", "failed")
@@ -119,13 +122,23 @@ def _look(client: Client, job: str | None, display: Display, ended: Callable[[di
 
 
 def _why(client: Client, job: str | None) -> str:
-    """Why one of the ready tasks is not dealt out: ``big waits: No VM of any pool can hold it: ...``; empty when none is ready."""
+    """The first sentence of why one of the ready tasks is not dealt out; empty when none is ready."""
     page = patiently(lambda: next(client.task_pages(*([job + ":*"] if job else []), states=["ready"])))
     if not page:
         return ""
     full = f"{page[0]['job']}:{page[0]['id']}"
-    sentences = patiently(lambda: client.why(full))["why"]
-    return f"{page[0]['id'] if job else full} waits: {' '.join(sentences)}"
+    said = patiently(lambda: client.why(full))["why"]
+    return f"{page[0]['id'] if job else full} waits: {' '.join(said[:1])} More: ./admin.py why {shlex.quote(full)}"
+
+
+def fits_nowhere(client: Client, job: str) -> str:
+    """What to say after a push when a task of the job can never run as things are; a few are looked at. Empty when all is well."""
+    page = next(client.task_pages(f"{job}:*", states=["ready", "waiting"]))
+    for task in page[:: max(1, -(-len(page) // SAMPLED))]:
+        full = f"{job}:{task['id']}"
+        if never := client.why(full)["never"]:
+            return f"{task['id']} will wait: {never} More: ./admin.py why {shlex.quote(full)}"
+    return ""
 
 
 @contextmanager

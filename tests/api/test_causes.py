@@ -98,6 +98,24 @@ def test_numbers_that_are_always_the_same_are_shown() -> None:
     assert [(cause.line, cause.folded) for cause in causes(*rows)] == [("T = #", True), ("line 7 of a/b", False)]
 
 
+def test_of_a_folded_line_what_is_always_the_same_is_shown_and_one_real_line() -> None:
+    rows = [row(number, f"[step 7] solver exited with code 1 at x={number}.5") for number in range(652)]
+    rows += [row(1000 + number, f"cat: /data/{chr(97 + number)}/in.txt: line 3: 'gone' after {number}") for number in range(20)]
+    rows += [row(2000 + number, "one of a kind " * (number + 1)) for number in range(12)]
+    solver, cat, *_ = causes(*rows)
+    assert (solver.line, solver.folded) == ("[step 7] solver exited with code 1 at x=#", True)
+    assert (solver.count, solver.example, solver.example_line) == (652, "t0", "[step 7] solver exited with code 1 at x=0.5")
+    assert cat.line == "cat: ... line 3: 'gone' after #"
+    assert cat.example_line == "cat: /data/a/in.txt: line 3: 'gone' after 0"
+
+
+def test_a_mark_that_is_really_written_does_not_hide_numbers_that_vary() -> None:
+    rows = [row(0, "task # 5")] + [row(number, f"task {number} 5") for number in range(1, 20)]
+    [cause] = causes(*rows)
+    assert (cause.count, cause.folded) == (20, True)
+    assert cause.line == "task # #"
+
+
 def test_a_reason_that_says_more_than_the_exit_code_stands_for_the_line() -> None:
     assert counted(
         row(1, "step 17\n", reason="timed out after 300s", exit_code=None, signal=15),

@@ -40,6 +40,7 @@ def test_failures_of_a_job_are_told_by_cause_with_an_example(rig: Rig) -> None:
             "folded": True,
             "count": 14,
             "example": "job:t0",
+            "example_line": "bad 0",
         },
         {
             "job": "job",
@@ -51,6 +52,7 @@ def test_failures_of_a_job_are_told_by_cause_with_an_example(rig: Rig) -> None:
             "folded": False,
             "count": 1,
             "example": "job:t14",
+            "example_line": "",
         },
     ]
     assert rig.get("/failures", target="fine") == {"total": 0, "looked_at": 0, "causes": [], "others": 0}

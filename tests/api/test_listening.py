@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,8 +86,38 @@ def test_the_reason_of_refused_outputs_follows_a_stored_log(rig: Rig) -> None:
 def test_a_task_that_never_ran_has_an_empty_log_of_no_attempt(rig: Rig) -> None:
     rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}])
     rig.until(lambda rig: rig.states()["b"] == "skipped")
-    assert rig.get("/logs", target="b") == {"job": "job", "id": "b", "attempt": 0, "stdout": "", "stderr": ""}
+    assert rig.get("/logs", target="b") == {"job": "job", "id": "b", "attempt": 0, "stdout": "", "stderr": "", "running": False}
     assert "has not run yet" in rig.get("/logs", 404, target="b", attempt=1)["error"]
+
+
+def test_the_log_of_a_running_attempt_is_what_it_has_written_so_far(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    attempt = _held(rig)
+    rig.until(lambda rig: rig.states() == {"a": "running"})
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(rig.get, "/logs", target="a")
+        eventually(lambda: (attempt, True) in rig.workers.followed)
+        runner = rig.workers.held[attempt][0]
+        rig.hub.publish("a-stranger", chunk(attempt, "lies\n"))
+        rig.hub.publish(runner, chunk(attempt, "one\n"))
+        rig.hub.publish(runner, chunk(attempt, "oh\n", stream="stderr"))
+        rig.hub.publish(runner, chunk(attempt, "one\ntwo\n"))
+        found = asked.result(30)
+    assert found == {"job": "job", "id": "a", "attempt": 1, "stdout": "one\ntwo\n", "stderr": "oh\n", "running": True}
+    eventually(lambda: (attempt, False) in rig.workers.followed)
+
+
+def test_an_attempt_that_ends_while_its_log_is_gathered_is_read_whole(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    attempt = _held(rig)
+    rig.until(lambda rig: rig.states() == {"a": "running"})
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(rig.get, "/logs", target="a")
+        eventually(lambda: (attempt, True) in rig.workers.followed)
+        rig.hub.publish(rig.workers.held[attempt][0], chunk(attempt, "one\n"))
+        rig.workers.end(attempt, stdout="one\ntwo\n", stderr="")
+        found = asked.result(30)
+    assert (found["stdout"], found["running"]) == ("one\ntwo\n", False)
 
 
 def test_an_attempt_that_never_was_is_refused_with_those_that_were(rig: Rig) -> None:

@@ -112,9 +112,36 @@ def test_a_table_is_drawn_on_a_terminal(rig: Rig, shell: Shell) -> None:
     assert "job:bad" in said.out and "\x1b[" in said.out
 
 
-def test_an_empty_listing_says_so_on_stderr(shell: Shell) -> None:
+def test_an_empty_listing_says_of_what_nothing_is_how_on_stderr(rig: Rig, shell: Shell) -> None:
     said = shell.admin("show_failed")
-    assert (said.out, said.err) == ("", "no such tasks\n")
+    assert (said.out, said.err) == ("", "nothing has failed\n")
+    assert shell.admin("show_tasks").err == "no tasks\n"
+    rig.push({"a": "hold", "b": "hold"}, name="g2")
+    rig.until(lambda rig: set(rig.states("g2").values()) == {"running"})
+    for words, lack in (
+        (["show_failed", "--job", "g2"], "nothing of g2 has failed"),
+        (["show_failed", "--job", "g2", "--list"], "nothing of g2 has failed"),
+        (["show_failed", "g2:a", "--group"], "nothing of g2:a has failed"),
+        (["show_succeeded", "g2"], "nothing of g2 has succeeded"),
+        (["show_queued", "g2:a", "g2:b"], "nothing of g2:a and g2:b waits"),
+        (["show_tasks", "--job", "g2", "--state", "skipped", "--state", "failed"], "nothing of g2 is skipped or failed"),
+        (["show_tasks", "g2", "--stale"], "nothing of g2 is stale"),
+    ):
+        assert (shell.admin(*words).err, shell.admin(*words).out) == (lack + "\n", ""), words
+    rig.workers.end_all()
+    rig.until(lambda rig: set(rig.states("g2").values()) == {"succeeded"})
+    assert shell.admin("show_in_progress", "g2").err == "nothing of g2 is in progress\n"
+
+
+def test_status_takes_the_job_as_an_argument_too(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"}, name="one")
+    rig.push({"a": "true"}, name="two")
+    rig.until(lambda rig: rig.states("one") == rig.states("two") == {"a": "succeeded"})
+    for words in (["two"], ["--job", "two"], ["two", "--job", "two"]):
+        assert [job["name"] for job in shell.look("status", *words)["jobs"]] == ["two"]
+    assert "two succeeded" in shell.admin("status", "two", "--watch").err
+    assert "one and --job two" in _one_line(shell.admin("status", "one", "--job", "two", code=2).err)
+    assert "did you mean" in _one_line(shell.admin("status", "twa", code=2).err)
 
 
 def test_a_bare_id_is_said_to_be_of_its_job(rig: Rig, shell: Shell) -> None:
@@ -161,7 +188,8 @@ def test_a_boss_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
         assert said.out == ""
         assert "no boss is known here" in _one_line(said.err)
     shell.environment["ECLOUD_API_URL"] = "http://127.0.0.1:9"
-    assert "no boss answers at http://127.0.0.1:9" in _one_line(shell.admin("status", code=3).err)
+    said = _one_line(shell.admin("status", code=3).err)
+    assert "no boss answers at http://127.0.0.1:9" in said and said.endswith("start it with `.venv/bin/python -m boss`\n")
     (tmp_path / "x.json").write_text("{}")
     assert shell.run("push_tasks.py", "x.json").code == 3
 
@@ -283,7 +311,8 @@ def test_logs_of_a_task_without_output_say_why(rig: Rig, shell: Shell) -> None:
     _job(rig)
     assert shell.admin("logs", "job:after-bad").err.startswith("no output: the task was skipped because ")
     assert shell.admin("logs", "job:after-long").err == "no output: the task has not run yet, it is waiting\n"
-    assert shell.admin("logs", "job:long").err == "attempt 1 is running; --follow shows what it writes\n"
+    lacking = "attempt 1 is running and has written nothing so far; --follow shows what it writes\n"
+    assert shell.admin("logs", "job:long").err == lacking
     held = next(iter(rig.workers.held))
     rig.workers.end(held, stdout="", stderr="")
     rig.until(lambda rig: rig.states()["long"] == "succeeded")
@@ -294,6 +323,24 @@ def test_fetch_says_how_many_tasks_did_not_succeed(rig: Rig, shell: Shell) -> No
     rig.push([{"id": "a", "command": "fail"}, {"id": "b", "command": "true", "after": ["a"]}, {"id": "c", "command": "true"}])
     rig.until(lambda rig: set(rig.states().values()) == {"failed", "skipped", "succeeded"})
     assert "3 of 3 tasks finished (1 failed, 1 skipped)" in shell.admin("fetch", "job", code=1).err
+
+
+def test_fetch_of_a_task_says_that_paths_are_meant_and_names_what_the_task_yields(rig: Rig, shell: Shell) -> None:
+    outputs = ["t.csv", {"path": "pics/", "optional": True}]
+    rig.push(
+        [
+            {"id": "agg", "command": "true", "outputs": outputs},
+            {"id": "mute", "command": "true"},
+            {"id": "late", "command": "hold"},
+        ]
+    )
+    rig.until(lambda rig: rig.states() == {"agg": "succeeded", "mute": "succeeded", "late": "running"})
+    meant = "no result fits {}, a glob over paths, not over tasks"
+    said = _one_line(shell.admin("fetch", "job:agg", code=1).err)
+    assert meant.format("agg") + "; task agg is succeeded and yields t.csv, pics/: ./admin.py fetch job:t.csv; 2 of 3" in said
+    assert meant.format("mute") + "; task mute yields no files; 2 of 3" in shell.admin("fetch", "job:mute", code=1).err
+    for unknown in ("nobody", "*e", "[", "late/*"):
+        assert meant.format(unknown) + "; 2 of 3" in _one_line(shell.admin("fetch", f"job:{unknown}", code=1).err)
 
 
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:

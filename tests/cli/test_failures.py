@@ -41,6 +41,7 @@ def test_failures_are_shown_by_cause_with_count_example_and_the_next_command(rig
         "",
         "  20  exit code 1",
         "      ValueError: T = # is too high",
+        "      such as: ValueError: T = 0.14285714285714285 is too high",
         "      ./admin.py logs sweep:t1",
         "",
         "  10  killed by SIGSEGV",

@@ -228,3 +228,14 @@ def test_a_trace_that_contradicts_itself_is_told_with_task_and_field(rig: Rig, s
     said = shell.push(trace_of(task("a", parents="b")), "--replay", "1", code=2)
     assert said.err == "x.json: workflow.specification.tasks[0] 'a': parents[0]: there is no task 'b'\n"
     assert rig.get("/jobs") == []
+
+
+def test_a_push_says_at_once_that_a_task_fits_nowhere(rig: Rig, shell: Shell) -> None:
+    first = {"id": "first", "command": "hold"}
+    said = shell.push({"tasks": [first, {"id": "big", "command": "true", "cpus": 64}]}, "--name", "one")
+    assert said.out == "one\n"
+    assert "big will wait: No VM of any pool can hold it: it needs cpus 64 (the largest VM has" in said.err
+    assert said.err.endswith(" More: ./admin.py why one:big\n")
+    said = shell.push({"tasks": [first, {"id": "later", "command": "true", "cpus": 64, "after": ["first"]}]}, "--name", "two")
+    assert "later will wait: No VM of any pool can hold it" in said.err
+    assert "will wait" not in shell.push({"tasks": [first]}, "--name", "three").err

@@ -187,3 +187,13 @@ def test_waiting_outlives_a_boss_that_is_started_again(tmp_path: Path, monkeypat
             assert state.result(90) == "succeeded"
         house.stop()
         close_output(house)
+
+
+def test_the_log_of_a_running_task_is_read_before_it_ends(client: Client) -> None:
+    job = client.submit([{"id": "a", "command": "echo begun; echo careful >&2; sleep 600"}], name="long")
+    eventually(lambda: client.logs("long:a")["stdout"])
+    found = client.logs("long:a")
+    assert (found["stdout"], found["stderr"], found["running"]) == ("begun\n", "careful\n", True)
+    assert client.logs("long:a", stream="stderr")["stdout"] == ""
+    job.cancel()
+    job.wait(60)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from client.commands.news import STUCK, News, busy
+from client.commands.news import AGAIN, STUCK, News, busy
 from client.commands.watching import Pace, facts_of
 
 
@@ -27,14 +27,23 @@ def test_a_note_is_told_once_even_if_it_counts_seconds() -> None:
     assert news.of(_status(), 3) == ["note: that is over"]
 
 
-def test_why_nothing_runs_is_told_once_after_ten_seconds_of_it() -> None:
-    news = News(lambda: "big waits: No VM of any pool can hold it.")
+def test_why_nothing_runs_is_told_within_four_seconds_of_it_and_again_when_it_is_another() -> None:
+    why = ["big waits: No VM of any pool can hold it."]
+    news = News(lambda: why[0])
+    assert STUCK < 3.5
     assert news.of(_status(ready=1, waiting=1), 0) == []
     assert news.of(_status(ready=1, running=1), 9) == []
     assert news.of(_status(ready=1), 10) == []
     assert news.of(_status(ready=1), 10 + STUCK - 0.1) == []
     assert news.of(_status(ready=1), 10 + STUCK) == ["big waits: No VM of any pool can hold it."]
     assert news.of(_status(ready=1), 90) == []
+    why[0] = "big waits: 1 VM is coming up."
+    assert news.of(_status(ready=1), 90 + AGAIN) == ["big waits: 1 VM is coming up."]
+    why[0] = "big waits: 2 VM is coming up."
+    assert news.of(_status(ready=1), 90 + 2 * AGAIN) == []
+    assert news.of(_status(running=1), 200) == []
+    assert news.of(_status(ready=1), 201) == []
+    assert news.of(_status(ready=1), 201 + STUCK) == [why[0]], "it was stuck anew"
 
 
 def test_failed_skipped_and_cancelled_tasks_are_counted_each_by_itself() -> None:

@@ -32,6 +32,7 @@ def test_paths_inside_the_folder_are_taken_as_they_are(path: str) -> None:
         ("\udce9", "Unicode"),
         ("SHA256SUMS", "manifest"),
         ("SHA256SUMS/", "manifest"),
+        (".ecloud-fetched", "record of `admin.py fetch`"),
     ],
 )
 def test_other_paths_are_refused_with_the_reason(path: str, reason: str) -> None:

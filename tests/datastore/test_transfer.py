@@ -12,7 +12,7 @@ import pytest
 from datastore import channel, transfer
 from datastore.channel import Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateRefused
-from datastore.transfer import Damaged, WouldOverwrite, fetch_results, list_results, push_files
+from datastore.transfer import Damaged, fetch_results, list_results, push_files
 from tests.datastore.host import Datastore, Sshd, gate_command, sha256, wait_for
 
 A, B = b"result of a\n", b"result of b\n"
@@ -108,18 +108,6 @@ def test_the_executable_bit_comes_along(ada: Endpoint, datastore: Datastore, tmp
     assert not (tmp_path / "here/data").stat().st_mode & 0o111
 
 
-def test_nothing_that_differs_is_overwritten_unless_forced(ada: Endpoint, datastore: Datastore, tmp_path: Path) -> None:
-    accept(datastore, {"a.txt": A, "b.txt": B})
-    target = tmp_path / "here"
-    target.mkdir()
-    (target / "a.txt").write_bytes(b"mine")
-    with pytest.raises(WouldOverwrite, match=r"1 file would be overwritten: a\.txt"):
-        fetch_results(ada, "j", target=str(target))
-    assert not (target / "b.txt").exists(), "nothing is written then"
-    fetch_results(ada, "j", target=str(target), force=True)
-    assert (target / "a.txt").read_bytes() == A
-
-
 def test_an_interrupted_fetch_goes_on_where_it_was_cut_off(ada: Endpoint, datastore: Datastore, tmp_path: Path) -> None:
     accept(datastore, {"big": BIG})
     target = tmp_path / "here"
@@ -130,7 +118,7 @@ def test_an_interrupted_fetch_goes_on_where_it_was_cut_off(ada: Endpoint, datast
     assert (target / "big").read_bytes() == BIG
     assert seen[0] == 7_000_000
     assert len(seen) <= 5, "only the rest was sent"
-    assert [path.name for path in target.iterdir()] == ["big"]
+    assert sorted(path.name for path in target.iterdir()) == [".ecloud-fetched", "SHA256SUMS", "big"]
 
 
 def test_a_damaged_beginning_is_found_and_the_next_fetch_is_whole(ada: Endpoint, datastore: Datastore, tmp_path: Path) -> None:
