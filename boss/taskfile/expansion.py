@@ -212,7 +212,7 @@ def _expansion(
         spans.append((replace(entry.template, number=number + len(spans)), start))
         if (context.skip_existing or entry.keep_results) and entry.template.outputs:
             done.update(_done(entry, tasks, finished))
-    notes = [*content.notes, *choice.notes]
+    notes = [*content.notes, *links.missing.notes(), *choice.notes]
     if context.existing is not None:
         notes += kept_although(content.entries, context, roster, links, done)
     new = len(roster.names) - roster.first_new
