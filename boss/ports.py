@@ -350,7 +350,7 @@ class Plan:
     ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
-    merge ``changed`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
+    merge ``changed`` or ``keep-succeeded`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
     outside the job, ``(source, task, field)``, which only the datastore knows to be there.
     """
 
