@@ -98,6 +98,7 @@ def expand(data: bytes, context: Context) -> Expansion:
     roster = Roster(context.existing if extends else None, context.merge, problems)
     for entry in content.entries:
         roster.enter(entry)
+    roster.check_merge()
     if not extends:
         context = replace(context, existing=None)
     yields = collect(content.entries, roster, context, problems)
