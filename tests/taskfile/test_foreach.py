@@ -177,6 +177,27 @@ def test_what_texts_say_is_checked_against_the_names_that_are_known() -> None:
     )
 
 
+def test_every_wrong_field_of_a_text_is_told_once() -> None:
+    foreach = {"T": {"values": [1.5, 2.5]}, "dt": {"values": [1]}, "seed": {"range": [2]}}
+    command = "echo {t} {sed} {T:.3d} {row:q} {T} {t} {seed:s}"
+    assert refusal(tasks({"id": "a-{row}", "foreach": foreach, "command": command})) == [
+        f"tasks[0] 'a-{{row}}': command: {sentence}"
+        for sentence in (
+            "{t} has no value: this task's foreach has no such parameter (did you mean {T}?); write {{t}} for the text {t}",
+            "{sed} has no value: this task's foreach has no such parameter (did you mean {seed}?); write {{sed}} for the text {sed}",
+            "{row:q}: 'q' is not a format such as .3f or 03d; {row!q} quotes the value for the shell",
+            "{T:.3d}: the value 1.5 does not take this format",
+            "{seed:s}: the value 0 does not take this format",
+        )
+    ]
+
+
+def test_of_thousands_of_wrong_fields_a_hundred_are_told_at_once() -> None:
+    command = " ".join(f"{{x{number}}}" for number in range(20_000))
+    told = refusal(tasks({"id": "a-{T}", "foreach": {"T": {"range": [2]}}, "command": command}))
+    assert len(told) == 100
+
+
 def test_of_a_grid_that_is_too_large_only_that_is_told() -> None:
     told = wrong([{"a": {"range": [9_000]}}, {"b": {"range": [9_000]}}, {"c": {"range": [2]}}], "{a}{b}{c}{d}")
     assert told == ["foreach[1]: the grid has 81,000,000 rows up to here, more than the 5,000,000 tasks that one job may have"]
