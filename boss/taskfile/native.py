@@ -14,6 +14,7 @@ from typing import Any
 from boss.core.grid import Dimension
 from boss.core.model import OutputSpec, Template
 from boss.taskfile.context import Context
+from boss.taskfile.elsewhere import name_here
 from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
@@ -55,14 +56,14 @@ def _read_defaults(form: Form) -> Written:
         form.wrong("defaults", f"must be an object with fields of a task, not {described(value)}")
         return Written()
     inner = Form(value, "", "defaults.", form.problems)
-    inner.check_fields(SHARED_FIELDS, _OWN_ONLY, "cannot be a default: each task says it itself")
+    inner.check_fields(SHARED_FIELDS, _OWN_ONLY, "cannot be a default: each task says it itself", name_here)
     return read_written(inner)
 
 
 def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Sheets, content: Content, problems: Problems) -> None:
     name = data.get("id")
     form = Form(data, f"{label} {quoted(name)}" if isinstance(name, str) else label, "", problems)
-    form.check_fields(TASK_FIELDS)
+    form.check_fields(TASK_FIELDS, named=name_here)
     if "id" not in data:
         form.wrong("id", "is missing")
     written_id = form.text("id")

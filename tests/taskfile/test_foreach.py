@@ -154,8 +154,8 @@ def test_what_is_wrong_with_a_csv_file_is_told_once_however_many_tasks_name_it()
     document = tasks(
         {"id": "a-{T}", "foreach": foreach}, {"id": "b-{T}", "foreach": [foreach], "after": ["a-{T}", "c"]}, {"id": "d"}
     )
-    assert refusal(document, tables={"params.csv": b"T\n1\n2,3\n"}) == [
-        "tasks[0] 'a-{T}': foreach.csv: 'params.csv': line 3 has 2 cells, but the header in line 1 has 1 name"
+    assert refusal(document, tables={"params.csv": b"T,S\n1,2\n3\n"}) == [
+        "tasks[0] 'a-{T}': foreach.csv: 'params.csv': line 3 has 1 cell, but the header in line 1 has 2 names"
     ]
     assert refusal(document, unread_tables={"params.csv": "was not found beside the task file, in /home/eva"}) == [
         "tasks[0] 'a-{T}': foreach.csv: 'params.csv' was not found beside the task file, in /home/eva"
