@@ -320,7 +320,8 @@ class PushRequest:
     ``existing``, with its tasks. ``files`` is the inventory of local files, ``path in the job's folder -> file``;
     ``existing_results`` the paths that lie in the job's folder on the datastore already. ``tables`` are the CSV files that came along,
     by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
-    ``replay`` is the scale at which a workflow's trace is replayed.
+    ``replay`` is the scale at which a workflow's trace is replayed. ``beside``: what the sender has found beside the task file and not
+    sent, among the requirements of the original's dialects.
     """
 
     text: Path
@@ -335,6 +336,7 @@ class PushRequest:
     existing_results: frozenset[str] = frozenset()
     tables: Mapping[str, Path] = field(default_factory=dict)
     unread_tables: Mapping[str, str] = field(default_factory=dict)
+    beside: Sequence[str] = ()
 
 
 #: ``(task, why it runs, how many more run for a reason of the same kind and are not named)``.
@@ -348,7 +350,7 @@ class Plan:
     ``job_name`` is the job that is extended, or the name that a new one should have (taken or not). ``expected`` is the
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
-    merge ``changed`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
+    merge ``changed`` or ``keep-succeeded`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
     outside the job, ``(source, task, field)``, which only the datastore knows to be there.
     """
 

@@ -80,13 +80,15 @@ class Client:
         merge: str | None = None,
         skip_existing: bool = False,
         replay: float | None = None,
+        files: Sequence[str] = (),
         sent: Sent | None = None,
     ) -> "Job":
         """Push a task file as a new job (called ``name``) or into ``job``. Raises Refused with every problem of the file.
 
+        ``files`` (paths, folders, globs relative to the task file) are pushed beside those that the text names.
         ``replay`` is the scale of durations and sizes at which a workflow's trace (WfFormat) is replayed.
         """
-        wishes = Wishes(name, job, merge, skip_existing, replay=replay)
+        wishes = Wishes(name, job, merge, skip_existing, replay=replay, files=tuple(files))
         return Job(self, self.push_file(Path(path), wishes, sent).job)
 
     def push_file(self, path: Path, wishes: Wishes, sent: Sent | None = None) -> Pushed:

@@ -65,22 +65,32 @@ class _Unfit(Exception):
 def entries_of(document: object) -> list[Entry]:
     """The entries of a task file's ``files`` that can be looked for."""
     listed = document.get("files") if isinstance(document, dict) else None
+    entries = given_entries(listed if isinstance(listed, list) else (), "files[{number}]")
+    return [entry for entry in entries if entry.source and _unfit_place(entry.to) is None]
+
+
+def given_entries(listed: Sequence[object], place: str) -> list[Entry]:
+    """Entries from elsewhere than a text: the boss does not see them, so ``take_inventory`` tells what makes no sense too.
+
+    ``place`` is how each is called, with ``{number}`` and ``{item}``.
+    """
     entries = []
-    for number, item in enumerate(listed if isinstance(listed, list) else ()):
-        place = f"files[{number}]"
+    for number, item in enumerate(listed):
+        called = place.format(number=number, item=item)
         if isinstance(item, str):
-            entries.append(Entry(place, item, item, elsewhere=False))
+            entries.append(Entry(called, item, item, elsewhere=False))
         elif isinstance(item, dict) and isinstance(item.get("from"), str) and isinstance(item.get("to"), str):
-            entries.append(Entry(place, item["from"], item["to"], elsewhere=True))
-    return [entry for entry in entries if entry.source and _may_lie(entry.to)]
+            entries.append(Entry(called, item["from"], item["to"], elsewhere=True))
+    return entries
 
 
-def _may_lie(to: str) -> bool:
+def _unfit_place(to: str) -> str | None:
+    """Why nothing can lie there in the job's folder; None if it can."""
     try:
         check_path(to)
-    except PathRefused:
-        return False
-    return True
+    except PathRefused as error:
+        return str(error)
+    return None
 
 
 def take_inventory(folder: Path, entries: Sequence[Entry]) -> Inventory:
@@ -90,6 +100,8 @@ def take_inventory(folder: Path, entries: Sequence[Entry]) -> Inventory:
     for entry in entries:
         count = 0
         try:
+            if not entry.source or (reason := _unfit_place(entry.to)) is not None:
+                raise _Unfit(f"{entry.to!r} {reason}" if entry.source else "is empty")
             for path, to in _expand(folder, entry):
                 count += 1
                 _take(inventory, entry, _inside(folder, path, entry), to, known)

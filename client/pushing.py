@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from client.access import datastore
+from client.beside import lying_beside
 from client.connection import Connection
 from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Problem, Refused
-from client.inventory import Entry, Inventory, entries_of, take_inventory
+from client.inventory import Entry, Inventory, entries_of, given_entries, take_inventory
 from client.replaying import made
 from client.sheets import SheetsRead, read_sheets, sheets_named
 from datastore.transfer import push_files, room
@@ -38,7 +39,8 @@ Sent = Callable[[int, int], None]
 class Wishes:
     """How a file is to be pushed.
 
-    ``merge`` is ``ignore``, ``keep-succeeded``, ``replace`` or ``changed``; ``replay`` the scale for a trace.
+    ``merge`` is ``ignore``, ``keep-succeeded``, ``replace`` or ``changed``; ``replay`` the scale for a trace. ``files`` are pushed beside
+    those that the text names: paths, folders or globs relative to the task file, which keep their places.
     """
 
     name: str | None = None
@@ -47,6 +49,7 @@ class Wishes:
     skip_existing: bool = False
     dry_run: bool = False
     replay: float | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ def read_task_file(connection: Connection, path: Path) -> TaskFile:
 def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | None = None) -> Pushed:
     """Push a task file. Raises Refused with everything that is wrong with it, and what ``Connection`` raises."""
     document = file.document
-    inventory = take_inventory(file.folder, [*entries_of(document), *file.more])
+    given = given_entries(wishes.files, "--files {item}")
+    inventory = take_inventory(file.folder, [*entries_of(document), *file.more, *given])
     sheets = _sheets(connection, file, document)
     options = {
         "file_name": file.name,
@@ -110,6 +114,7 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
         "files": inventory.described(),
         "csv": list(sheets.files),
         "csv_unread": sheets.unread,
+        "beside": lying_beside(file.folder, document),
         "submission": secrets.token_hex(16),
     }
     if inventory.problems:
@@ -150,9 +155,8 @@ def _push(
 def submitted(tasks: object, files: tuple[object, ...], name: str, folder: Path) -> TaskFile:
     """A task file made by a program: a list of native tasks, or a whole document; more ``files`` are looked for below ``folder``."""
     document = {"tasks": tasks} if isinstance(tasks, list) else tasks
-    more = entries_of({"files": list(files)})
-    placed = tuple(entry._replace(place=f"files argument [{number}]") for number, entry in enumerate(more))
-    return TaskFile(json.dumps(document).encode(), f"{name}.json", folder, placed)
+    more = tuple(given_entries(files, "files argument [{number}]"))
+    return TaskFile(json.dumps(document).encode(), f"{name}.json", folder, more)
 
 
 def _own_job(document: Any) -> str | None:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from client.inventory import open_at_once
 
+#: What files with tables are called: nothing else is meant when one is not found.
+_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".dat")
+
 
 @dataclass(slots=True)
 class SheetsRead:
@@ -66,7 +69,8 @@ def _missing(folder: Path, name: str, path: str) -> str:
     absolute = os.path.isabs(os.path.expanduser(name))
     where = f"there is no {path}" if absolute else f"there is none beside the task file, in {folder}"
     try:
-        near = difflib.get_close_matches(os.path.basename(path), os.listdir(os.path.dirname(path)), 1, 0.6)
+        tables = [other for other in os.listdir(os.path.dirname(path)) if other.lower().endswith(_ENDINGS)]
+        near = difflib.get_close_matches(os.path.basename(path), tables, 1, 0.6)
     except OSError:
         near = []
     meant = f" (did you mean {os.path.join(os.path.dirname(name), near[0])!r}?)" if near else ""

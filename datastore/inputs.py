@@ -10,6 +10,7 @@ Python 3.9 syntax, standard library only.
 """
 
 import os
+import shlex
 import stat
 from contextlib import ExitStack
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -104,7 +105,8 @@ class Inputs:
         what = self._tree.look(layout.job_folder(self._job) + "/" + source.source.rstrip("/"))
         if what is not None and stat.S_ISDIR(what.st_mode) and not layout.is_folder(source.source):
             return GateMissing("%s of job %s is a folder; an input that is a folder ends in '/'" % (source.source, self._job))
-        return GateMissing("%s of job %s is not on the datastore" % (source.source, self._job))
+        remedy = "what no task yields is pushed with the job: push_tasks.py FILE --files %s" % shlex.quote(source.source)
+        return GateMissing("%s of job %s is not on the datastore; %s" % (source.source, self._job, remedy))
 
     def named(self, source: Source) -> Iterator[Tuple[str, os.stat_result]]:
         """The files that one source names, each as the source would name it alone (a pushed file by the path it was pushed with)."""

@@ -124,6 +124,7 @@ class Intake:
             "results": list(request.existing_results),
             "tables": {name: str(path) for name, path in request.tables.items()},
             "unread_tables": dict(request.unread_tables),
+            "beside": list(request.beside),
             "legacy_root": self._legacy_root,
             "max_tasks": self._max_tasks,
             "max_bytes": self._max_bytes,

@@ -79,6 +79,7 @@ def _context(question: Mapping[str, Any]) -> Context:
         results=frozenset(question["results"]),
         tables={name: Path(path).read_bytes() for name, path in question["tables"].items()},
         unread_tables=question["unread_tables"],
+        beside=frozenset(question["beside"]),
         legacy_root=question["legacy_root"],
         max_tasks=question["max_tasks"],
         max_bytes=question["max_bytes"],

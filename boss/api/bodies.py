@@ -65,6 +65,7 @@ class PushOptions(BaseModel):
     ``submission`` is a key that the sender makes up once: a push repeated with it makes no second job. ``csv`` are the names of the
     parts ``csv``, in their order, as the task file has them (missing: their file names); ``csv_unread`` says why others were not sent.
     ``replay`` is the scale of durations and sizes at which a workflow's trace (WfFormat) is replayed.
+    ``beside``: requirements of a list of the original ECLOUD that lie beside the task file, for the notes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -81,3 +82,4 @@ class PushOptions(BaseModel):
     submission: str = Field("", max_length=200)
     csv: list[str] | None = None
     csv_unread: dict[str, str] = {}
+    beside: list[str] = []

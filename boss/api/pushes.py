@@ -127,6 +127,7 @@ class Pushes:
             existing_results=results,
             tables=tables,
             unread_tables=options.csv_unread,
+            beside=options.beside,
         )
 
     def _existing(self, options: PushOptions, caller: Caller) -> Job | None:

@@ -22,6 +22,8 @@ from boss.core.cells import WrittenFloat, WrittenInt, number_in
 from boss.core.grid import Dimension, Table, Value, dimension_from_data, dimension_to_data
 from boss.core.model import Field, InputSpec, OutputSpec, Template, Text
 
+#: How many fields of one text are told to be wrong.
+_TOLD = 100
 #: The number of the row, as a text names it; no parameter is called so.
 ROW = "row"
 
@@ -34,11 +36,16 @@ _FORMAT = re.compile(
 
 
 class TemplateError(ValueError):
-    """A text with a field that cannot be replaced. ``name`` is the field's name; the message says why, and how to write it."""
+    """A text with a field that cannot be replaced. ``name`` is the field's name; the message says why, and how to write it.
+
+    ``others`` are the errors of the text's other fields, ``rest`` is the text as far as it could be parsed.
+    """
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
         self.name = name
+        self.others: tuple[TemplateError, ...] = ()
+        self.rest: Text = ""
 
 
 class ValueRefused(TemplateError):
@@ -51,10 +58,11 @@ class ValueRefused(TemplateError):
 
 
 def parse(text: str, declared: Collection[str]) -> Text:
-    """The pieces of a text; the text itself when nothing in it is to be replaced. Raises TemplateError for the first bad field."""
+    """The pieces of a text; the text itself when nothing in it is to be replaced. Raises TemplateError, which tells of each bad field."""
     if "{" not in text:
         return text
     pieces: list[str | Field] = []
+    errors: dict[str, TemplateError] = {}
     position = 0
     for found in _FIELD.finditer(text):
         if found["dollar"]:
@@ -66,11 +74,21 @@ def parse(text: str, declared: Collection[str]) -> Text:
             pieces.append(text[position : start + opened - 2] + text[start + opened - 1 : end - closed + 1])
             position = end - closed + 2
             continue
-        field = _field(found, declared)
+        try:
+            field = _field(found, declared)
+        except TemplateError as error:  # reading goes on, so that one push shows all that is wrong
+            errors.setdefault(str(error), error)
+            if len(errors) == _TOLD:
+                break
+            continue
         if field is not None:
             pieces += [text[position : start + opened - (2 if doubled else 1)], field]
             position = end - closed + (2 if doubled else 1)
     pieces.append(text[position:])
+    if errors:
+        first, *others = errors.values()
+        first.others, first.rest = tuple(others), _joined(pieces)
+        raise first
     return _joined(pieces)
 
 
@@ -82,11 +100,14 @@ def _field(found: re.Match[str], declared: Collection[str]) -> Field | None:
         if conversion not in (None, "q"):
             raise TemplateError(name, f"{{{written}}}: the only conversion is !q, which quotes the value for the shell")
         if not _FORMAT.fullmatch(form or ""):
-            raise TemplateError(name, f"{{{written}}}: {form!r} is not a format such as .3f or 03d")
+            quotes = f"; {{{name}!q}} quotes the value for the shell" if form == "q" else ""
+            raise TemplateError(name, f"{{{written}}}: {form!r} is not a format such as .3f or 03d{quotes}")
         return Field(name, form or "", conversion or "")
     if conversion not in (None, "q") or form == "" or (form and (" " in form or not _FORMAT.fullmatch(form))):
         return None
-    near = difflib.get_close_matches(name, list(declared), 1, 0.5)
+    near = [known for known in declared if known.lower() == name.lower()] or difflib.get_close_matches(
+        name, list(declared), 1, 0.5
+    )
     hint = f" (did you mean {{{near[0]}}}?)" if near else ""
     where = "this task's foreach has no such parameter" if declared else "this task has no foreach"
     raise TemplateError(name, f"{{{written}}} has no value: {where}{hint}; write {{{{{written}}}}} for the text {{{written}}}")

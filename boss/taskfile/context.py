@@ -50,7 +50,8 @@ class Context:
     ``name`` asks for a new job of this name, ``job`` (or ``merge``, with ``job`` in the text) for an existing one. ``tables`` are the CSV
     files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     ``replay`` is the scale at which a workflow's trace is replayed; None for everything else.
-    ``legacy_root`` is the folder on the datastore's host below which the dialects' sources from outside the job lie.
+    ``legacy_root`` is the folder on the datastore's host below which the dialects' sources from outside the job lie; ``beside`` are those
+    of their requirements that lie beside the task file and were not sent.
     """
 
     file_name: str = "tasks.json"
@@ -68,3 +69,4 @@ class Context:
     max_bytes: int = 64 * 2**20
     tables: Mapping[str, bytes] = field(default_factory=dict)
     unread_tables: Mapping[str, str] = field(default_factory=dict)
+    beside: frozenset[str] = frozenset()

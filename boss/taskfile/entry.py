@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from boss.core.cells import number_in
-from boss.core.model import Template, Text
+from boss.core.grid import Dimension
+from boss.core.model import Field, Template, Text
 from boss.core.templates import TemplateError, ValueRefused, parse, rows
 from boss.taskfile.files import FileEntry
 from boss.taskfile.foreach import Foreach
@@ -69,17 +70,16 @@ class Texts:
         foreach = self.foreach
         if "{" not in text or (foreach.grid is None and not foreach.declared):  # who knows what it declares
             return text
+        wrong: list[TemplateError] = []
         try:
             parsed = parse(text, foreach.declared)
-            if foreach.grid is not None:  # else the values cannot be tried
-                rows(parsed, foreach.grid)
-        except ValueRefused as error:
-            self.fail(place, self._refused(error))
-            return text
         except TemplateError as error:
-            self.fail(place, str(error))
-            return text
-        return parsed
+            wrong, parsed = [error, *error.others], error.rest
+        if foreach.grid is not None:  # else the values cannot be tried
+            wrong += _untaken(parsed, foreach.grid)
+        for one in wrong:
+            self.fail(place, self._refused(one) if isinstance(one, ValueRefused) else str(one))
+        return text if wrong else parsed
 
     def _refused(self, error: ValueRefused) -> str:
         """Which value does not take a format: of a CSV file, where it stands."""
@@ -100,3 +100,18 @@ class Texts:
         """Tell what is wrong with the text at a place."""
         self.failed.add(place)
         self.problems.add(self.task, place, message)
+
+
+def _untaken(text: Text, grid: tuple[Dimension, ...]) -> list[TemplateError]:
+    """The fields of a text whose values do not all take their formats."""
+    try:
+        rows(text, grid)
+    except TemplateError:
+        found: list[TemplateError] = []
+        for field in dict.fromkeys(piece for piece in text if isinstance(piece, Field)):
+            try:
+                rows((field,), grid)
+            except TemplateError as error:
+                found.append(error)
+        return found
+    return []

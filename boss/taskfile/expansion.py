@@ -20,15 +20,16 @@ from boss.taskfile import dialects, document, native, replay, wfformat
 from boss.taskfile.context import Context, Merge
 from boss.taskfile.entry import Content, Entry
 from boss.taskfile.fields import described
-from boss.taskfile.files import check_inventory, unread
+from boss.taskfile.files import check_inventory
 from boss.taskfile.graph import chains, circles
 from boss.taskfile.links import Links
 from boss.taskfile.names import JOB_RULE, is_job_name, job_name_of
 from boss.taskfile.outputs import Finished, collect
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Outside, Problems, quoted
+from boss.taskfile.readers import unread
 from boss.taskfile.reasons import Group
-from boss.taskfile.reruns import Choice, choose, kept_although
+from boss.taskfile.reruns import Choice, choose, kept_although, not_succeeded
 from boss.taskfile.roster import NOBODY, Roster
 from boss.taskfile.sizes import check_sizes
 
@@ -42,8 +43,8 @@ class Expansion:
 
     ``job_name`` is the name asked for (taken or not, the caller knows); with ``extends`` the job that exists. ``unread_files`` are
     pushed files that no task reads. ``makes``: files that whoever pushes must make and send, with their sizes in bytes.
-    ``reasons`` say why the tasks of a merge ``changed`` run, ``more_reasons`` counts the tasks of which no reason is told. ``outside``
-    is what the datastore must be asked for.
+    ``reasons`` say why the tasks of a merge ``changed`` or ``keep-succeeded`` run, ``more_reasons`` counts the tasks of which no
+    reason is told. ``outside`` is what the datastore must be asked for.
     """
 
     job_name: str
@@ -97,6 +98,7 @@ def expand(data: bytes, context: Context) -> Expansion:
     roster = Roster(context.existing if extends else None, context.merge, problems)
     for entry in content.entries:
         roster.enter(entry)
+    roster.check_merge()
     if not extends:
         context = replace(context, existing=None)
     yields = collect(content.entries, roster, context, problems)
@@ -212,9 +214,11 @@ def _expansion(
         spans.append((replace(entry.template, number=number + len(spans)), start))
         if (context.skip_existing or entry.keep_results) and entry.template.outputs:
             done.update(_done(entry, tasks, finished))
-    notes = [*content.notes, *choice.notes]
+    notes = [*content.notes, *links.missing.notes(), *choice.notes]
     if context.existing is not None:
         notes += kept_although(content.entries, context, roster, links, done)
+        if context.merge is Merge.KEEP_SUCCEEDED:
+            choice = not_succeeded(content.entries, context.existing, roster, done)
     new = len(roster.names) - roster.first_new
     return Expansion(
         job_name=job_name,
@@ -224,7 +228,7 @@ def _expansion(
         replaced=len(roster.replaced),
         kept=roster.kept,
         done=len(done),
-        unread_files=unread(context.files, links.read),
+        unread_files=unread(context.files, links.read, content.entries, context.existing, roster.replaced),
         notes=notes,
         makes=content.makes,
         reasons=choice.groups,

@@ -6,7 +6,8 @@ Rules:
 - A text holds no NUL (no command line can carry it) and no half of a surrogate pair (no file can hold it).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from boss.taskfile import quantities
@@ -30,8 +31,13 @@ class Form:
         path = self.prefix + field if field else self.prefix.removesuffix(".")
         self.problems.add(self.task, path, message)
 
-    def check_fields(self, known: Collection[str], foreign: Collection[str] = (), remark: str = "") -> None:
-        """Tell about fields that are not known; ``remark`` follows those that are known elsewhere (``foreign``)."""
+    def check_fields(
+        self, known: Collection[str], foreign: Collection[str] = (), remark: str = "", named: Callable[[str], str] | None = None
+    ) -> None:
+        """Tell about fields that are not known; ``remark`` follows those that are known elsewhere (``foreign``).
+
+        ``named`` says what the field of another tool is called here; empty if it is none.
+        """
         for field in self.data:
             if field in known:
                 continue
@@ -39,6 +45,8 @@ class Form:
                 self.wrong(_shown(field), "is planned, not in this version")
             elif field in foreign:
                 self.wrong(_shown(field), remark)
+            elif named is not None and (name := named(field)) and (name in known or not name.isidentifier()):
+                self.wrong(_shown(field), f"is not a known field: here it is {name}")
             else:
                 self.wrong(_shown(field), f"is not a known field{nearest(field, known)}")
 
@@ -58,7 +66,7 @@ class Form:
             for place, item in enumerate(value):
                 yield f"{field}[{place}]", item
         elif isinstance(value, str):
-            self.wrong(field, f"must be a list of {several}: write [{quoted(value)}] with double quotes")
+            self.wrong(field, f"must be a list of {several}: write {_listed(value)}")
         else:
             self.wrong(field, f"must be a list of {several}, not {described(value)}")
 
@@ -116,7 +124,9 @@ class Form:
         value = self.data[field]
         seconds = quantities.duration(value)
         if not seconds:
-            self.wrong(field, f'must be seconds (greater than 0) or a text such as "90s", "6h" or "2d", not {described(value)}')
+            self.wrong(
+                field, f'must be seconds (greater than 0) or a text such as "90s", "5m", "6h" or "2d", not {described(value)}'
+            )
             return None
         return seconds
 
@@ -158,6 +168,12 @@ def described(value: object) -> str:
             return "a list"
         case _:
             return "an object"
+
+
+def _listed(text: str) -> str:
+    """A list of one text, as JSON has it."""
+    cut = text if len(text) <= 120 else text[:100] + "..."
+    return json.dumps([cut], ensure_ascii=not cut.isprintable())
 
 
 def _shown(field: str) -> str:

@@ -8,7 +8,7 @@ Rules:
 - More than the entries say may be sent: a program that pushes need not write its files into the text.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from boss.taskfile.fields import Form, described
@@ -93,8 +93,3 @@ def _is_covered(entry: FileEntry, files: frozenset[str], sent: PathIndex) -> boo
         return sent.any(entry.to)
     folder = entry.to if entry.to.endswith("/") else entry.to + "/"
     return entry.to in files or sent.any(folder)
-
-
-def unread(files: Collection[str], read: Collection[str]) -> list[str]:
-    """Pushed files that no task has among its inputs, sorted."""
-    return sorted(path for path in files if path not in read)

@@ -7,6 +7,7 @@ Rules:
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from boss.core.grid import Axis, Value
@@ -75,7 +76,7 @@ def _ways() -> str:
 def _range(arguments: list[object], limit: int) -> tuple[Value, ...]:
     numbers = [item for item in arguments if isinstance(item, int) and quantities.number(item) is not None]
     if not 1 <= len(arguments) <= 3 or len(numbers) != len(arguments):
-        raise _Wrong("range takes [stop], [start, stop] or [start, stop, step], whole numbers")
+        raise _Wrong(f"range takes [stop], [start, stop] or [start, stop, step], whole numbers{_as_linspace(arguments)}")
     if len(numbers) == 3 and not numbers[2]:
         raise _Wrong("the step of a range must not be 0")
     values = range(*numbers)
@@ -83,6 +84,23 @@ def _range(arguments: list[object], limit: int) -> tuple[Value, ...]:
         raise _Wrong(f"range {numbers} has no values (it ends before its stop, like Python's)")
     _check_count((values[-1] - values[0]) // values.step + 1, limit)
     return tuple(values)
+
+
+def _as_linspace(arguments: list[object]) -> str:
+    """How a range of fractions is written, which takes its first, last and number of values."""
+    if not 1 <= len(arguments) <= 3 or any(quantities.number(item) is None for item in arguments):
+        return ""
+    numbers = [Fraction(repr(item)) for item in arguments]
+    start, stop, step = (Fraction(0), numbers[0], Fraction(1)) if len(numbers) == 1 else (*numbers, Fraction(1))[:3]
+    count = ceil((stop - start) / step) if step else 0
+    if not 1 < count < 10**6:
+        return '; for others there is {"linspace": [first, last, count]}'
+    first, last = (_plain(number) for number in (start, start + (count - 1) * step))
+    return f'; for others there is linspace, with first, last and count: {{"linspace": [{first}, {last}, {count}]}}'
+
+
+def _plain(number: Fraction) -> str:
+    return shown(int(number) if number.denominator == 1 else float(number))
 
 
 def _linspace(arguments: list[object], limit: int) -> tuple[Value, ...]:

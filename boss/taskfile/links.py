@@ -18,6 +18,7 @@ from boss.taskfile.context import Context
 from boss.taskfile.entry import Content, Entry
 from boss.taskfile.files import path_problem
 from boss.taskfile.inputs import destination_problem, shared_problem
+from boss.taskfile.missing import Missing
 from boss.taskfile.paths import PathIndex, unreadable
 from boss.taskfile.problems import Neighbours, Outside, Problems, quoted
 from boss.taskfile.roster import NOBODY, Roster
@@ -35,7 +36,10 @@ _Resolve = Callable[[int, str, str], Sequence[int]]
 
 
 class Links:
-    """The edges of a job: task t waits for ``edges[begins[t]:ends[t]]``. ``read`` collects the pushed files that are inputs."""
+    """The edges of a job: task t waits for ``edges[begins[t]:ends[t]]``. ``read`` collects the pushed files that are inputs,
+
+    ``missing`` what the dialects may ask for although nobody has it.
+    """
 
     def __init__(self, content: Content, roster: Roster, yields: Yields, context: Context, problems: Problems) -> None:
         count = len(roster.names)
@@ -43,6 +47,7 @@ class Links:
         self.ends = array("I", bytes(4 * count))
         self.edges = array("I")
         self.read: set[str] = set()
+        self.missing = Missing(context.beside)
         self._content = content
         self._roster = roster
         self._yields = yields
@@ -166,7 +171,10 @@ class Links:
         return found
 
     def _input_leniently(self, task: int, place: str, path: str) -> Sequence[int]:
-        return self._lookup(task, place, path)[0]
+        found, known = self._lookup(task, place, path)
+        if not known and path not in self._content.makes and not any(other != task for other in found):
+            self.missing.add(self._roster.label(task), place, path)
+        return found
 
     def _lookup(self, task: int, place: str, path: str) -> tuple[Sequence[int], bool]:
         """The tasks that yield something of an input, and whether it is there in any case (or was told to be wrong)."""

@@ -13,7 +13,9 @@ from typing import Any
 
 from boss.core.grid import Dimension
 from boss.core.model import OutputSpec, Template
+from boss.taskfile.commas import Seen, comma_notes
 from boss.taskfile.context import Context
+from boss.taskfile.elsewhere import name_here
 from boss.taskfile.entry import DEFAULT_TIMEOUT, Content, Entry, Placed, Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import read_files
@@ -36,13 +38,14 @@ def read(document: Mapping[str, Any], context: Context, problems: Problems) -> C
     content = Content(job=form.text("job"), files=read_files(form))
     defaults = _read_defaults(form)
     sheets = Sheets(context)
+    seen: Seen = set()
     if "tasks" not in document:
         form.wrong("tasks", 'is missing: a task file is {"tasks": [{"id": ..., "command": ...}, ...]}')
     elif document["tasks"] == []:
         form.wrong("tasks", "is an empty list: there is nothing to do")
     for label, item in form.items("tasks", "tasks"):
         if isinstance(item, dict):
-            _read_task(item, label, defaults, sheets, content, problems)
+            _read_task(item, label, defaults, sheets, seen, content, problems)
         else:
             form.wrong(label, f"must be an object with id and command, not {described(item)}")
             content.names_known = content.yields_known = False
@@ -55,14 +58,16 @@ def _read_defaults(form: Form) -> Written:
         form.wrong("defaults", f"must be an object with fields of a task, not {described(value)}")
         return Written()
     inner = Form(value, "", "defaults.", form.problems)
-    inner.check_fields(SHARED_FIELDS, _OWN_ONLY, "cannot be a default: each task says it itself")
+    inner.check_fields(SHARED_FIELDS, _OWN_ONLY, "cannot be a default: each task says it itself", name_here)
     return read_written(inner)
 
 
-def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Sheets, content: Content, problems: Problems) -> None:
+def _read_task(
+    data: dict[str, Any], label: str, defaults: Written, sheets: Sheets, seen: Seen, content: Content, problems: Problems
+) -> None:
     name = data.get("id")
     form = Form(data, f"{label} {quoted(name)}" if isinstance(name, str) else label, "", problems)
-    form.check_fields(TASK_FIELDS)
+    form.check_fields(TASK_FIELDS, named=name_here)
     if "id" not in data:
         form.wrong("id", "is missing")
     written_id = form.text("id")
@@ -78,6 +83,7 @@ def _read_task(data: dict[str, Any], label: str, defaults: Written, sheets: Shee
         form.wrong("command", "is missing: the task has nothing to run")
     texts = Texts(form.task, foreach, problems)
     entry = _entry(label, written_id or "", written, init, foreach.grid or (), metrics, texts)
+    content.notes += comma_notes(entry, foreach, seen)
     if foreach.grid and not init:
         check_variety(entry, foreach, texts)
     if foreach.grid is not None and written.outputs_read and not init:

@@ -1,8 +1,9 @@
-"""Which tasks a merge ``changed`` runs again, and which results other merges keep although they would come out differently.
+"""Which tasks a merge runs again and why, and which results it keeps although they would come out differently.
 
 Rules:
-- Of the tasks in the file run: those that are new; those that failed, were skipped or cancelled; those that differ (``differences``,
-  or in whom they wait for); those that are stale; all of them when an init task is new or differs; and what is below any of these.
+- Of the tasks in the file a merge ``changed`` runs: those that are new; those that failed, were skipped or cancelled; those that differ
+  (``differences``, or in whom they wait for); those that are stale; all of them when an init task is new or differs; and what is below
+  any of these.
 - What the file does not have is left alone, and nothing is handed down through it: what it has yielded stays as it is.
 - Each reason is one sentence. The nearest cause is told: what is below a changed task is told which of its inputs will change.
 """
@@ -189,6 +190,20 @@ class _Chosen:
         place = self._place[task]
         number = bisect_right(self._roster.starts, place) - 1
         return self._entries[number], place - self._roster.starts[number]
+
+
+def not_succeeded(entries: Sequence[Entry], existing: Existing, roster: Roster, done: set[int]) -> Choice:
+    """Why the tasks run that a merge ``keep-succeeded`` does not leave alone."""
+    groups = Groups()
+    for number, (entry, start) in enumerate(zip(entries, roster.starts, strict=True)):
+        for place in range(start, start + size_of(entry.template.grid)):
+            task = roster.tasks[place]
+            if task == NOBODY or task in done:
+                continue
+            before = roster.before[place]
+            why = "new" if before == NOBODY else _ENDED_BADLY.get(TaskState(existing.states[before]), "has not finished yet")
+            groups.add((number if entry.template.grid else -1, why), roster.names[task], lambda why=why: why)  # type: ignore[misc]
+    return Choice(groups.told, groups.untold)
 
 
 # ---- what is kept ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,13 @@ from boss.taskfile.entry import Entry
 from boss.taskfile.names import ID_RULE, is_id
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Neighbours, Problems, quoted
+from boss.taskfile.reasons import FEW, listed
 
+#: What can be done with tasks that the job has already.
+_CHOICES = (
+    "--merge ignore (leave them alone), --merge keep-succeeded (run again those that have not succeeded), "
+    "--merge changed (those that would come out differently) or --merge replace (all of them)"
+)
 #: In place of a task's index: this row makes no task.
 NOBODY = 2**32 - 1
 
@@ -43,6 +49,8 @@ class Roster:
         self._first_of: list[int] = []  # by entry: the index that its first new task has, or would have
         self._entries: list[Entry] = []
         self._again: set[int] = set()  # existing tasks that this file has named
+        self._taken = array("I")  # those of them of which nobody said what to do with them
+        self._first_taken: tuple[str, str] | None = None
         self._ids: PathIndex | None = None
         self._neighbours = Neighbours(self.names)
 
@@ -76,14 +84,27 @@ class Roster:
             return len(self.names) - 1
         self._again.add(index)
         if self._existing is None or self._merge is None:
-            remedy = "say what to do with --merge ignore, --merge keep-succeeded, --merge replace or --merge changed"
-            self._problems.add(label, entry.name_field, f"the job has a task of this name already: {remedy}")
+            self._taken.append(index)
+            self._first_taken = self._first_taken or (label, entry.name_field)
         elif self._merge is Merge.IGNORE or (self._merge is Merge.KEEP_SUCCEEDED and self._existing.succeeded[index]):
             self.kept += 1
             return NOBODY
         self.replaced.add(index)
         self.inits.discard(index)
         return index
+
+    def check_merge(self) -> None:
+        """Tell, once for all, of tasks that the job has already when nobody said what to do with them."""
+        if self._first_taken is None:
+            return
+        count = len(self._taken)
+        if count == 1:
+            self._problems.add(*self._first_taken, f"the job has a task of this name already: say what to do with it: {_CHOICES}")
+            return
+        named = listed([self.names[index] for index in self._taken[:FEW]], count)
+        self._problems.add(
+            "", "", f"the job has {count:,} of these tasks already ({named}): say what to do with them: {_CHOICES}"
+        )
 
     def leave_alone(self, place: int) -> None:
         """The row at this place of ``tasks`` makes no task after all: the one that the job has stays as it is."""

@@ -14,6 +14,7 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from boss.core.cells import is_plain, number_in
 from boss.core.grid import Table, packed
@@ -35,6 +36,9 @@ _FOREIGN = {
 }
 #: How many rows are looked at together.
 _SLICE = 10_000
+#: How many further lines with another number of cells are named.
+_NAMED = 3
+_WHOLE = re.compile(r"[-+]?[0-9]+")
 
 #: Tells one thing that is wrong with a file.
 Tell = Callable[[str], None]
@@ -68,7 +72,7 @@ def read_sheet(name: str, data: bytes, limit: int, tell: Tell) -> Sheet | None:
             raise _Broken("is empty: its first line must name the parameters")
         names = _header(first, separator, tell)
         lines: array[int] = array("I")
-        rows = list(_checked(records, len(first[1]), first[0], lines, limit, tell))
+        rows = list(_checked(records, len(first[1]), first[0], separator, lines, limit, tell))
         if not lines:
             raise _Broken("has no row below its header")
     except _Broken as error:
@@ -208,9 +212,11 @@ def _spelling(name: str) -> str:
 # ---- the rows --------------------------------------------------------------------------------------------------------------
 
 
-def _checked(records: Iterable[_Record], width: int, header: int, lines: "array[int]", limit: int, tell: Tell) -> Iterator[str]:
+def _checked(
+    records: Iterable[_Record], width: int, header: int, separator: str, lines: "array[int]", limit: int, tell: Tell
+) -> Iterator[str]:
     """Each row that has as many cells as it must, packed; ``lines`` gets the line of every row. What is wrong is told once."""
-    ragged: tuple[int, int] | None = None
+    ragged: list[tuple[int, list[str]]] = []
     others = 0
     for line, cells in records:
         lines.append(line)
@@ -219,15 +225,33 @@ def _checked(records: Iterable[_Record], width: int, header: int, lines: "array[
         if len(cells) == width:
             text = "\t".join(cells)
             yield packed(cells) if "\\" in text or "\n" in text or text.count("\t") >= width else text
-        elif ragged is None:
-            ragged = line, len(cells)
+        elif len(ragged) <= _NAMED:
+            ragged.append((line, cells))
         else:
             others += 1
-    if ragged is not None:
-        line, count = ragged
-        more = f" (nor ha{'ve' if others > 1 else 's'} {others:,} other line{'s' * (others > 1)})" if others else ""
+    if ragged:
+        [(line, cells), *rest] = ragged
+        more = f" ({_neither([number for number, _ in rest], others)})" if rest else ""
         names = "1 name" if width == 1 else f"{width:,} names"
-        tell(f"line {line} has {count:,} cell{'s' * (count != 1)}, but the header in line {header} has {names}{more}")
+        told = f"line {line} has {len(cells):,} cell{'s' * (len(cells) != 1)}, but the header in line {header} has {names}{more}"
+        extra = next((cells for _, cells in ragged if len(cells) > width), None) if separator == "," else None
+        tell(told + (_about_commas(extra) if extra else ""))
+
+
+def _neither(lines: list[int], others: int) -> str:
+    """Which further lines have another number of cells."""
+    if len(lines) == 1 and not others:
+        return f"line {lines[0]} does not fit either"
+    named = [*map(str, lines), *([f"{others:,} more"] if others else ())]
+    return f"lines {', '.join(named[:-1])} and {named[-1]} do not fit either"
+
+
+def _about_commas(cells: list[str]) -> str:
+    """What may have made too many cells of a line whose cells are separated by commas."""
+    for whole, part in pairwise(cells):
+        if _WHOLE.fullmatch(whole) and part.isdecimal():
+            return f"; if {whole},{part} is meant as a number: with a decimal point it is {whole}.{part}"
+    return '; a cell with a comma in it is written between quotation marks: "a, b"'
 
 
 def _numeric(rows: list[str], width: int) -> list[bool]:

@@ -39,6 +39,14 @@ def push_tasks(
         float | None,
         typer.Option("--replay", metavar="SCALE", help="Replay a workflow's trace (WfFormat), durations and sizes times SCALE."),
     ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files",
+            metavar="PATH",
+            help="Push this local file, folder ('x/') or glob too, relative to the task file's folder; may be given repeatedly.",
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be pushed.")] = False,
 ) -> None:
@@ -47,7 +55,7 @@ def push_tasks(
         raise typer.BadParameter("--name makes a new job, --job adds to one; one of the two")
     if replay is not None and not 0 < replay <= LARGEST_SCALE:
         raise typer.BadParameter(f"--replay SCALE is a number greater than 0, such as 0.01, not {replay:g}")
-    wishes = Wishes(name, job, merge, skip_existing, dry_run, replay)
+    wishes = Wishes(name, job, merge, skip_existing, dry_run, replay, tuple(files or ()))
     with Client() as client:
         try:
             with transferring("uploading") as bar:

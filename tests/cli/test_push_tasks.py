@@ -140,6 +140,42 @@ def test_a_path_with_folders_is_read_from_where_it_lies(rig: Rig, shell: Shell, 
     assert shell.run("push_tasks.py", str(tmp_path / "deep" / "y.json")).out == "y\n"
 
 
+# ---- files beside the text -----------------------------------------------------------------------------------------
+
+LEGACY = [{"key": "a", "cmd": "true", "requires": ["prep.py"]}]
+
+
+def test_a_local_file_that_a_list_of_the_original_requires_is_named_and_pushed_with_files(rig: Rig, shell: Shell) -> None:
+    (shell.folder / "prep.py").write_text("12345")
+    said = shell.push(LEGACY, "--dry-run")
+    where = "'prep.py' is yielded by no task and is not in the job's folder"
+    assert said.err.splitlines()[1:] == [
+        f"x.json: [0] 'a': requires[0]: {where}; it lies beside the task file: push it with --files prep.py"
+    ]
+    said = shell.push(LEGACY, "--files", "prep.py", "--dry-run")
+    assert "prep.py" not in said.err
+    assert said.out == "would be job x: 1 task, 1 file (5 B)\nnothing was pushed\n"
+
+
+def test_files_take_folders_and_globs_of_the_task_files_folder_in_every_format(rig: Rig, shell: Shell) -> None:
+    (shell.folder / "deep" / "lib").mkdir(parents=True)
+    for name in ("lib/a.py", "1.csv", "2.csv"):
+        (shell.folder / "deep" / name).write_text("12345")
+    text = {"tasks": [{"id": "a", "command": "true", "inputs": ["lib/", "*.csv"]}]}
+    said = shell.push(text, "--files", "lib/", "--files", "*.csv", "--dry-run", name="deep/x.json")
+    assert said.out == "would be job x: 1 task, 3 files (15 B)\nnothing was pushed\n"
+
+
+def test_files_that_cannot_be_pushed_end_with_2_and_name_the_option(rig: Rig, shell: Shell) -> None:
+    said = shell.push(LEGACY, "--files", "gone.py", "--files", "../x", "--files", "*.csv", code=2)
+    assert said.err.splitlines() == [
+        f"x.json: --files gone.py: {shell.folder}/gone.py: No such file or directory",
+        "x.json: --files ../x: '../x' leaves the job's folder ('..')",
+        "x.json: --files *.csv: '*.csv' matches no file",
+    ]
+    assert rig.get("/jobs") == []
+
+
 # ---- CSV files -----------------------------------------------------------------------------------------------------
 
 SWEEP = {"tasks": [{"id": "a-{n}", "foreach": {"csv": "data/p.csv"}, "command": "true {x!q}"}]}

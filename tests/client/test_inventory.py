@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from client.inventory import Entry, Inventory, entries_of, take_inventory
+from client.inventory import Entry, Inventory, entries_of, given_entries, take_inventory
 
 
 @pytest.fixture
@@ -113,3 +113,16 @@ def test_documents_without_files_have_no_entries() -> None:
     for document in (None, [], {"files": None}, {"files": "x"}, {}):
         assert entries_of(document) == []
     assert entries_of({"files": ["a"]}) == [Entry("files[0]", "a", "a", elsewhere=False)]
+
+
+def test_entries_from_elsewhere_than_the_text_are_judged_here(folder: Path) -> None:
+    entries = given_entries(["run.py", "../elsewhere/mesh.h5", "/etc/passwd", "gone.py", ""], "--files {item}")
+    found = take_inventory(folder, entries)
+    assert list(found.files) == ["run.py"]
+    told = [str(problem) for problem in found.problems]
+    assert told == [
+        "--files ../elsewhere/mesh.h5: '../elsewhere/mesh.h5' leaves the job's folder ('..')",
+        "--files /etc/passwd: '/etc/passwd' is absolute; write it relative to the job's folder",
+        f"--files gone.py: {folder}/gone.py: No such file or directory",
+        "--files : is empty",
+    ]

@@ -104,3 +104,11 @@ def test_nothing_waits_for_the_other_end_of_a_pipe(tmp_path: Path) -> None:
     done = threading.Event()
     threading.Thread(target=lambda: (read_sheets(tmp_path, ["p"], 10), done.set()), daemon=True).start()
     assert done.wait(10)
+
+
+def test_only_tables_are_taken_for_what_was_meant_never_the_task_file(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text("{}")
+    none = f"was not found: there is none beside the task file, in {tmp_path}"
+    assert read_sheets(tmp_path, ["params.csv"], 100).unread == {"params.csv": none}
+    (tmp_path / "params-2.tsv").write_text("T\n1\n")
+    assert read_sheets(tmp_path, ["params.tsv"], 100).unread == {"params.tsv": f"{none} (did you mean 'params-2.tsv'?)"}

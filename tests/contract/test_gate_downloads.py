@@ -55,7 +55,11 @@ def test_inputs_are_found_with_size_digest_and_mode(datastore: Datastore) -> Non
 @pytest.mark.parametrize(
     ("source", "digest", "said"),
     [
-        ("none.txt", "", "none.txt of job j is not on the datastore"),
+        (
+            "none.txt",
+            "",
+            "none.txt of job j is not on the datastore; what no task yields is pushed with the job: push_tasks.py FILE --files none.txt",
+        ),
         ("*.none", "", "no file of job j fits"),
         ("x", "", "is a folder"),
         ("p.py", sha256(A), "pushed file p.py"),

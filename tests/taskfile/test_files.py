@@ -52,7 +52,7 @@ def test_each_way_to_get_an_entry_wrong_has_its_sentence(entry: object, sentence
 
 
 def test_files_is_a_list() -> None:
-    assert refusal(tasks({"id": "a"}, files="a.py")) == ["files: must be a list of paths: write ['a.py'] with double quotes"]
+    assert refusal(tasks({"id": "a"}, files="a.py")) == ['files: must be a list of paths: write ["a.py"]']
 
 
 def test_more_may_be_sent_than_the_entries_say() -> None:

@@ -154,8 +154,8 @@ def test_what_is_wrong_with_a_csv_file_is_told_once_however_many_tasks_name_it()
     document = tasks(
         {"id": "a-{T}", "foreach": foreach}, {"id": "b-{T}", "foreach": [foreach], "after": ["a-{T}", "c"]}, {"id": "d"}
     )
-    assert refusal(document, tables={"params.csv": b"T\n1\n2,3\n"}) == [
-        "tasks[0] 'a-{T}': foreach.csv: 'params.csv': line 3 has 2 cells, but the header in line 1 has 1 name"
+    assert refusal(document, tables={"params.csv": b"T,S\n1,2\n3\n"}) == [
+        "tasks[0] 'a-{T}': foreach.csv: 'params.csv': line 3 has 1 cell, but the header in line 1 has 2 names"
     ]
     assert refusal(document, unread_tables={"params.csv": "was not found beside the task file, in /home/eva"}) == [
         "tasks[0] 'a-{T}': foreach.csv: 'params.csv' was not found beside the task file, in /home/eva"
@@ -175,6 +175,27 @@ def test_what_texts_say_is_checked_against_the_names_that_are_known() -> None:
     assert wrong({"csv": "params.csv"}, command="echo {sead}")[0].startswith(
         "command: {sead} has no value: this task's foreach has no such parameter (did you mean {seed}?)"
     )
+
+
+def test_every_wrong_field_of_a_text_is_told_once() -> None:
+    foreach = {"T": {"values": [1.5, 2.5]}, "dt": {"values": [1]}, "seed": {"range": [2]}}
+    command = "echo {t} {sed} {T:.3d} {row:q} {T} {t} {seed:s}"
+    assert refusal(tasks({"id": "a-{row}", "foreach": foreach, "command": command})) == [
+        f"tasks[0] 'a-{{row}}': command: {sentence}"
+        for sentence in (
+            "{t} has no value: this task's foreach has no such parameter (did you mean {T}?); write {{t}} for the text {t}",
+            "{sed} has no value: this task's foreach has no such parameter (did you mean {seed}?); write {{sed}} for the text {sed}",
+            "{row:q}: 'q' is not a format such as .3f or 03d; {row!q} quotes the value for the shell",
+            "{T:.3d}: the value 1.5 does not take this format",
+            "{seed:s}: the value 0 does not take this format",
+        )
+    ]
+
+
+def test_of_thousands_of_wrong_fields_a_hundred_are_told_at_once() -> None:
+    command = " ".join(f"{{x{number}}}" for number in range(20_000))
+    told = refusal(tasks({"id": "a-{T}", "foreach": {"T": {"range": [2]}}, "command": command}))
+    assert len(told) == 100
 
 
 def test_of_a_grid_that_is_too_large_only_that_is_told() -> None:

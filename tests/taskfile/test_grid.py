@@ -90,6 +90,23 @@ def test_each_way_to_get_a_grid_wrong_has_its_sentence(foreach: object, sentence
     assert told[0].startswith(f"tasks[0] 'a{{x}}{{y}}': {sentence}"), told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "linspace"),
+    [
+        ([0, 1, 0.1], "[0, 0.9, 10]"),
+        ([1.5, 3.5], "[1.5, 2.5, 2]"),
+        ([1, 0, -0.25], "[1, 0.25, 4]"),
+        ([2.5], "[0, 2, 3]"),
+        ([0, 1, 0.0], "[first, last, count]"),
+        ([0, 1, -0.5], "[first, last, count]"),
+        ([0, 1e300, 1e-300], "[first, last, count]"),
+    ],
+)
+def test_a_range_of_fractions_is_told_as_the_linspace_that_it_would_be(arguments: list[float], linspace: str) -> None:
+    [told] = refusal(tasks({"id": "a{x}", "foreach": {"x": {"range": arguments}}}))
+    assert told.endswith(f'{{"linspace": {linspace}}}'), told
+
+
 def test_a_grid_whose_rows_have_one_id_or_one_output_is_told_once() -> None:
     document = tasks(
         {

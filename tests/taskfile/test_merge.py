@@ -7,6 +7,7 @@ import pytest
 from boss.core.grid import Axis
 from boss.core.model import Field, OutputSpec, TaskState, Template
 from boss.taskfile.context import Existing, Merge
+from tests.taskfile.existing import finished
 from tests.taskfile.push import push, refusal, tasks
 
 S = TaskState
@@ -28,6 +29,10 @@ EXISTING = Existing(
     digests={"old.py": ("aa" * 32, 0o644)},
     input_set=(0, 0, 0, -1, 0),
     stale=(-1,) * 5,
+)
+CHOICES = (
+    "--merge ignore (leave them alone), --merge keep-succeeded (run again those that have not succeeded), "
+    "--merge changed (those that would come out differently) or --merge replace (all of them)"
 )
 AGAIN = {"id": "s-{n}", "foreach": {"n": {"range": [4]}}, "command": "better", "outputs": ["out/{n}.dat"]}
 
@@ -73,8 +78,19 @@ def test_a_merge_that_brings_nothing_is_no_error() -> None:
 
 def test_without_a_merge_a_task_that_is_there_is_an_error_that_names_the_choices() -> None:
     told = refusal(tasks({"id": "sum"}), job="old", existing=EXISTING)
-    remedy = "say what to do with --merge ignore, --merge keep-succeeded, --merge replace or --merge changed"
-    assert told == [f"tasks[0] 'sum': id: the job has a task of this name already: {remedy}"]
+    assert told == [f"tasks[0] 'sum': id: the job has a task of this name already: say what to do with it: {CHOICES}"]
+
+
+def test_many_tasks_that_are_there_are_one_error_with_their_count() -> None:
+    many = {"id": "s-{n}", "foreach": {"n": {"range": [5000]}}, "command": "x", "outputs": ["out/{n}.dat"]}
+    existing = finished(tasks(many))
+    told = refusal(
+        tasks({**many, "foreach": {"n": {"range": [6000]}}}, {"id": "b", "after": ["nobody"]}), job="old", existing=existing
+    )
+    assert told == [
+        f"the job has 5,000 of these tasks already (s-0, s-1, s-2 and 4,997 more): say what to do with them: {CHOICES}",
+        "tasks[1] 'b': after[0]: there is no task 'nobody'",
+    ]
 
 
 def test_a_replaced_task_yields_what_it_says_now() -> None:

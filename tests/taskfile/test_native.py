@@ -56,6 +56,9 @@ def test_every_field_of_a_task_arrives() -> None:
     )
 
 
+NEEDED = "`after` (ids of tasks that must have run) or `inputs` (files that it needs)"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
@@ -76,7 +79,7 @@ def test_every_field_of_a_task_arrives() -> None:
         ("id", " a", "id: ' a' cannot be an id: "),
         ("id", "a\n", "id: 'a\\n' cannot be an id: "),
         ("id", "x" * 201, "id: 'xxxxxxxxxx"),
-        ("inputs", "x", "inputs: must be a list of paths: write ['x'] with double quotes"),
+        ("inputs", "x", 'inputs: must be a list of paths: write ["x"]'),
         ("inputs", {"x": 1}, "inputs: must be a list of paths, not an object"),
         ("inputs", [3], 'inputs[0]: must be a path or {"from": path or "shared:NAME", "to": path}, not 3'),
         ("inputs", [None], 'inputs[0]: must be a path or {"from": path or "shared:NAME", "to": path}, not null'),
@@ -84,7 +87,7 @@ def test_every_field_of_a_task_arrives() -> None:
         ("inputs", [{"form": "x", "from": "shared:x"}], "inputs[0].form: is not a known field (did you mean 'from'?)"),
         ("inputs", [{"from": 3}], "inputs[0].from: must be a text in double quotes, not 3"),
         ("inputs", [{"from": "shared:x", "to": 3}], "inputs[0].to: must be a text in double quotes, not 3"),
-        ("outputs", "x", "outputs: must be a list of paths: write ['x'] with double quotes"),
+        ("outputs", "x", 'outputs: must be a list of paths: write ["x"]'),
         ("outputs", [["a", "b"]], "outputs[0]: must be a text in double quotes, not a list"),
         ("outputs", [{"path": "x", "optionl": True}], "outputs[0].optionl: is not a known field (did you mean 'optional'?)"),
         ("outputs", [{"path": "x", "optional": 1}], "outputs[0].optional: must be true or false, not 1"),
@@ -99,7 +102,7 @@ def test_every_field_of_a_task_arrives() -> None:
             ["shared:x"],
             "outputs[0]: 'shared:x' names shared data, which tasks read and `admin.py put LOCAL shared:NAME`",
         ),
-        ("after", "b", "after: must be a list of task ids: write ['b'] with double quotes"),
+        ("after", "b", 'after: must be a list of task ids: write ["b"]'),
         ("after", [1], "after[0]: must be a text in double quotes, not 1"),
         ("init", "yes", "init: must be true or false, not 'yes'"),
         ("cpus", True, "cpus: must be a number, not true"),
@@ -114,7 +117,11 @@ def test_every_field_of_a_task_arrives() -> None:
         ("memory", True, "memory: must be bytes or a text such as"),
         ("memory", "9" * 400, "memory: must be bytes or a text such as"),
         ("disk", [], "disk: must be bytes or a text such as"),
-        ("timeout", "soon", 'timeout: must be seconds (greater than 0) or a text such as "90s", "6h" or "2d", not \'soon\''),
+        (
+            "timeout",
+            "soon",
+            'timeout: must be seconds (greater than 0) or a text such as "90s", "5m", "6h" or "2d", not \'soon\'',
+        ),
         ("timeout", 0, "timeout: must be seconds (greater than 0)"),
         ("timeout", 10**400, "timeout: must be seconds (greater than 0)"),
         ("retries", 1.5, "retries: must be a whole number, not 1.5"),
@@ -135,6 +142,23 @@ def test_every_field_of_a_task_arrives() -> None:
         ("comand", "x", "comand: is not a known field (did you mean 'command'?)"),
         ("Output", [], "Output: is not a known field (did you mean 'outputs'?)"),
         ("zzz", 1, "zzz: is not a known field"),
+        ("walltime", "2h", "walltime: is not a known field: here it is timeout"),
+        ("time", "2h", "time: is not a known field: here it is timeout"),
+        ("mem", "2G", "mem: is not a known field: here it is memory"),
+        ("ncpus", 2, "ncpus: is not a known field: here it is cpus"),
+        ("Threads", 2, "Threads: is not a known field: here it is cpus"),
+        ("cores", 2, "cores: is not a known field: here it is cpus"),
+        ("name", "a", "name: is not a known field: here it is id"),
+        ("cmd", "x", "cmd: is not a known field: here it is command"),
+        ("depends", ["b"], f"depends: is not a known field: here it is {NEEDED}"),
+        ("depends-on", ["b"], f"'depends-on': is not a known field: here it is {NEEDED}"),
+        ("dependencies", ["b"], f"dependencies: is not a known field: here it is {NEEDED}"),
+        ("requires", ["b"], f"requires: is not a known field: here it is {NEEDED}"),
+        (
+            "timeout",
+            "5 min",
+            'timeout: must be seconds (greater than 0) or a text such as "90s", "5m", "6h" or "2d", not \'5 min\'',
+        ),
     ],
 )
 def test_each_way_to_get_a_field_wrong_has_its_sentence(field: str, value: object, sentence: str) -> None:

@@ -400,3 +400,49 @@ def _rendered(expansion: Expansion, files: Digests) -> dict[str, object]:
         told = assignment_of(Task(job, spec.index, spec.name, template, spec.row), Attempt("u", spec.index, 1, "w", 0.0))
         found[spec.name] = told.commands, frozenset(told.inputs), frozenset(told.outputs), dict(told.env)
     return found
+
+
+# ---- keep-succeeded ----------------------------------------------------------------------------------------------------
+
+
+def test_keeping_what_succeeded_says_why_the_others_run() -> None:
+    existing = finished(STUDY, FILES, sim_1="failed", agg="skipped", plot="cancelled")
+    more = tasks(SIM, AGG, PLOT, {"id": "last"})
+    expansion = merge(more, existing, merge=Merge.KEEP_SUCCEEDED)
+    assert told(expansion) == ["sim-1: failed before", "agg: was skipped before", "plot: was cancelled before", "last: new"]
+    assert told(merge(STUDY, finished(STUDY, FILES, plot="waiting"), merge=Merge.KEEP_SUCCEEDED)) == [
+        "plot: has not finished yet"
+    ]
+
+
+def test_many_that_failed_are_one_group() -> None:
+    many = tasks({**SIM, "foreach": {"i": {"range": [50]}}})
+    states = {f"sim_{number}": "failed" for number in range(0, 50, 2)}
+    expansion = merge(many, finished(many, FILES, **states), merge=Merge.KEEP_SUCCEEDED)
+    assert told(expansion) == ["sim-0: failed before", "sim-2: failed before", "sim-4: failed before +22"]
+
+
+def test_what_counts_as_done_does_not_run_and_needs_no_reason() -> None:
+    expansion = merge(
+        STUDY,
+        finished(STUDY, FILES, agg="failed", plot="failed"),
+        merge=Merge.KEEP_SUCCEEDED,
+        skip_existing=True,
+        results=["t.csv"],
+    )
+    assert told(expansion) == ["plot: failed before"]
+
+
+@pytest.mark.parametrize("kind", [Merge.IGNORE, Merge.KEEP_SUCCEEDED, Merge.CHANGED])
+def test_files_that_kept_tasks_read_are_not_told_as_unread(kind: Merge) -> None:
+    files = {**FILES, **digests(spare__py="1")}
+    assert merge(STUDY, finished(STUDY, FILES), files, merge=kind).unread_files == ["spare.py"]
+
+
+def test_files_are_read_by_kept_tasks_that_the_file_has_no_more_but_not_by_those_that_it_replaces() -> None:
+    many = tasks({**SIM, "inputs": ["{i}.csv", "lib/"]}, AGG, PLOT)
+    given = {**FILES, **dict.fromkeys(("0.csv", "1.csv", "2.csv", "3.csv", "4.csv", "lib/a.py"), ("aa" * 32, 420))}
+    job = finished(many, given)
+    assert merge(tasks(PLOT), job, given, merge=Merge.REPLACE).unread_files == ["4.csv", "sim.py"]
+    other = {"id": "sim-1", "command": "true", "outputs": ["out/1.dat"]}
+    assert merge(tasks(other), job, given, merge=Merge.REPLACE).unread_files == ["1.csv", "4.csv", "sim.py"]

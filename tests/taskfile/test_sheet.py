@@ -35,6 +35,8 @@ def told(data: bytes | str, limit: int = 5_000_000) -> list[str]:
 
 NO_NAME = "names no parameter (a parameter's name is made of letters, digits and _, and begins with no digit)"
 PANDAS = "(pandas writes such a column unless it is told index=False)"
+COMMA = "; if 1,5 is meant as a number: with a decimal point it is 1.5"
+QUOTES = '; a cell with a comma in it is written between quotation marks: "a, b"'
 TWICE = '(within a cell a quotation mark is written twice: "")'
 PLAIN = [{"T": "1.50", "seed": "007"}, {"T": "1e-3", "seed": "2"}]
 
@@ -115,8 +117,19 @@ def test_a_column_is_one_of_numbers_when_all_its_cells_are(column: list[str], nu
         ("\n \n\t\n,,\n", ["is empty: its first line must name the parameters"]),
         ("T,seed\n", ["has no row below its header"]),
         ("T,seed\n\n,\n", ["has no row below its header"]),
-        ("T,seed\n1,2\n3\n4,5\n6,7,8\n", ["line 3 has 1 cell, but the header in line 1 has 2 names (nor has 1 other line)"]),
-        ("T\n1,2\n", ["line 2 has 2 cells, but the header in line 1 has 1 name"]),
+        ("T,seed\n1,2\n3\n4,5\n6\n", ["line 3 has 1 cell, but the header in line 1 has 2 names (line 5 does not fit either)"]),
+        (
+            "T,seed\n3\n4\n5\n6\n",
+            ["line 2 has 1 cell, but the header in line 1 has 2 names (lines 3, 4 and 5 do not fit either)"],
+        ),
+        (
+            "T,seed\n3\n4\n5\n6\n" + "7\n" * 2000,
+            ["line 2 has 1 cell, but the header in line 1 has 2 names (lines 3, 4, 5 and 2,000 more do not fit either)"],
+        ),
+        ("T,seed\n3\n1,5,7\n", [f"line 2 has 1 cell, but the header in line 1 has 2 names (line 3 does not fit either){COMMA}"]),
+        ("T\n1,5\n", [f"line 2 has 2 cells, but the header in line 1 has 1 name{COMMA}"]),
+        ("T,seed\ncold, slowly,7\n", [f"line 2 has 3 cells, but the header in line 1 has 2 names{QUOTES}"]),
+        ("T;seed\n1;2;3\n", ["line 2 has 3 cells, but the header in line 1 has 2 names"]),
         ("T,T\n1,2\n", ["line 1, columns 1 and 2 are both called T"]),
         (
             "T,learning rate\n1,2\n",
