@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from boss.core.lines import LINE, last_line
 from boss.core.model import Phase
 from boss.ports import FailureRow
 
@@ -19,15 +20,12 @@ from boss.ports import FailureRow
 FEW = 12
 #: Causes of one job that are kept while its failures are looked at.
 MOST = 4096
-#: How much of a line is compared and shown, in characters.
-LINE = 300
 
 _PLAIN = re.compile(r"exit code \d+(?: \([^()]*\))?|killed by \w+")
 _NUMBER = re.compile(
     r"0[xX][0-9a-fA-F]+|(?<![\w])(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8}(?:[0-9a-fA-F-]*[0-9a-fA-F])?(?![\w])"
     r"|(?:(?<![\w.])[-+])?\d+(?:[.,:]\d+)*(?:[eE][-+]?\d+)?"
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NAME = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*/\S*")
 #: Phase, exit code, signal, reason, line.
 _Key = tuple[str, int | None, int | None, str, str]
@@ -107,12 +105,6 @@ def _key(row: FailureRow) -> _Key:
     if row.phase == Phase.RUN and _PLAIN.fullmatch(row.reason):
         return row.phase, row.exit_code, row.signal, row.reason, last_line(row.stderr)
     return row.phase, row.exit_code, row.signal, row.reason[:LINE], ""
-
-
-def last_line(text: str) -> str:
-    """The last line that is not blank, without colours and blanks at its ends; one that overwrote itself (``\\r``) as it stood at last."""
-    stripped = (_COLOUR.sub("", text) if "\x1b" in text else text).rstrip()
-    return re.split(r"[\n\r]", stripped)[-1].strip()[:LINE] if stripped else ""
 
 
 def _without_numbers(text: str) -> str:

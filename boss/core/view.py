@@ -17,6 +17,7 @@ class JobView:
     finished: float | None
     tasks: Mapping[str, int]
     stale: int = 0
+    failing_inits: tuple[str, ...] = ()  #: ids of init tasks whose last attempts have failed
 
 
 @dataclass(frozen=True, slots=True)
