@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from boss import absent
 from boss.adapters import sockets
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
+from boss.adapters.database_url import locate
+from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.config import BossConfig, OutsideDatastore
 from boss.ports import StoreError
@@ -223,6 +226,27 @@ def _private_datastore(config: BossConfig) -> Finding | None:
     return Finding("datastore", Verdict.OK, f"{_amount(free)} free in {root}")
 
 
+def _results(config: BossConfig) -> Finding | None:
+    """Results that the database knows and a private datastore does not have: after a restore they may still be elsewhere."""
+    location = locate(config.database_url)
+    if config.datastore or (location.dialect == "sqlite" and not Path(location.database).exists()):
+        return None
+    try:
+        reader = Reader(config.database_url)
+        try:
+            if reader.context().get("datastore_address"):
+                return None  # another host, which the boss asks at its start
+            missing = absent.below_root(config, reader.jobs_with_results(absent.LOOKED_FOR))
+        finally:
+            reader.close()
+    except (StoreError, ValueError):
+        return None  # told by the check of the database
+    if not missing:
+        return Finding("results", Verdict.OK, f"every job with results has a folder in {config.datastore_root}")
+    remedy = f"bring the datastore's files to {config.datastore_root}, unless they were removed on purpose"
+    return Finding("results", Verdict.NOTE, absent.sentence(missing, str(config.datastore_root)), remedy)
+
+
 def _clock(config: BossConfig) -> Finding:
     if time.time() < _EARLIEST:
         return Finding("clock", Verdict.FAILED, time.strftime("%F"), "set the clock: certificates would not be valid")
@@ -246,5 +270,19 @@ def _amount(size: int) -> str:
 
 _CHECKS: tuple[Callable[[BossConfig], Finding | None], ...] = (
     lambda _config: python(),
-    *(_settings, _state, _account, _mosquitto, _ssh, _sshd, _open_files, _database, _ports, _disk, _private_datastore, _clock),
+    *(
+        _settings,
+        _state,
+        _account,
+        _mosquitto,
+        _ssh,
+        _sshd,
+        _open_files,
+        _database,
+        _ports,
+        _disk,
+        _private_datastore,
+        _results,
+        _clock,
+    ),
 )
