@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from boss import config, datastores, doctor
+from boss import absent, config, datastores, doctor
 from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
@@ -129,6 +129,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     for part in (results, broker, cloud):
         part.start(loop.put)
         stack.callback(part.stop)
+    absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
     stack.enter_context(Served(app, listener))
     _end_on_signals(loop)
     gc.set_threshold(GARBAGE)

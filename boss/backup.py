@@ -17,10 +17,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from boss import absent, datastores
 from boss.adapters import archive, dump
 from boss.adapters.database import Database
 from boss.adapters.database_url import locate
 from boss.adapters.lock import LockTaken, alone
+from boss.adapters.reader import Reader
 from boss.config import BossConfig
 from boss.ports import StoreError
 
@@ -102,7 +104,8 @@ def restore(config: BossConfig, source: Path, force: bool) -> list[str]:
         *said,
         f"Restored as of {made} (cluster {manifest['cluster']}): {_amounts(manifest['rows'])}.",
         "What has happened since is not known to this database. Results that were accepted since stay on the datastore: where a task that",
-        "runs again yields another file, the older one is put aside, in replaced/ there. Start the boss now.",
+        "runs again yields another file, the older one is put aside, in replaced/ there.",
+        *_files_first(config),
     ]
 
 
@@ -121,6 +124,32 @@ def adopt(config: BossConfig) -> list[str]:
         raise BackupError(str(error)) from None
     return [
         f"{shown} is taken as restored at this moment: nothing is named twice, and nothing newer is overwritten. Start the boss now."
+    ]
+
+
+def _files_first(config: BossConfig) -> list[str]:
+    """Where the datastore's files must be before the boss starts, and whether they seem to be."""
+    reader = Reader(config.database_url)
+    try:
+        named = reader.context().get(datastores.FACT, "")
+        jobs = reader.jobs_with_results(absent.LOOKED_FOR)
+    except StoreError as error:
+        raise BackupError(f"everything was restored, but the database cannot be read: {error}") from None
+    finally:
+        reader.close()
+    where = absent.place(config, named)
+    if not jobs:
+        return ["Start the boss now."]
+    if named or config.datastore:
+        return [f"Before you start the boss, see that the datastore's files are on {where.removeprefix('the ')}."]
+    missing = absent.below_root(config, jobs)
+    if not missing:
+        return [f"The datastore's files are in {where}. Start the boss now."]
+    root = config.datastore_root
+    empty = f"{root} is empty. " if not root.is_dir() or not any(root.iterdir()) else ""
+    return [
+        f"NOT YET: {empty}{absent.sentence(missing, where)}.",
+        f"Bring the datastore's files to {where}, then start the boss.",
     ]
 
 

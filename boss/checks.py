@@ -5,6 +5,8 @@ Rules:
 - ``failed`` is what the boss cannot work with, ``note`` what one should know. Each of both names what to do.
 """
 
+import http.client
+import json
 import os
 import resource
 import shutil
@@ -17,9 +19,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from boss import absent
 from boss.adapters import sockets
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
+from boss.adapters.database_url import locate
+from boss.adapters.lock import is_held
+from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.config import BossConfig, OutsideDatastore
 from boss.ports import StoreError
@@ -194,11 +200,32 @@ def _ports(config: BossConfig) -> Finding:
         return Finding("ports", Verdict.OK, "chosen at the first start")
     if sockets.is_free(port, config.api_host):
         return Finding("ports", Verdict.OK, f"{port} is free for the API; no boss runs")
-    if sockets.answers(port, config.api_host) and config.api_file.exists():
-        return Finding("ports", Verdict.OK, f"the API answers at {config.api_host}:{port}: a boss runs")
-    remedy = "end that program, or set another [api] port" if config.api_port else "none needed: another port will be chosen"
-    verdict = Verdict.FAILED if config.api_port else Verdict.NOTE
-    return Finding("ports", verdict, f"another program has {config.api_host}:{port}", remedy)
+    where = f"{config.api_host}:{port}"
+    if is_held(config.state) and sockets.answers(port, config.api_host):
+        return Finding("ports", Verdict.OK, f"the API answers at {where}: a boss runs")
+    other = (
+        "another boss answers there: not that of this state folder"
+        if _is_boss(config.api_host, port)
+        else "another program has it"
+    )
+    remedy = (
+        "end that one, or set another [api] port"
+        if config.api_port
+        else "another port will be chosen: whoever has set ECLOUD_API_URL must be told the new address; or end that one"
+    )
+    return Finding("ports", Verdict.FAILED if config.api_port else Verdict.NOTE, f"{where}: {other}", remedy)
+
+
+def _is_boss(host: str, port: int) -> bool:
+    """Whether the API of some boss answers there."""
+    link = http.client.HTTPConnection(host, port, timeout=2.0)
+    try:
+        link.request("GET", "/api/v1/health")
+        return "max_task_file" in json.loads(link.getresponse().read(65536))
+    except (OSError, http.client.HTTPException, ValueError, TypeError):
+        return False
+    finally:
+        link.close()
 
 
 def _disk(config: BossConfig) -> Finding:
@@ -221,6 +248,27 @@ def _private_datastore(config: BossConfig) -> Finding | None:
     if free < _GIB:
         return Finding("datastore", Verdict.NOTE, f"{_amount(free)} free in {root}", "make room there")
     return Finding("datastore", Verdict.OK, f"{_amount(free)} free in {root}")
+
+
+def _results(config: BossConfig) -> Finding | None:
+    """Results that the database knows and a private datastore does not have: after a restore they may still be elsewhere."""
+    location = locate(config.database_url)
+    if config.datastore or (location.dialect == "sqlite" and not Path(location.database).exists()):
+        return None
+    try:
+        reader = Reader(config.database_url)
+        try:
+            if reader.context().get("datastore_address"):
+                return None  # another host, which the boss asks at its start
+            missing = absent.below_root(config, reader.jobs_with_results(absent.LOOKED_FOR))
+        finally:
+            reader.close()
+    except (StoreError, ValueError):
+        return None  # told by the check of the database
+    if not missing:
+        return Finding("results", Verdict.OK, f"every job with results has a folder in {config.datastore_root}")
+    remedy = f"bring the datastore's files to {config.datastore_root}, unless they were removed on purpose"
+    return Finding("results", Verdict.NOTE, absent.sentence(missing, str(config.datastore_root)), remedy)
 
 
 def _clock(config: BossConfig) -> Finding:
@@ -246,5 +294,19 @@ def _amount(size: int) -> str:
 
 _CHECKS: tuple[Callable[[BossConfig], Finding | None], ...] = (
     lambda _config: python(),
-    *(_settings, _state, _account, _mosquitto, _ssh, _sshd, _open_files, _database, _ports, _disk, _private_datastore, _clock),
+    *(
+        _settings,
+        _state,
+        _account,
+        _mosquitto,
+        _ssh,
+        _sshd,
+        _open_files,
+        _database,
+        _ports,
+        _disk,
+        _private_datastore,
+        _results,
+        _clock,
+    ),
 )

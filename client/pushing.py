@@ -72,7 +72,7 @@ class TaskFile:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of a push: the job's name, and the boss's summary (tasks, files, bytes, unread_files, warnings, ...)."""
+    """What became of a push: the job's name, and the boss's summary (tasks, files, bytes, unread_files, warnings, resumed, ...)."""
 
     job: str
     summary: dict[str, Any]
@@ -149,7 +149,8 @@ def _push(
     if inventory.files:
         with datastore(connection) as endpoint:
             push_files(endpoint, inventory.paths(), sent)
-    return Pushed(_open(connection, file, options, sheets, summary["push"]), summary)
+    opened = _open(connection, file, options, sheets, summary["push"])
+    return Pushed(str(opened["job"]), summary | opened)
 
 
 def submitted(tasks: object, files: tuple[object, ...], name: str, folder: Path) -> TaskFile:
@@ -198,18 +199,19 @@ def _other_problems(
     return []
 
 
-def _open(connection: Connection, file: TaskFile, options: dict[str, Any], sheets: SheetsRead, push_id: str) -> str:
+def _open(connection: Connection, file: TaskFile, options: dict[str, Any], sheets: SheetsRead, push_id: str) -> dict[str, Any]:
     """Open a push whose files are uploaded; asked again when the answer was lost, also of a boss that was started again since."""
     for wait in (*PAUSES, None):
         try:
-            return str(connection.post(f"/pushes/{push_id}/open", timeout=PATIENCE)["job"])
+            opened: dict[str, Any] = connection.post(f"/pushes/{push_id}/open", timeout=PATIENCE)
+            return opened
         except (BossUnreachable, BossTrouble):
             if wait is None:
                 raise
         except NotFound:  # another life of the boss: it may have made the job before it ended
             summary = _plan(connection, file, options, sheets)
             if summary["opened"]:
-                return str(summary["job"])
+                return {"job": summary["job"]}
             if wait is None:
                 raise
             push_id = summary["push"]

@@ -11,6 +11,18 @@ class LockTaken(Exception):
     """Another process has the state folder; the message names it and what to do."""
 
 
+def is_held(state: Path) -> bool:
+    """Whether a process has the state folder now; looked at for a moment, without waiting and without writing."""
+    try:
+        with open(state / "lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock file, or none that may be read: no boss of this user
+        return False
+    return False
+
+
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
     """Hold the state folder's lock. Raises LockTaken with the pid of the process that has it."""

@@ -131,6 +131,15 @@ class Reader:
                     break
                 last = page[-1][0]
 
+    def jobs_with_results(self, limit: int) -> list[str]:
+        """Names of the jobs, the newest first, of which an attempt with files was accepted."""
+        sql = (
+            "SELECT j.name FROM jobs j WHERE j.state <> 'staging' AND EXISTS (SELECT 1 FROM attempts a WHERE a.job = j.number"
+            " AND a.state = 'succeeded' AND a.init = 0 AND (a.files IS NULL OR LENGTH(a.files) > 2))"
+            f" ORDER BY j.number DESC LIMIT {int(limit)}"
+        )
+        return [name for (name,) in self._db.select(sql)]
+
     def jobs_with_task(self, task: str) -> list[str]:
         """Names of the jobs that have a task of this name, newest first."""
         sql = (

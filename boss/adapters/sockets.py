@@ -17,12 +17,15 @@ _TRIES = 50
 _log = logging.getLogger(__name__)
 
 
-def kept_port(file: Path, wanted: int = 0, host: str = LOOPBACK) -> int:
-    """``wanted``, or else the port kept in ``file``, or else a free one; another if that is taken. Written to ``file``."""
+def kept_port(file: Path, wanted: int = 0, host: str = LOOPBACK, then: str = "") -> int:
+    """``wanted``, or else the port kept in ``file``, or else a free one; another if that is taken. Written to ``file``.
+
+    ``then`` is what a warning about another port adds for those who know the old one.
+    """
     remembered = wanted or (int(file.read_text()) if file.exists() else 0)
     port = remembered if remembered and is_free(remembered, host) else free_port(host)
     if remembered and port != remembered:
-        _log.warning("port %d is taken by another program; using %d", remembered, port)
+        _log.warning("port %d is taken by another program; using %d%s", remembered, port, then)
     file.write_text(f"{port}\n")
     return port
 

@@ -22,7 +22,7 @@ from boss.ports import Desk
 NOTED = 60.0
 NO_TOKEN = "this needs a token: set ECLOUD_TOKEN to yours, or ask on the boss's machine as its user"  # noqa: S105 (a sentence)
 UNKNOWN = (
-    "this token is not known, or was revoked: set ECLOUD_TOKEN to a valid one; an admin makes them with `admin.py create_token`"
+    "this token was revoked, or is not known: set ECLOUD_TOKEN to a valid one; an admin makes them with `admin.py create_token`"
 )
 
 
@@ -68,7 +68,7 @@ class Accounts:
 
     def farewell(self, caller: Caller) -> str:
         """Why a caller may be here no longer, in one sentence."""
-        return expired(caller.expires) if caller.expires is not None and self._over(caller.expires) else "this token was revoked"
+        return expired(caller.expires) if caller.expires is not None and self._over(caller.expires) else UNKNOWN
 
     def local_names(self) -> set[str]:
         """The owners of the tokens of the state folder."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from boss.api.wording import LEVELS, Wording
+from boss.core.lines import LINE, last_line
 from boss.core.model import Phase
 from boss.ports import FailureRow
 
@@ -20,11 +21,8 @@ from boss.ports import FailureRow
 FEW = 12
 #: Causes of one job that are kept while its failures are looked at.
 MOST = 4096
-#: How much of a line is compared and shown, in characters.
-LINE = 300
 
 _PLAIN = re.compile(r"exit code \d+(?: \([^()]*\))?|killed by \w+")
-_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Phase, exit code, signal, reason, line.
 _Key = tuple[str, int | None, int | None, str, str]
 
@@ -136,9 +134,3 @@ def _key(row: FailureRow) -> _Key:
 def line_of(row: FailureRow) -> str:
     """The last line that a failed task wrote to stderr; empty where there is none, or where the reason says more."""
     return _key(row)[-1]
-
-
-def last_line(text: str) -> str:
-    """The last line that is not blank, without colours and blanks at its ends; one that overwrote itself (``\\r``) as it stood at last."""
-    stripped = (_COLOUR.sub("", text) if "\x1b" in text else text).rstrip()
-    return re.split(r"[\n\r]", stripped)[-1].strip()[:LINE] if stripped else ""

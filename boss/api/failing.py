@@ -1,6 +1,8 @@
 """Why tasks failed, by cause: ``GET /failures``."""
 
+import glob
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Annotated
 
@@ -9,7 +11,7 @@ from fastapi import APIRouter, Query
 from boss.api.causes import Cause, Causes
 from boss.api.house import House, TheHouse
 from boss.api.roles import Guarded, needs
-from boss.api.shapes import CauseOut, Failures
+from boss.api.shapes import CauseOut, Failures, InitFailing
 from boss.core.tokens import Role
 from boss.ports import JobRow
 
@@ -30,6 +32,7 @@ def failures(
     """The failed tasks by cause: of each job, newest first, the most frequent cause first."""
     total = looked_at = others = 0
     found: list[CauseOut] = []
+    inits: list[InitFailing] = []
     for job, pattern in _chosen(house, target):
         causes = Causes()
         causes.add(islice(house.reader.failures(job.name, pattern), LOOKED_AT - looked_at))
@@ -37,21 +40,42 @@ def failures(
         total += job.counts.get("failed", 0) if pattern == "*" else causes.looked_at
         others += causes.others
         found += [_shown(job.name, cause) for cause in causes.causes()]
+        inits += _failing_inits(house, job, pattern)
     return Failures(
         total=max(total, looked_at),
         looked_at=looked_at,
         causes=found[:LISTED],
         others=others + sum(cause.count for cause in found[LISTED:]),
+        inits=inits[:LISTED],
     )
 
 
 def _chosen(house: House, targets: list[str]) -> Iterator[tuple[JobRow, str]]:
     """Jobs and globs over their tasks; without a target all jobs in which something failed."""
     if not targets:
-        yield from ((job, "*") for job in reversed(house.reader.jobs()) if job.counts.get("failed"))
+        failing = {job.name for job in house.view().jobs if job.failing_inits}
+        yield from ((job, "*") for job in reversed(house.reader.jobs()) if job.counts.get("failed") or job.name in failing)
     for text in targets:
         one = house.targets.resolve(text, changing=None)
         yield one.job, one.pattern
+
+
+def _failing_inits(house: House, job: JobRow, pattern: str) -> Iterator[InitFailing]:
+    """The init tasks of a job whose last attempts failed, which wait in the store like any other."""
+    names = next((one.failing_inits for one in house.view().jobs if one.name == job.name), ())
+    for name in names:
+        if pattern == "*" or name == pattern or fnmatchcase(name, pattern):
+            for row in house.reader.tasks(job=job.name, pattern=glob.escape(name), limit=1):
+                example, paused = f"{job.name}:{name}", job.state == "paused"
+                yield InitFailing(
+                    job=job.name,
+                    example=example,
+                    phase=row.phase,
+                    exit_code=row.exit_code,
+                    reason=row.reason,
+                    worker=row.worker,
+                    paused=paused,
+                )
 
 
 def _shown(job: str, cause: Cause) -> CauseOut:

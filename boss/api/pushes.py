@@ -19,7 +19,7 @@ from boss.api.accounts import Caller, may_change, must_own
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes import PushSummary, ReasonOut
+from boss.api.shapes import Opened, PushSummary, ReasonOut
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
 from boss.core.restored import UNTIL
@@ -40,7 +40,7 @@ class Push:
     name: str | None
     existing: tuple[str, int] | None  # uid and number of tasks of the job that it extends
     summary: PushSummary
-    opening: asyncio.Task[str] | None = None
+    opening: asyncio.Task[Opened] | None = None
 
 
 class Pushes:
@@ -179,8 +179,8 @@ class Pushes:
 
     # ---- opening -----------------------------------------------------------------------------------------------------
 
-    async def open(self, push_id: str, owner: str) -> str:
-        """Make the job, or extend it; returns its name. The files must have been uploaded."""
+    async def open(self, push_id: str, owner: str) -> Opened:
+        """Make the job, or extend it. The files must have been uploaded."""
         push = self._planned.get(push_id)
         if push is None or push.owner != owner:
             raise Refusal(404, "this push is not known (any more): pushes expire after an hour, or with the boss; push again")
@@ -206,16 +206,16 @@ class Pushes:
         if push.opening is None or _failed(push.opening):
             self._house.intake.discard(push.plan)
 
-    async def _open(self, push: Push) -> str:
+    async def _open(self, push: Push) -> Opened:
         row = await self._made(push.submission)
         if row is not None:
-            name = row.name
+            opened = Opened(job=row.name)
         elif push.existing is not None:
-            name = await self._extend(push, *push.existing)
+            opened = await self._extend(push, *push.existing)
         else:
-            name = await self._make(push)
+            opened = Opened(job=await self._make(push))
         await blocking(self._house.intake.discard, push.plan)
-        return name
+        return opened
 
     async def _make(self, push: Push) -> str:
         uid = secrets.token_hex(6)
@@ -257,7 +257,7 @@ class Pushes:
             return False
         return bool(await blocking(house.datastore.taken, [name]))
 
-    async def _extend(self, push: Push, uid: str, expected: int) -> str:
+    async def _extend(self, push: Push, uid: str, expected: int) -> Opened:
         pieces: list[Slice] = await blocking(lambda: list(self._house.intake.slices(push.plan)))
         templates = tuple(itertools.chain.from_iterable(piece[0] for piece in pieces))
         tasks = tuple(itertools.chain.from_iterable(piece[1] for piece in pieces))
@@ -265,7 +265,7 @@ class Pushes:
         detail = await self._house.ask(
             lambda reply: JobExtended(uid, expected, templates, tasks, files, push.submission, reply=reply)
         )
-        return str(detail["job"])
+        return Opened.model_validate(detail)
 
 
 def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
@@ -299,7 +299,7 @@ def _forgotten_name(name: str) -> Refusal:
     )
 
 
-def _failed(task: asyncio.Task[str]) -> bool:
+def _failed(task: asyncio.Task[Opened]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 

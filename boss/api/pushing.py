@@ -125,7 +125,7 @@ def _store(source: IO[bytes], target: Path) -> None:
 @router.post("/pushes/{push}/open", openapi_extra=needs(Role.RESEARCHER))
 async def open_push(push: str, pushes: ThePushes, caller: TheCaller) -> Opened:
     """Make the job (or extend it) now that its files are uploaded; asked again, it answers the same job."""
-    return Opened(job=await pushes.open(push, caller.name))
+    return await pushes.open(push, caller.name)
 
 
 @router.delete("/pushes/{push}", status_code=204, openapi_extra=needs(Role.RESEARCHER))

@@ -21,6 +21,7 @@ from boss.adapters.keys import write_private
 from boss.adapters.sockets import kept_port
 
 _START_TIMEOUT = 30.0
+_MOVED = ": whoever has set ECLOUD_API_URL, or opened a page of the API, must be told the new address"
 #: Addresses that mean all of this machine's, and where the machine itself finds what listens there.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not listened on)
 
@@ -30,7 +31,7 @@ def address_of(host: str, port: int, kept: Path) -> tuple[str, socket.socket]:
 
     Raises OSError when an address that was asked for cannot be had.
     """
-    chosen = port or kept_port(kept, host=host)
+    chosen = port or kept_port(kept, host=host, then=_MOVED)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, chosen), family=family, backlog=128)

@@ -138,13 +138,32 @@ class CauseOut(BaseModel):
     example_line: str
 
 
+class InitFailing(BaseModel):
+    """An init task (``example``: ``JOB:ID``) whose last attempts failed: it waits for other workers, or its job is ``paused`` for it.
+
+    ``reason`` ends with the last line of its stderr; ``worker`` is where it failed last.
+    """
+
+    job: str
+    example: str
+    phase: str
+    exit_code: int | None
+    reason: str
+    worker: str
+    paused: bool
+
+
 class Failures(BaseModel):
-    """Failed tasks by cause. ``total`` failed; of ``looked_at`` the causes were found; ``others`` are in no listed cause."""
+    """Failed tasks by cause. ``total`` failed; of ``looked_at`` the causes were found; ``others`` are in no listed cause.
+
+    ``inits`` are failing init tasks of unfinished jobs: they are no failed tasks, because other workers may yet do them.
+    """
 
     total: int
     looked_at: int
     causes: list[CauseOut]
     others: int
+    inits: list[InitFailing] = []
 
 
 class AttemptOut(Plain):
@@ -429,9 +448,16 @@ class PushSummary(BaseModel):
 
 
 class Opened(BaseModel):
-    """The job that a push has made or extended."""
+    """The job that a push has made or extended.
+
+    ``resumed``: the boss had paused it because an init task failed, and the push replaced that. ``paused``: it is paused still, by a
+    person, or for the ``reason`` that the boss had.
+    """
 
     job: str
+    resumed: bool = False
+    paused: bool = False
+    reason: str = ""
 
 
 class LogText(BaseModel):

@@ -3,7 +3,7 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core import backlog, remedies, stale
+from boss.core import backlog, inits, remedies, stale
 from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
@@ -47,7 +47,7 @@ def why(state: State, task: Task, now: float) -> list[str]:
                 f"{_failed(task)} It is tried again in {wait:.0f} s ({task.failures} of {task.template.retries} retries used)."
             ]
         case S.WAITING:
-            return _waiting(task)
+            return _waiting(state, task)
         case _:
             return _ready(state, task, now)
 
@@ -78,15 +78,17 @@ def _promoting(state: State, task: Task) -> list[str]:
     return backlog.why(state, task) or ["It has finished; its results are being moved into the job's folder."]
 
 
-def _waiting(task: Task) -> list[str]:
+def _waiting(state: State, task: Task) -> list[str]:
     if task.template.init and task.job.wanted is Wanted.PAUSE:
         return _paused(task.job)
     if task.template.init:
-        return ["It is an init task: it runs on each worker before the first other task of the job there."]
+        what = "It is an init task: it runs on each worker before the first other task of the job there."
+        return [what, *inits.sentences(state, task.job, inits.barred_from(state, task.job))]
     missing = [other for index in task.dependencies if (other := task.job.tasks[index]).state is not S.SUCCEEDED]
     shown = ", ".join(f"{other.name} ({other.state})" for other in missing[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return [f"It waits for {len(missing)} of {len(task.dependencies)} dependencies: {shown}{more}."]
+    said = [f"It waits for {len(missing)} of {len(task.dependencies)} dependencies: {shown}{more}."]
+    return said + (_paused(task.job) if task.job.wanted is Wanted.PAUSE else [])
 
 
 def _ready(state: State, task: Task, now: float) -> list[str]:
@@ -115,11 +117,12 @@ def never(state: State, task: Task) -> str:
 
 def _paused(job: Job) -> list[str]:
     reason = f" ({job.reason})" if job.reason else ""
-    failed = [job.tasks[index].name for index in job.inits if job.tasks[index].failures or job.tasks[index].losses]
+    failed = [task.name for task in inits.failing(job)]
+    mend = "Mend that and push with `--merge changed`, which resumes the job; or else " if failed and reason else ""
     return [
         f"Job {job.name} is paused{reason}.",
         *(f"`admin.py logs {job.name}:{name}` shows what its init task wrote." for name in failed),
-        f"`admin.py resume {job.name}` deals its tasks out again.",
+        f"{mend}`admin.py resume {job.name}` deals its tasks out again.",
     ]
 
 
@@ -141,9 +144,10 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
     said = []
     online = [worker for worker in state.workers.values() if worker.state is WorkerState.ONLINE and not worker.draining]
     barred = [worker.id for worker in online if task.job.uid in worker.barred]
-    if barred:
-        said.append(f"Its job's init task failed on {', '.join(barred)}, which it may not use.")
+    said += inits.sentences(state, task.job, barred)
     able = [worker for worker in online if can_ever(shape, worker.resources) and worker.id not in barred]
+    if barred and not able:
+        return [*said, *_elsewhere(state, task.job, shape, now)]
     if task.job.inits and able and not any(is_prepared(worker, task.job) for worker in able):
         busy = preparing(state).get(task.job.uid, set())
         said.append("The job's init tasks run first on each worker" + (f", now on {', '.join(sorted(busy))}." if busy else "."))
@@ -169,6 +173,13 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
     for pool in state.policy.pools:
         said += _pool(state, pool.name, shape, now)
     return said
+
+
+def _elsewhere(state: State, job: Job, shape: Shape, now: float) -> list[str]:
+    """Whether there will be workers besides those that the job may not use."""
+    said = [] if backlog.is_full(state) else [said for pool in state.policy.pools for said in _pool(state, pool.name, shape, now)]
+    coming = [one for one in said if "maximum" not in one]
+    return coming or [f"It goes on when another worker comes; `admin.py resume {job.name}` lets these try again now."]
 
 
 def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from boss.core import dag, stale
+from boss.core import dag, inits, stale
 from boss.core.effects import Announce, RejectResult, Reply
 from boss.core.events import (
     Answer,
@@ -177,6 +177,7 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
         error = f"task {found[1].name} of job {job.name} is {found[1].state} and uses what would be replaced; cancel it or wait"
         answer(state, event.reply, 409, error=error)
         return
+    mended = any(task.template.init for task in replaced)
     job.templates += event.templates
     state.changes.new_templates += [(job.uid, template) for template in event.templates]
     job.files.update(event.files)
@@ -200,8 +201,12 @@ def on_job_extended(state: State, event: JobExtended, now: float) -> None:
     for task in fresh + replaced:
         if task.state is S.WAITING and (bad := dag.bad_dependency(task)) is not None:
             skip_below(state, bad, now)
+    resumed = mended and inits.mended(state, job)
+    paused = job.wanted is Wanted.PAUSE
     close_if_done(state, job, now)
-    answer(state, event.reply, 200, job=job.name)
+    if resumed:
+        state.out.append(Announce("job", {"job": job.name, "state": job_state(job)}))
+    answer(state, event.reply, 200, job=job.name, resumed=resumed, paused=paused, reason=job.reason if paused else "")
 
 
 def _redefine(state: State, job: Job, specs: Iterable[TaskSpec]) -> None:
@@ -301,13 +306,7 @@ def on_resumed(state: State, event: JobResumed, now: float) -> None:
     """Deal out this job's tasks again; workers that were barred from it get another chance."""
     job = state.job_named(event.job)
     if job is not None:
-        for worker in state.workers.values():
-            if job.uid in worker.barred:
-                worker.barred.discard(job.uid)
-                state.touch_worker(worker)
-        for task in (job.tasks[index] for index in job.inits if job.loaded):
-            task.failures = task.losses = 0
-            state.touch(task)
+        inits.forgive(state, job)
     _want(state, event.job, Wanted.RUN, event.reply)
 
 

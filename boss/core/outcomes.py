@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, pace, remedies, stale
+from boss.core import dag, inits, pace, remedies, stale
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -26,8 +26,6 @@ OPEN_ATTEMPTS = frozenset({"assigned", "running", "lost", "recalled"})
 AWAITING = frozenset({S.READY, S.ASSIGNED, S.RUNNING})
 #: Ends of tasks that count as throughput: what was skipped or cancelled took nobody's time.
 RAN = frozenset({S.SUCCEEDED, S.FAILED})
-#: How often in a row an init task of a job may fail on workers, or how many workers may be barred from the job, until it is paused.
-INIT_FAILURES = 3
 
 
 def on_started(state: State, worker: Worker, message: Started, now: float) -> None:
@@ -171,6 +169,7 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
         worker.prepared.setdefault(job.uid, set()).add(task.index)
         state.touch_worker(worker)
         task.failures = task.losses = 0
+        task.phase = task.reason = ""
         if task.state is S.WAITING:
             state.move(task, C.COMPLETED)
             announce(state, task)
@@ -184,7 +183,7 @@ def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> No
     Too many in a row pause the job, however few workers there are at a time: new VMs would fail like those before.
     """
     job = task.job
-    task.phase, task.reason = result.phase or Phase.RUN, result.reason
+    task.phase, task.reason = result.phase or Phase.RUN, inits.reason_of(result)
     if task.phase == Phase.INFRASTRUCTURE:
         task.losses += 1
         _count_against_worker(state, worker.id, task.phase)
@@ -192,12 +191,12 @@ def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> No
         task.failures += 1
         worker.barred.add(job.uid)
         state.touch_worker(worker)
-    barred = sum(job.uid in other.barred for other in state.workers.values())
-    in_a_row = task.failures >= INIT_FAILURES or task.losses > state.policy.infrastructure_budget
-    if (in_a_row or barred >= INIT_FAILURES) and job.wanted is Wanted.RUN and job.finished is None:
+    barred = len(inits.barred_from(state, job))
+    in_a_row = task.failures >= inits.INIT_FAILURES or task.losses > state.policy.infrastructure_budget
+    if (in_a_row or barred >= inits.INIT_FAILURES) and job.wanted is Wanted.RUN and job.finished is None:
         job.wanted = Wanted.PAUSE
         often = f"{max(task.failures, task.losses)} times in a row" if in_a_row else f"too, and {barred} workers are barred"
-        job.reason = f"init task {task.name} failed {often}, the last time on {worker.id}: {result.reason}"
+        job.reason = f"init task {task.name} failed {often}, the last time on {worker.id}: {task.reason}"
         state.touch_job(job)
         state.out.append(Announce("job", {"job": job.name, "state": "paused", "reason": job.reason}))
 

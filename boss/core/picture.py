@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog
+from boss.core import backlog, inits
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
@@ -59,7 +59,17 @@ def publish(state: State, now: float, started: float) -> View:
             totals[name] = totals.get(name, 0) + count
         jobs.append(
             JobView(
-                job.uid, job.name, job.owner, job_state(job), job.reason, job.created, job.finished, counts, job.stale, job.since
+                job.uid,
+                job.name,
+                job.owner,
+                job_state(job),
+                job.reason,
+                job.created,
+                job.finished,
+                counts,
+                job.stale,
+                job.since,
+                tuple(task.name for task in inits.failing(job)),
             )
         )
     while state.finished and state.finished[0][0] < now - RATE_WINDOW:

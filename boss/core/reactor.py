@@ -7,6 +7,8 @@ Rules:
 - Messages of unknown workers are answered only by telling them to stop; results are judged by their attempt alone.
 """
 
+from fnmatch import fnmatchcase
+
 from boss.core import accounts, again, deadlines, explain, fleet, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
@@ -279,11 +281,13 @@ def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
 
 
 def _workers_drained(state: State, event: WorkersDrained, now: float) -> None:
-    unknown = [name for name in event.workers if name not in state.workers or state.workers[name].state is WorkerState.GONE]
+    there = [worker.id for worker in state.workers.values() if worker.state is not WorkerState.GONE]
+    meant = {text: [text] if text in there else [name for name in there if fnmatchcase(name, text)] for text in event.workers}
+    unknown = [text for text, named in meant.items() if not named]
     if unknown:
         jobs.answer(state, event.reply, 404, error=f"there is no worker {', '.join(unknown)}")
         return
-    names = event.workers or tuple(worker.id for worker in state.workers.values() if worker.state is not WorkerState.GONE)
+    names = list(dict.fromkeys(name for named in meant.values() for name in named)) if event.workers else there
     for name in names:
         vm = state.vms.get(name)
         if event.now and vm is not None:

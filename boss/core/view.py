@@ -21,6 +21,7 @@ class JobView:
     tasks: Mapping[str, int]
     stale: int = 0
     since: float | None = None
+    failing_inits: tuple[str, ...] = ()  #: ids of init tasks whose last attempts have failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,14 @@ def show_failures(targets: list[str], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    for line in inits_of(found):
+        typer.echo(line)
     if not found["total"]:
-        say(nothing(targets, "has failed"))
+        if not found.get("inits"):
+            say(nothing(targets, "has failed"))
         return
+    if found.get("inits"):
+        typer.echo("")
     first = False
     for job, causes in groupby(found["causes"], key=lambda cause: cause["job"]):
         if first:
@@ -41,6 +46,14 @@ def show_failures(targets: list[str], as_json: bool) -> None:
         say(f"causes were looked for in the first {found['looked_at']:,} of {found['total']:,} failed tasks")
     if found["others"]:
         say(f"{counted(found['others'], 'failed task')} of other causes: --list shows them all")
+
+
+def inits_of(found: Plain) -> Iterator[str]:
+    """Init tasks that fail, in two lines each: they count as waiting, because another worker may yet do them."""
+    for one in found.get("inits", []):
+        then = "the job is paused for it" if one["paused"] else "it is tried on other workers"
+        yield clean(f"init task {one['example']} failed, the last time on {one['worker']}: {what(one)}; {then}")
+        yield f"      ./admin.py logs {shlex.quote(one['example'])}"
 
 
 def _described(job: str, causes: list[Plain]) -> Iterator[str]:

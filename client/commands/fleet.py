@@ -1,6 +1,7 @@
 """Commands about workers: create, drain, terminate."""
 
 import re
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import typer
@@ -12,20 +13,30 @@ from client.commands.frame import Json, Yes, agree, counted, print_json
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 KEEP_ALIVE = "8h"
 
-Workers = Annotated[list[str], typer.Argument(metavar="WORKER...")]
+Workers = Annotated[list[str], typer.Argument(metavar="WORKER...", help="Ids, or globs over them: 'local-*'.")]
 
 
 class KeepAliveCommand(TyperCommand):
     """A command whose ``--keep-alive`` may stand alone, for eight hours."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a lone ``--keep-alive`` its value."""
-        following = [*args[1:], ""] if args else []
-        given = [
-            f"--keep-alive={KEEP_ALIVE}" if arg == "--keep-alive" and not is_duration(after) else arg
-            for arg, after in zip(args, following, strict=True)
-        ]
-        return super().parse_args(ctx, given)
+        """Give a lone ``--keep-alive`` its value; what stands behind it is one, unless it is an option."""
+        if "--keep-alive" in args:
+            place = args.index("--keep-alive") + 1
+            after = args[place] if place < len(args) else ""
+            if not after or after.startswith("-"):
+                args = [*args[: place - 1], f"--keep-alive={KEEP_ALIVE}", *args[place:]]
+            elif after.isdecimal() and not _counts([*args[: place - 1], *args[place + 1 :]]):
+                raise typer.BadParameter(
+                    f"--keep-alive {after}: {after} workers or {after} seconds? "
+                    f"write `instantiate_worker {after} --keep-alive`, or `--keep-alive={after}s`"
+                )
+        return super().parse_args(ctx, args)
+
+
+def _counts(args: list[str]) -> bool:
+    """Whether these words say how many workers."""
+    return any(word.isdecimal() and before != "--pool" for before, word in zip(["", *args], args, strict=False))
 
 
 def is_duration(text: str) -> bool:
@@ -36,7 +47,7 @@ def is_duration(text: str) -> bool:
 def seconds_of(text: str) -> float:
     """``90``, ``90s``, ``6h``, ``2d`` as seconds."""
     if not is_duration(text):
-        raise typer.BadParameter(f"{text!r} is no duration; write 90s, 30min, 8h or 2d")
+        raise typer.BadParameter(f"{text} is no time: 8h, 90m, 3600")
     number = re.match(r"[\d.]+", text)
     assert number is not None
     return float(number.group()) * SECONDS.get(text[number.end() :], 1.0)
@@ -75,7 +86,9 @@ def terminate_workers(
     if bool(workers) == everyone:
         raise typer.BadParameter("name the workers, or say --all; one of the two")
     with Client() as client:
-        there = [worker for worker in client.workers() if everyone or worker["id"] in (workers or [])]
+        there = [
+            worker for worker in client.workers() if everyone or any(fnmatchcase(worker["id"], one) for one in workers or [])
+        ]
         running = sum(len(worker["running"]) for worker in there)
         what = f"This ends {counted(len(there), 'worker')}, on which {counted(running, 'task')} run"
         agree(what + (" and are lost" if now else "; they finish first"), yes)

@@ -40,8 +40,9 @@ class News:
 
     def _jobs(self, status: Status) -> Iterator[str]:
         paused = {job["name"] for job in status["jobs"] if job["state"] == "paused"}
-        for name in sorted(paused - self._paused):
-            yield f"job {name} is paused; ./admin.py resume {name} deals its tasks out again"
+        by_boss = {job["name"] for job in status["jobs"] if job.get("reason")}  # a note says why
+        for name in sorted(paused - self._paused - by_boss):
+            yield f"job {name} is paused by hand, and watched on; ./admin.py resume {name} deals its tasks out again"
         for job in status["jobs"]:
             if job["name"] in self._paused - paused:
                 yield (

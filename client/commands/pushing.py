@@ -1,5 +1,6 @@
 """The one command of push_tasks.py."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +75,8 @@ def push_tasks(
         for line in reasons_of(pushed.summary, SHOWN):
             say(line)
         say(f"{pushed.job}: {_in_words(pushed.summary)}")
+        for line in _standing(pushed.job, pushed.summary):
+            say(line)
         if not watch and (stuck := fits_nowhere(client, pushed.job)):
             say(clean(stuck))
         code = watch_job(client, pushed.job) if watch else 0
@@ -96,6 +99,15 @@ def _in_words(summary: dict[str, Any]) -> str:
     changed = [f"{summary['new_tasks']} new", f"{summary['replaced']} replaced", f"{summary['kept']} left alone"]
     tasks = counted(summary["tasks"], "task") + (f" ({', '.join(changed)})" if summary["extends"] else "")
     return f"{tasks}, {counted(summary['files'], 'file')} ({amount(summary['bytes'])})"
+
+
+def _standing(job: str, summary: dict[str, Any]) -> Iterator[str]:
+    """Whether a job that was paused goes on."""
+    if summary.get("resumed"):
+        yield f"{job} was paused because an init task failed; that was replaced, so the job is resumed"
+    elif summary.get("paused"):
+        why = f": {clean(summary['reason'])}" if summary.get("reason") else ""
+        yield f"{job} stays paused{why}; ./admin.py resume {job} deals its tasks out again"
 
 
 def _describe(job: str, summary: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 Rules:
 - Ctrl-C only stops the watching: exit code 130, the job goes on.
+- A job that the boss has paused is not watched on: nothing of it goes on before somebody acts. One that a person paused is.
 - What is more than a number (a paused job, trouble outside, why nothing runs) is a line of its own, at once, on a terminal too.
 """
 
@@ -20,7 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from client import Client
 from client.api import ENDED, patiently
-from client.commands.failing import summary
+from client.commands.failing import TOLD, summary
 from client.commands.frame import say
 from client.commands.news import News, busy
 from client.commands.tables import clean, jobs_tasks, lasted, lost
@@ -86,17 +87,39 @@ def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
 
 
 def watch_job(client: Client, name: str) -> int:
-    """Show a job's progress until it has ended; returns 0, or 1 when a task failed, was skipped or cancelled."""
+    """Show a job's progress until it has ended, or the boss has paused it and nothing of it runs any more.
+
+    Returns 0, or 1 when a task failed, was skipped or cancelled, or the job is paused.
+    """
     with _stopping(f"stopped watching; job {name} goes on: ./admin.py status --job {name} --watch"), _shown(name) as display:
-        status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED)
-        causes = patiently(lambda: client.failures(name + ":*")) if status["tasks"].get("failed") else None
-    job = status["jobs"][0]
+        status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED or _given_up(status))
+        job = status["jobs"][0]
+        look = status["tasks"].get("failed") or job["state"] not in ENDED
+        causes = patiently(lambda: client.failures(name + ":*")) if look else None
+    if job["state"] not in ENDED:
+        return _tell_paused(job, causes)
     since = job["since"]  # of this run; what was pushed first may have been weeks ago
     took = f" in {lasted(max(0.0, (job['finished'] or time.time()) - since))}" if since else ""
     say(f"{name} {job['state']}: {jobs_tasks(job)}{took}")
     for line in summary(causes, name) if causes else ():
         say(line)
     return 0 if job["state"] == "succeeded" else 1
+
+
+def _given_up(status: dict[str, Any]) -> bool:
+    """Whether the boss has paused the one job of this status, and what ran of it has ended."""
+    job = status["jobs"][0]
+    return job["state"] == "paused" and bool(job["reason"]) and not busy(status)
+
+
+def _tell_paused(job: dict[str, Any], found: dict[str, Any] | None) -> int:
+    """Why the boss paused a job, and the commands that come next; the exit code."""
+    name = job["name"]
+    say(clean(f"{name} paused: {job['reason']}"))
+    for one in (found or {}).get("inits", [])[:TOLD]:
+        say(f"  what it wrote: ./admin.py logs {shlex.quote(one['example'])}")
+    say(f"  then mend it and push again with --job {name} --merge changed; or as it is: ./admin.py resume {name}")
+    return 1
 
 
 def watch_all(client: Client) -> None:

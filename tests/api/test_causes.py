@@ -2,7 +2,8 @@
 
 import pytest
 
-from boss.api.causes import FEW, MOST, Cause, Causes, last_line
+from boss.api.causes import FEW, MOST, Cause, Causes
+from boss.core.lines import last_line
 from boss.ports import FailureRow
 
 

@@ -55,7 +55,7 @@ def test_failures_of_a_job_are_told_by_cause_with_an_example(rig: Rig) -> None:
             "example_line": "",
         },
     ]
-    assert rig.get("/failures", target="fine") == {"total": 0, "looked_at": 0, "causes": [], "others": 0}
+    assert rig.get("/failures", target="fine") == {"total": 0, "looked_at": 0, "causes": [], "others": 0, "inits": []}
 
 
 def test_without_a_target_all_jobs_that_failed_are_told_newest_first(rig: Rig) -> None:

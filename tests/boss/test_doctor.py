@@ -7,7 +7,9 @@ import queue
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from boss import doctor
 from boss.adapters.broker import MqttBroker
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon, find_program
+from boss.adapters.lock import alone
 from boss.adapters.sockets import free_port
 from boss.adapters.store import Store
+from boss.api.serving import address_of
 from boss.core.events import BrokerConnected, Event
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +106,45 @@ def test_a_taken_api_port_is_said(state: Path, capsys: pytest.CaptureFixture[str
         other.listen()
         monkeypatch.setenv("ECLOUD_API__PORT", str(other.getsockname()[1]))
         assert findings(capsys)[1]["ports"]["verdict"] == "failed"
+
+
+def api_of(state: Path, url: str) -> None:
+    """What a boss's last life has left: address and port."""
+    state.mkdir()
+    (state / "api.json").write_text(json.dumps({"url": url, "token": "t"}))
+    (state / "api.port").write_text(url.rsplit(":", 1)[1])
+
+
+def test_another_boss_at_the_noted_port_is_not_taken_for_this_ones(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"version": "0.1.0", "max_task_file": 1}')
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        api_of(state, f"http://127.0.0.1:{server.server_port}")
+        found = findings(capsys)[1]["ports"]
+        assert found["verdict"] == "note" and "another boss answers there" in found["detail"]
+        assert "ECLOUD_API_URL" in found["remedy"]
+        with alone(state):
+            assert "a boss runs" in findings(capsys)[1]["ports"]["detail"]
+        server.shutdown()
+
+
+def test_a_port_that_was_taken_meanwhile_is_told_with_what_it_means_for_clients(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        kept = tmp_path / "api.port"
+        kept.write_text(str(other.getsockname()[1]))
+        _, listener = address_of("127.0.0.1", 0, kept)
+        listener.close()
+    assert "is taken by another program; using" in caplog.text and "ECLOUD_API_URL" in caplog.text
 
 
 def test_a_state_folder_that_others_can_write_is_said(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,6 +93,11 @@ class Shell:
         assert said.code == code, said
         return said
 
+    def spawn_push(self, document: Any, *words: str, name: str = "x.json") -> Said:
+        """Push a task file with a process of its own, which may be one of several at a time."""
+        (self.folder / name).write_text(json.dumps(document), encoding="utf-8")
+        return self.spawn("push_tasks.py", name, *words)
+
     def on_terminal(
         self, program: str, *words: str, typed: str = "", interrupted_when: Callable[[], object] | None = None
     ) -> Said:

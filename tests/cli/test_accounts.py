@@ -125,7 +125,7 @@ def test_a_viewer_looks_and_is_refused_everything_else(people: dict[str, Shell])
     for words in (("status",), ("show_jobs",), ("show_tasks",), ("show_task", "hers:a"), ("why", "hers:a"), ("logs", "hers:a"),
                   ("show_workers",), ("show_vms",), ("show_context",), ("show_queued",)):  # fmt: skip
         vic.admin(*words)
-    for words in (("cancel", "hers"), ("pause", "hers"), ("redo_task", "hers:a")):
+    for words in (("cancel", "hers"), ("pause", "hers"), ("redo_task", "hers:a"), ("retry_failed",), ("retry_failed", "hers")):
         assert "viewers see everything and change nothing" in refused(vic.run("admin.py", *words))
     assert "change nothing" in refused(vic.run("push_tasks.py", "x.json"))
 

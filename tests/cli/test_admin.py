@@ -234,6 +234,23 @@ def test_keep_alive_takes_a_time_or_stands_alone(shell: Shell) -> None:
         shell.admin("terminate_workers", "--all", "--now")
 
 
+def test_a_keep_alive_that_is_no_time_or_may_be_a_count_creates_nothing(rig: Rig, shell: Shell) -> None:
+    for words in (["1", "--keep-alive", "banana"], ["--keep-alive=banana"], ["--keep-alive", "banana"]):
+        assert "banana is no time: 8h, 90m, 3600" in _one_line(shell.admin("instantiate_worker", *words, code=2).err)
+    said = _one_line(shell.admin("instantiate_worker", "--keep-alive", "2", code=2).err)
+    assert "2 workers or 2 seconds?" in said and "`instantiate_worker 2 --keep-alive`" in said
+    assert rig.get("/workers") == []
+    assert len(shell.look("instantiate_worker", "--keep-alive", "3600", "2")["workers"]) == 2
+
+
+def test_workers_are_drained_by_globs_too(rig: Rig, shell: Shell) -> None:
+    made = shell.look("instantiate_worker", "2", "--keep-alive")["workers"]
+    rig.until(lambda rig: [worker["state"] for worker in rig.get("/workers")] == ["online"] * 2)
+    assert "there is no worker cloud-*" in _one_line(shell.admin("drain_worker", "cloud-*", "local-*", code=2).err)
+    assert not any(worker["draining"] for worker in rig.get("/workers"))
+    assert shell.look("drain_worker", "local-*", made[0])["workers"] == made
+
+
 def test_what_destroys_asks_on_a_terminal_and_only_there(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "hold", "b": "hold"})
     said = shell.on_terminal("admin.py", "cancel", "job", typed="n\n")
@@ -257,7 +274,7 @@ def test_a_watcher_on_a_terminal_hears_that_the_job_is_paused(rig: Rig, shell: S
     rig.push({"a": "hold"})
     rig.post("/pause", {"targets": ["job"]})
     said = shell.on_terminal("admin.py", "status", "--job", "job", "--watch", interrupted_when=rig.watched())
-    assert "job job is paused; ./admin.py resume job" in said.out
+    assert "job job is paused by hand, and watched on; ./admin.py resume job" in said.out
 
 
 def test_a_watcher_through_a_pipe_hears_of_a_pause_and_why_nothing_runs(rig: Rig, shell: Shell) -> None:
@@ -282,7 +299,7 @@ def test_a_watcher_through_a_pipe_hears_of_a_pause_and_why_nothing_runs(rig: Rig
     assert [line.split(":")[0] for line in told[:3]] == [
         "job",
         "big waits",
-        "job job is paused; ./admin.py resume job deals its tasks out again",
+        "job job is paused by hand, and watched on; ./admin.py resume job deals its tasks out again",
     ]
 
 

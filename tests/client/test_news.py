@@ -14,7 +14,7 @@ def test_a_pause_and_its_end_are_told_once() -> None:
     news = News(lambda: "")
     assert news.of(_status(running=1), 0) == []
     (said,) = news.of(_status("paused", running=1), 1)
-    assert said.startswith("job x is paused; ./admin.py resume x")
+    assert said.startswith("job x is paused by hand, and watched on; ./admin.py resume x")
     assert news.of(_status("paused", ready=1), 2) == []
     assert news.of(_status(ready=1), 3) == ["job x is running again"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from boss.api.accounts import UNKNOWN
 from client import Client, NotPermitted
 from client.access import datastore
 from datastore.transfer import GateError, Unreachable, connect, push_files
@@ -110,7 +111,7 @@ def test_a_revoked_token_ends_what_is_followed_with_exit_code_4(ecloud: Deployme
     assert following.stdout.readline() == "begun\n"
     client.revoke_token(token["id"])
     out, err = following.communicate(timeout=60)
-    assert (following.returncode, out, err) == (4, "", "this token was revoked\n")
+    assert (following.returncode, out, err) == (4, "", UNKNOWN + "\n")
     refused = elsewhere.run("admin.py", "status")
     assert refused.returncode == 4 and refused.stderr.count("\n") == 1
     job.cancel()

@@ -8,21 +8,23 @@ import stat
 import tarfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from boss import doctor
+from boss import absent, config, doctor
 from boss.adapters import archive, dump
 from boss.adapters.certificates import Authority
 from boss.adapters.database import Database
 from boss.adapters.lock import alone
 from boss.adapters.migrations import MIGRATIONS, migrate
+from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.model import JobState, TaskState
-from boss.ports import StoreError
+from boss.ports import Datastore, StoreError
+from datastore.layout import job_folder
 from tests import builders
 from tests.servers import eventually
 
@@ -503,3 +505,71 @@ def test_the_archive_names_every_file_with_its_digest(place: Place, tmp_path: Pa
         manifest = json.loads(tar.extractfile(archive.MANIFEST).read())  # type: ignore[union-attr]
     assert (manifest["cluster"], manifest["database"], manifest["rows"]["tasks"]) == ("c0ffee00", "sqlite", 3)
     assert {"rows/jobs.jsonl.gz", "state/pki/ca.key", "state/pki/gate_secret"} <= set(manifest["files"])
+
+
+# ---- the files that belong to it -------------------------------------------------------------------------------------
+
+
+def test_a_restore_says_where_the_files_belong_and_that_they_are_not_there(place: Place, tmp_path: Path) -> None:
+    here, there = place("here"), place("there")
+    live(here, jobs=2)
+    here.run("backup", str(tmp_path / "saved.tar"))
+    said = there.run("restore", str(tmp_path / "saved.tar"))
+    root = there.state / "datastore"
+    assert f"NOT YET: {root} is empty. 2 jobs have results by the database, but no folder in {root} (" in said
+    assert said.splitlines()[-1] == f"Bring the datastore's files to {root}, then start the boss."
+    assert not said.rstrip().endswith("Start the boss now.")
+    found = {one["check"]: one for one in json.loads(there.run("doctor", "--json"))}["results"]
+    assert found["verdict"] == "note" and str(root) in found["remedy"]
+
+
+def test_a_restore_beside_the_files_says_that_the_boss_may_start(place: Place, tmp_path: Path) -> None:
+    here, there = place("here"), place("there")
+    live(here)
+    here.run("backup", str(tmp_path / "saved.tar"))
+    reader = Reader(here.url)
+    for job in reader.jobs_with_results(10):
+        (there.state / "datastore" / job_folder(job)).mkdir(parents=True)
+    reader.close()
+    said = there.run("restore", str(tmp_path / "saved.tar"))
+    assert said.splitlines()[-1] == f"The datastore's files are in {there.state / 'datastore'}. Start the boss now."
+
+
+def test_a_restore_with_an_outside_datastore_names_its_host_and_folder(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = place("here"), place("there")
+    live(here)
+    here.run("backup", str(tmp_path / "saved.tar"))
+    monkeypatch.setenv("ECLOUD_DATASTORE__ADDRESS", "eva@store.example.org:22")
+    monkeypatch.setenv("ECLOUD_DATASTORE__ROOT", "/data/ecloud")
+    monkeypatch.setenv("ECLOUD_DATASTORE__HOST_KEY", "ssh-ed25519 AAAA")
+    said = there.run("restore", str(tmp_path / "saved.tar"))
+    assert "Before you start the boss" in said and "eva@store.example.org:22, folder /data/ecloud" in said
+
+
+class Shelf:
+    """Of the datastore's port only what is asked here: the folders that there are."""
+
+    def __init__(self, *jobs: str) -> None:
+        self._jobs = jobs
+
+    def taken(self, jobs: Sequence[str]) -> list[str]:
+        """Those that are there."""
+        return [job for job in jobs if job in self._jobs]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_boss_that_starts_warns_of_jobs_whose_results_are_not_there(
+    place: Place, caplog: pytest.LogCaptureFixture, url: str, *, lost: bool
+) -> None:
+    here = place("here", url)
+    live(here)
+    here.run("doctor")
+    reader = Reader(url)
+    jobs = reader.jobs_with_results(10)
+    assert len(jobs) == 1
+    shelf = cast(Datastore, Shelf() if lost else Shelf(*jobs))
+    absent.warn_in_background(config.load(), reader, shelf, "").join(10)
+    reader.close()
+    assert (f"1 job has results by the database, but no folder in {here.state / 'datastore'}" in caplog.text) is lost

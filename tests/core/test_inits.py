@@ -1,7 +1,7 @@
 """Init tasks: when they fail for ever, when nobody needs them any more, and when they are replaced."""
 
 from boss.core.effects import CreateVm, DeleteVm
-from boss.core.events import JobExtended, JobResumed, TasksCancelled, TasksRedone, VmDeleted, WorkersWanted
+from boss.core.events import JobExtended, JobPaused, JobResumed, TasksCancelled, TasksRedone, VmDeleted, WorkersWanted
 from boss.core.explain import why
 from boss.core.model import Flavor, Job, Pool, TaskSpec, Template
 from tests.core.scene import GIB, Scene, local_pool
@@ -234,3 +234,60 @@ def test_why_names_the_workers_that_are_being_prepared() -> None:
     scene.push((TEMPLATES, SPECS))
     scene.join("local-1")
     assert "The job's init tasks run first on each worker, now on local-1." in why(scene.state, scene.task("a"), scene.now)
+
+
+def failed_once() -> Scene:
+    """The one worker that may be is barred: its init failed."""
+    scene = crowded()
+    scene.push((TEMPLATES, (*SPECS, TaskSpec(3, "last", 1, dependencies=(1, 2)))))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1", "failed", phase="run", exit_code=7, reason="exit code 7", stderr="a\nno compiler\n")
+    return scene
+
+
+def test_why_says_where_and_how_the_init_failed_instead_of_asking_for_a_larger_pool() -> None:
+    scene = failed_once()
+    said = " ".join(why(scene.state, scene.task("a"), scene.now))
+    assert "Its job's init task prepare failed on local-1: exit code 7: no compiler." in said
+    assert "2 more failures pause the job. `admin.py logs job:prepare` shows what it wrote." in said
+    assert "full" not in said and "maximum" not in said and "All 0" not in said
+    assert "no compiler" in " ".join(why(scene.state, scene.task("prepare"), scene.now))
+
+
+def test_why_of_what_waits_for_others_says_that_the_job_is_paused_and_for_what() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, (*SPECS, TaskSpec(3, "last", 1, dependencies=(1, 2)))))
+    fail_all(scene, 120, phase="run", reason="exit code 7", stderr="no compiler\n")
+    said = why(scene.state, scene.task("last"), scene.now)
+    assert said[0].startswith("It waits for 2 of 2 dependencies")
+    assert said[1].startswith("Job job is paused (init task prepare failed 3 times in a row")
+    assert said[1].endswith("exit code 7: no compiler).")
+
+
+def test_a_success_clears_what_was_said_of_the_failures_before() -> None:
+    scene = Scene()
+    scene.push((TEMPLATES, SPECS))
+    scene.join("local-1")
+    scene.finish("local-1", "u1.0.1", "failed", phase="run", exit_code=7, reason="exit code 7")
+    scene.join("local-2")
+    scene.finish("local-2", "u1.0.2")
+    task = scene.task("prepare")
+    assert (task.phase, task.reason, task.exit_code) == ("", "", 0)
+
+
+def test_replacing_the_init_resumes_what_the_boss_paused_and_forgives_the_workers() -> None:
+    scene = Scene()
+    job = scene.push((TEMPLATES, SPECS))
+    fail_all(scene, 120, phase="run", reason="no compiler")
+    assert job.wanted == "pause"
+    scene.turn(JobExtended(job.uid, 3, (Template(2, "prepare", ("gcc",), init=True),), (TaskSpec(0, "prepare", 2),), {}, "s9"))
+    assert (job.wanted, job.reason, scene.task("prepare").failures) == ("run", "", 0)
+    assert not any(job.uid in worker.barred for worker in scene.state.workers.values())
+
+
+def test_replacing_the_init_does_not_resume_what_a_person_paused() -> None:
+    scene, job = prepared()
+    scene.turn(JobPaused("job"))
+    scene.finish("local-1", "u1.1.1")
+    scene.turn(JobExtended(job.uid, 3, (Template(2, "prepare", ("gcc",), init=True),), (TaskSpec(0, "prepare", 2),), {}, "s9"))
+    assert job.wanted == "pause"
