@@ -101,7 +101,7 @@ def test_a_failing_task_is_retried_and_its_log_kept(ecloud: Deployment) -> None:
     task = ecloud.look("show_task", f"{job}:bad")
     assert (task["exit_code"], task["phase"], task["attempt"]) == (7, "run", 2)
     assert "oh no" in ecloud.admin("logs", f"{job}:bad", "--stderr")
-    assert "phase run, exit code 7" in ecloud.admin("why", f"{job}:bad")
+    assert "phase run: exit code 7" in ecloud.admin("why", f"{job}:bad")
 
 
 def test_bad_input_changes_nothing(ecloud: Deployment) -> None:
