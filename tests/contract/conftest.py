@@ -1,5 +1,6 @@
 """Fixtures of the store's contract: each test runs on SQLite and on MariaDB, on a database of its own."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
+from tests.contract.backups import Admin, Place
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -34,3 +36,27 @@ def reader(url: str, store: Store) -> Iterator[Reader]:
     opened = Reader(url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Place:
+    """Makes the surroundings of a boss: ``place("here", url)``; SQLite in the state folder without a URL."""
+    for name in list(os.environ):
+        if name.startswith("ECLOUD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    def make(name: str, url: str = "") -> Admin:
+        return Admin(tmp_path / name, url or f"sqlite:///{tmp_path / name / 'ecloud.db'}", monkeypatch, capsys)
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A second database, empty, of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    server = request.getfixturevalue("mariadb")
+    fresh: str = server.fresh()
+    return fresh
