@@ -139,16 +139,23 @@ class Intake:
         if size > self._max_bytes:
             raise too_large(size, self._max_bytes, "with its CSV files ")
         with self._places:
-            child = self._take()
-            answer: dict[str, Any] | None = None
             try:
-                answer = child.ask(question, self._time_limit)
-            finally:
-                big = size > _BIG_TEXT or answer is None or answer.get("tasks", 0) > _BIG_TASKS
-                self._give_back(child, big)
+                answer = self._ask_child(question, size)
+            except _DiedWarm:  # it had outlived earlier files, so its end may have nothing to do with this one
+                answer = self._ask_child(question, size)
         if "problems" in answer:
             problems = [Problem(*problem) for problem in answer["problems"]]
             raise Refused(problems, [Outside(*item) for item in answer.get("outside", ())])
+        return answer
+
+    def _ask_child(self, question: Mapping[str, Any], size: int) -> dict[str, Any]:
+        child = self._take()
+        answer: dict[str, Any] | None = None
+        try:
+            answer = child.ask(question, self._time_limit)
+        finally:
+            big = size > _BIG_TEXT or answer is None or answer.get("tasks", 0) > _BIG_TASKS
+            self._give_back(child, big)
         return answer
 
     def _take(self) -> "_Child":
@@ -175,6 +182,10 @@ class Intake:
             child.end()
 
 
+class _DiedWarm(Refused):
+    """A child that had answered before ended by itself: perhaps while it was idle, which is seen only when it is asked."""
+
+
 class _Child:
     """A process that runs ``boss.adapters.intake_child``; it ends when its standard input does, so never outlives the boss."""
 
@@ -189,6 +200,7 @@ class _Child:
             start_new_session=True,  # a Ctrl-C at the boss's terminal is the boss's to handle
         )
         self._late = False
+        self._warm = False
 
     def ask(self, question: Mapping[str, Any], limit: float) -> dict[str, Any]:
         """Put one question. Raises Refused when the child dies or takes longer than ``limit`` seconds."""
@@ -205,7 +217,9 @@ class _Child:
         finally:
             alarm.cancel()
         if not line.endswith(b"\n"):
-            raise Refused([Problem("", "", self._epitaph(limit))])
+            problems = [Problem("", "", self._epitaph(limit))]
+            raise _DiedWarm(problems) if self._warm and not self._late else Refused(problems)
+        self._warm = True
         answer: dict[str, Any] = json.loads(line)
         return answer
 
