@@ -21,10 +21,11 @@ from boss.core import deadlines, reactor
 from boss.core.effects import (
     AcceptResult,
     Announce,
-    CreateVm,
+    CreateVms,
     DeleteVm,
     Effect,
     ListServers,
+    ReadConsole,
     ReadRecord,
     RejectResult,
     Reply,
@@ -367,8 +368,10 @@ class Loop:
                 self._outside.results.reject(effect.attempt)
             case ReadRecord():
                 self._outside.results.read_record(effect.attempt)
-            case CreateVm():
-                self._cloud_of(effect.pool).create(effect.vm, effect.pool, effect.flavor)
+            case CreateVms():
+                self._cloud_of(effect.pool).create(effect.vms, effect.pool, effect.flavor)
+            case ReadConsole():
+                self._cloud_of(effect.pool).console(effect.vm, effect.pool, effect.server)
             case DeleteVm():
                 self._cloud_of(effect.pool).delete(effect.vm, effect.pool, effect.server)
             case ListServers():

@@ -204,14 +204,23 @@ class Cloud(Protocol):
     def start(self, put: Put) -> None:
         """Begin to work; finds what an earlier life of the boss left."""
 
-    def create(self, vm: str, pool: str, flavor: str) -> None:
-        """Ends as VmCreated or VmCreateFailed. Idempotent by claim where the provider can be."""
+    def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
+        """One create call for these claims, consecutive ones of a pool. Each ends as VmCreated or VmCreateFailed.
+
+        Idempotent by claim where the provider can be. A server that the answer does not name is found by the next list.
+        """
 
     def delete(self, vm: str, pool: str, server: str) -> None:
-        """Ends as VmDeleted or VmDeleteFailed. A server that does not exist counts as deleted."""
+        """Ends as VmDeleted or VmDeleteFailed. A server that does not exist counts as deleted.
+
+        An empty ``server`` means the one that carries the claim's tag. What was made for it (volume, floating IP) goes too.
+        """
+
+    def console(self, vm: str, pool: str, server: str) -> None:
+        """Ends as ConsoleRead, with an empty text where there is none."""
 
     def list(self, asked: float) -> None:
-        """Ends as ServersListed with ``asked``, or not at all when the cloud does not answer."""
+        """Ends as ServersListed with ``asked`` (and LimitsSeen, where there are limits), or as CloudFailed."""
 
     def stop(self) -> None:
         """End the threads; servers stay."""

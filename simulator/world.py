@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from boss.core import deadlines, reactor
-from boss.core.effects import AcceptResult, CreateVm, DeleteVm, Effect, ListServers, ReadRecord, RejectResult, Send
+from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ListServers, ReadRecord, RejectResult, Send
 from boss.core.events import (
     BrokerConnected,
     Event,
@@ -138,8 +138,9 @@ class World:
             case ReadRecord():
                 record = self.incoming.get(effect.attempt) or self.accepted.get(effect.attempt)
                 self.inbox.append(RecordRead(effect.attempt, record))
-            case CreateVm():
-                self.create(effect)
+            case CreateVms():
+                for vm in effect.vms:
+                    self.create(vm, effect.flavor)
             case DeleteVm() if self.fault(0.05):
                 self.inbox.append(VmDeleteFailed(effect.vm, "no answer"))
             case DeleteVm():
@@ -151,16 +152,16 @@ class World:
             case _:
                 pass
 
-    def create(self, effect: CreateVm) -> None:
+    def create(self, vm: str, flavor: str) -> None:
         """The cloud gives a server; or refuses; or gives one and does not say so, or says that it does not know."""
         if self.fault(0.05):
-            self.inbox.append(VmCreateFailed(effect.vm, "no quota"))
+            self.inbox.append(VmCreateFailed(vm, "no quota"))
             return
-        self.boot(effect.vm, effect.flavor)
+        self.boot(vm, flavor)
         if self.fault(0.03):
-            self.inbox.append(VmCreateFailed(effect.vm, "no answer", final=False))
+            self.inbox.append(VmCreateFailed(vm, "no answer", final=False))
         elif not self.fault(0.05):
-            self.inbox.append(VmCreated(effect.vm, f"server-{effect.vm}"))
+            self.inbox.append(VmCreated(vm, f"server-{vm}"))
 
     # ---- the datastore ---------------------------------------------------------------------------------------------
 

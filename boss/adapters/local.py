@@ -32,7 +32,7 @@ from pathlib import Path
 
 from boss.adapters import processes
 from boss.adapters.certificates import Authority, Gate
-from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
+from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
 from boss.core.model import Flavor, Pool
 from boss.ports import Put
 
@@ -44,6 +44,8 @@ _CERTIFICATE_HOURS = 366 * 24.0
 _KILL_TIMEOUT = 10.0
 _KILL_ROUNDS = 20
 _KEPT_FOLDERS = 10
+#: Bytes of a worker's log that tell why it did not start.
+_CONSOLE = 16 * 2**10
 
 _log = logging.getLogger(__name__)
 
@@ -97,13 +99,18 @@ class LocalCloud:
         self._thread = threading.Thread(target=self._serve, name="local cloud", daemon=True)
         self._thread.start()
 
-    def create(self, vm: str, pool: str, flavor: str) -> None:
-        """Ends as VmCreated or VmCreateFailed. A claim whose worker lives gets the same answer again."""
-        self._order(partial(self._create, vm, pool, flavor))
+    def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
+        """Each ends as VmCreated or VmCreateFailed. A claim whose worker lives gets the same answer again."""
+        for vm in vms:
+            self._order(partial(self._create, vm, pool, flavor))
 
     def delete(self, vm: str, pool: str, server: str) -> None:
         """Ends as VmDeleted or VmDeleteFailed: the worker and its tasks are killed, its folder is removed."""
         self._order(partial(self._delete, vm))
+
+    def console(self, vm: str, pool: str, server: str) -> None:
+        """Ends as ConsoleRead with the end of the worker's log."""
+        self._order(partial(self._console, vm))
 
     def list(self, asked: float) -> None:
         """Ends as ServersListed with the workers that live."""
@@ -188,6 +195,13 @@ class LocalCloud:
             self._put(VmDeleteFailed(vm, str(error)))
             return
         self._put(VmDeleted(vm))
+
+    def _console(self, vm: str) -> None:
+        try:
+            text = (self._folder / vm / "worker.log").read_bytes()[-_CONSOLE:].decode(errors="replace")
+        except OSError:
+            text = ""
+        self._put(ConsoleRead(vm, text))
 
     def _list(self, asked: float) -> None:
         self._put(ServersListed(self.provider, asked, tuple(server for server, _ in self._alive.values())))

@@ -106,6 +106,8 @@ VM_COLUMNS: Final = (
     "reason",
     "keep_until",
     "since",
+    "claim_group",
+    "worker_key",
 )
 
 TOKEN_COLUMNS: Final = ("id", "name", "role", "digest", "created", "expires", "used")
@@ -353,13 +355,15 @@ def vm_row(vm: Vm) -> Row:
         storable(vm.reason),
         vm.keep_until,
         vm.since,
+        vm.group,
+        vm.key,
     )
 
 
 def vm_from(row: Row) -> Vm:
     """A claim, from VM_COLUMNS."""
-    name, pool, flavor, created, state, server, address, deadline, reason, keep_until, since = row
-    return Vm(name, pool, flavor, created, VmState(state), server, address, deadline, reason, keep_until, since)
+    name, pool, flavor, created, state, *rest = row
+    return Vm(name, pool, flavor, created, VmState(state), *rest)
 
 
 def token_row(token: Token) -> Row:

@@ -8,10 +8,10 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet
+from boss.core import backlog, fleet, health
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
-from boss.core.model import TaskState, VmState, WorkerState
+from boss.core.model import Refusal, TaskState, VmState, WorkerState
 from boss.core.state import LIVE_VMS, State
 
 #: Seconds between two looks at workers and VMs.
@@ -72,7 +72,7 @@ def _late_vms(state: State, now: float) -> None:
         state_was = vm.state
         if state_was in (VmState.CREATING, VmState.BOOTING):
             what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
-            fleet.back_off(state, vm.pool, f"{vm.id}: {what} in time", now)
+            health.failed(state, vm.pool, vm.flavor, Refusal.BROKEN, f"{vm.id}: {what} in time", now)
             fleet.condemn(state, vm, f"{what} in time", now)
         elif state_was is VmState.DRAINING and _holds_results(state, vm.id):
             vm.deadline = now + state.policy.drain_timeout  # its results are all that it is waited for

@@ -43,10 +43,13 @@ class ReadRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateVm:
-    """Ask the cloud for the server of this claim: the only create call that it ever gets."""
+class CreateVms:
+    """Ask the cloud for the servers of these claims by one call: the only create call that they ever get.
 
-    vm: str
+    The claims are of one pool and flavor, and numbered one after the other.
+    """
+
+    vms: tuple[str, ...]
     pool: str
     flavor: str
 
@@ -61,8 +64,17 @@ class DeleteVm:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadConsole:
+    """Fetch the end of a server's console log before it is deleted; ends as ConsoleRead, whether there is one or not."""
+
+    vm: str
+    pool: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListServers:
-    """Ask the cloud for all servers of this cluster; ends as ServersListed."""
+    """Ask the cloud for all servers of this cluster and for what the project may still have; ends as ServersListed and LimitsSeen."""
 
     provider: str
 
@@ -88,4 +100,6 @@ class Stop:
     """All that had to end has ended: leave the loop."""
 
 
-Effect = Send | AcceptResult | RejectResult | ReadRecord | CreateVm | DeleteVm | ListServers | Announce | Reply | Stop
+Effect = (
+    Send | AcceptResult | RejectResult | ReadRecord | CreateVms | DeleteVm | ReadConsole | ListServers | Announce | Reply | Stop
+)

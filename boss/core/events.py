@@ -9,7 +9,7 @@ Rules:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from boss.core.model import FileRef, TaskSpec, Template
+from boss.core.model import FileRef, Refusal, Resources, TaskSpec, Template
 from boss.core.tokens import Role
 from worker.protocol import ToBoss
 
@@ -58,11 +58,16 @@ class VmCreated:
 
 @dataclass(frozen=True, slots=True)
 class VmCreateFailed:
-    """The create call was refused; ``final`` is False when nobody knows whether a server exists."""
+    """The create call was refused; ``final`` is False when nobody knows whether a server exists.
+
+    ``retry_after``: seconds that the cloud asked us to wait, 0 where it did not say.
+    """
 
     vm: str
     reason: str
     final: bool = True
+    kind: Refusal = Refusal.UNKNOWN
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,20 @@ class VmDeleteFailed:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One line of a server list: the cloud's id, the claim it was made for (from its tag), its status and address."""
+    """One line of a server list: the cloud's id, the claim it was made for (from its tag), its status and address.
+
+    ``vm`` is empty where only the claim ``group`` is known of a server of several that one call made. ``status`` is Nova's word
+    (BUILD, ACTIVE, ERROR, SHUTOFF ...), ``reason`` its fault's text. ``epoch`` is the life of the boss that asked for it.
+    """
 
     server: str
     vm: str
     pool: str
     status: str = "ACTIVE"
     address: str = ""
+    group: str = ""
+    reason: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,65 @@ class ServersListed:
     provider: str
     asked: float
     servers: tuple[Server, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a project may have of one thing, and has of it now, whoever uses it. ``total`` is infinite where there is no limit."""
+
+    total: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSeen:
+    """What one provider's project may have: ``instances``, ``cpus``, ``memory`` (bytes), ``addresses`` of its subnets, ``volumes`` ..."""
+
+    provider: str
+    limits: Mapping[str, Limit]
+
+
+@dataclass(frozen=True, slots=True)
+class FlavorsSeen:
+    """What the flavors of one provider's pools offer: ``(pool, flavor) -> resources``; those that it does not have are missing."""
+
+    provider: str
+    flavors: Mapping[tuple[str, str], Resources]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFailed:
+    """A cloud could not be asked (for its servers, limits or flavors); it will be asked again."""
+
+    provider: str
+    reason: str
+    kind: Refusal = Refusal.UNKNOWN
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRead:
+    """The end of what a server has written to its console; empty where the cloud has none."""
+
+    vm: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAsked:
+    """A VM that shows a good join token of a claim group wants to be the worker of one of its claims.
+
+    ``key`` is the fingerprint of its new public key: the same key asking again gets the same answer, and no other key ever does.
+    ``server`` and ``name`` are what it thinks it is called (instance uuid, host name; either may be empty), ``address`` where it asked
+    from. Answered with ``worker``, ``pool``, ``flavor`` and ``resources``, or an error.
+    """
+
+    group: str
+    key: str
+    server: str = ""
+    name: str = ""
+    address: str = ""
+    reply: int = 0
 
 
 # ---- from the datastore ------------------------------------------------------------------------------------------
@@ -347,7 +418,9 @@ class TimePassed:
 
 
 BrokerEvent = WorkerSaid | WorkerStatusSeen | BrokerConnected | BrokerDisconnected
-CloudEvent = VmCreated | VmCreateFailed | VmDeleted | VmDeleteFailed | ServersListed
+CloudEvent = (
+    VmCreated | VmCreateFailed | VmDeleted | VmDeleteFailed | ServersListed | LimitsSeen | FlavorsSeen | CloudFailed | ConsoleRead
+)
 DatastoreEvent = ResultAccepted | ResultRefused | RecordRead | DatastoreSeen
 Request = (
     JobStaged
@@ -368,6 +441,7 @@ Request = (
     | TokenMade
     | TokensRevoked
     | TokensUsed
+    | JoinAsked
     | StopWanted
 )
 Event = BrokerEvent | CloudEvent | DatastoreEvent | Request | TimePassed

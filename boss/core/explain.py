@@ -3,7 +3,7 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core import backlog, inits, remedies, stale
+from boss.core import backlog, health, inits, remedies, sizes, stale
 from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
@@ -108,10 +108,12 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
 def never(state: State, task: Task) -> str:
     """Why the task can never run as things are: no VM that the pools could have and no worker that is there holds it; else empty."""
     shape = shape_of(task.template)
-    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in pool.flavors) or any(
+    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in sizes.flavors(state, pool)) or any(
         can_ever(shape, worker.resources) for worker in state.workers.values()
     ):
         return ""
+    if any(sizes.unknown(state, pool) for pool in state.policy.pools):
+        return ""  # one of those that the cloud has not described yet may hold it
     return _too_big(state, shape)
 
 
@@ -129,7 +131,7 @@ def _paused(job: Job) -> list[str]:
 def _too_big(state: State, shape: Shape) -> str:
     largest: dict[str, float] = {}
     for pool in state.policy.pools:
-        for flavor in pool.flavors:
+        for flavor in sizes.flavors(state, pool):
             for name, count in flavor.resources.items():
                 largest[name] = max(largest.get(name, 0.0), count)
     lacking = [
@@ -185,11 +187,14 @@ def _elsewhere(state: State, job: Job, shape: Shape, now: float) -> list[str]:
 def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
     pool = state.pool(name)
     assert pool is not None
-    if not any(can_ever(shape, flavor.resources) for flavor in pool.flavors):
+    unknown = sizes.unknown(state, pool)
+    if unknown and pool.provider in state.cloud_trouble:
+        return [f"Pool {name}: what {', '.join(unknown)} offers is not known yet: {state.cloud_trouble[pool.provider]}."]
+    if not any(can_ever(shape, flavor.resources) for flavor in sizes.flavors(state, pool)):
         return []
-    health = state.health.get(name)
-    if health is not None and now < health.resume_at:
-        return [f"Pool {name} waits {health.resume_at - now:.0f} s before it asks for a VM again: {health.reason}."]
+    rest = health.resting(state, name, "", now)
+    if rest is not None:
+        return [health.sentence(pool, rest, now)]
     there = members(state, name)
     coming = sum(1 for vm in there if vm.state in ("claimed", "creating", "booting"))
     if coming:

@@ -9,17 +9,19 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from boss.core import backlog, outcomes
+from boss.core import backlog, health, outcomes, sizes
 from boss.core.deals import assignment_of, send_assignments
-from boss.core.effects import Announce, CreateVm, DeleteVm, ListServers, Send
-from boss.core.events import ServersListed, VmCreated, VmCreateFailed
+from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, Send
+from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
 from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
-from boss.core.model import Attempt, TaskState, Vm, VmState, Worker, WorkerState
-from boss.core.retry import backoff
-from boss.core.state import LIVE_VMS, PoolHealth, State
+from boss.core.model import Attempt, Refusal, TaskState, Vm, VmState, Worker, WorkerState
+from boss.core.state import LIVE_VMS, State
 from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Resync
 
+#: Nova's words for servers that run nothing (any more) and never will.
+BROKEN = frozenset({"ERROR", "SHUTOFF", "DELETED", "SOFT_DELETED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"})
 #: A VM that vanishes within so many seconds after it joined counts as one that failed to come up.
 EARLY_DEATH = 2.0
 #: Seconds that an attempt may wait unstarted on a worker before it is asked back; one whose inputs are on their way stays.
@@ -51,6 +53,8 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         backlog.forget(worker)
         worker.idle_since = now
     worker.resources = dict(message.resources)
+    if (vm := state.vms.get(worker.id)) is not None:
+        sizes.learn(state, vm, message.resources)
     worker.address = message.address or worker.address
     state.touch_worker(worker)
     send_renewal(state, worker)
@@ -235,8 +239,16 @@ def drain(state: State, worker: Worker, reason: str, now: float) -> None:
 # ---- claims and servers --------------------------------------------------------------------------------------------
 
 
-def claim(state: State, pool: str, flavor: str, keep: float, reason: str, now: float) -> Vm:
-    """Record a claim and wish for its server; ``keep`` seconds without scale-down from now."""
+def claim(state: State, pool: str, flavor: str, count: int, keep: float, reason: str, now: float) -> list[Vm]:
+    """Record a group of claims and wish for their servers by one call; ``keep`` seconds without scale-down from now."""
+    made = [_claim(state, pool, flavor, keep, reason, now) for _ in range(count)]
+    for vm in made:
+        vm.group = made[0].id
+    state.out.append(CreateVms(tuple(vm.id for vm in made), pool, flavor))
+    return made
+
+
+def _claim(state: State, pool: str, flavor: str, keep: float, reason: str, now: float) -> Vm:
     number = int(state.context.get("vm_number", "0")) + 1
     state.set_context("vm_number", str(number))
     vm = Vm(f"{pool}-{number}", pool, flavor, state.wall(now), keep_until=now + keep if keep else 0.0, since=now, reason=reason)
@@ -247,7 +259,6 @@ def claim(state: State, pool: str, flavor: str, keep: float, reason: str, now: f
     state.changes.new_workers[vm.id] = worker
     _step(state, vm, VmCause.ASKED, now)
     vm.deadline = now + state.policy.create_timeout
-    state.out.append(CreateVm(vm.id, pool, flavor))
     return vm
 
 
@@ -288,7 +299,7 @@ def on_create_failed(state: State, event: VmCreateFailed, now: float) -> None:
     vm.reason = event.reason
     state.touch_vm(vm)
     if event.final and vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
-        _fail(state, vm, VmCause.REFUSED, event.reason, now)
+        _fail(state, vm, VmCause.REFUSED, event.reason, now, event.kind, event.retry_after)
 
 
 def on_deleted(state: State, name: str, now: float) -> None:
@@ -303,30 +314,60 @@ def on_deleted(state: State, name: str, now: float) -> None:
 
 def on_listed(state: State, event: ServersListed, now: float) -> None:
     """Compare the cloud's servers with the claims, both ways."""
-    listed = {server.vm: server for server in event.servers}
+    servers = [_bound(state, server) for server in event.servers]
+    listed = {server.vm: server for server in servers}
     state.listed[event.provider] = now
+    state.cloud_trouble.pop(event.provider, None)
     pools = {pool.name for pool in state.policy.pools if pool.provider == event.provider}
     for vm in list(state.vms.values()):
         if vm.pool not in pools or vm.state in (VmState.CLAIMED, VmState.GONE, VmState.FAILED):
             continue
         server = listed.get(vm.id)
         if server is not None:
-            if vm.state is VmState.CREATING:
-                on_created(state, VmCreated(vm.id, server.server, server.address), now)
+            _seen(state, vm, server, now)
         elif vm.since < event.asked and vm.state is not VmState.CREATING:
             _vanish(state, vm, "its server is gone", now)
     strays = {
         key: since for key, since in state.strays.items() if key[0] != event.provider
     }  # another cloud's list says nothing of them
-    for server in event.servers:
+    for server in servers:
         known = state.vms.get(server.vm)
-        if known is not None and known.state not in (VmState.GONE, VmState.FAILED):
+        if known is not None and known.state not in (VmState.GONE, VmState.FAILED) and known.server in ("", server.server):
             continue
         key = (event.provider, server.server)
         strays[key] = since = state.strays.get(key, now)
         if now - since >= state.policy.stray_grace:
             state.out.append(DeleteVm(server.vm, server.pool, server.server))
     state.strays = strays
+
+
+def _bound(state: State, server: Server) -> Server:
+    """A server of a group, of which the cloud cannot say whose it is, belongs to the claim that has it or to one that has none."""
+    if server.vm or not server.group:
+        return server
+    rows = [vm for vm in state.vms.values() if vm.group == server.group]
+    vm = next((row for row in rows if row.server == server.server), None)
+    vm = vm or next((row for row in rows if not row.server and row.state is VmState.CREATING), None)
+    if vm is None:
+        return server
+    vm.server = server.server
+    return replace(server, vm=vm.id)
+
+
+def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
+    """The list has this claim's server: is it what we think?"""
+    if vm.state is VmState.CREATING and server.status not in BROKEN:
+        on_created(state, VmCreated(vm.id, server.server, server.address), now)
+    if vm.address != server.address and server.address:
+        vm.address = server.address
+        state.touch_vm(vm)
+    if server.status in BROKEN and vm.state in LIVE_VMS:
+        vm.server = vm.server or server.server
+        reason = f"the cloud says {server.status}" + (f": {server.reason}" if server.reason else "")
+        kind = Refusal.NO_HOST if "no valid host" in server.reason.lower() else Refusal.BROKEN
+        if vm.state in (VmState.CREATING, VmState.BOOTING):
+            health.failed(state, vm.pool, vm.flavor, kind, f"{vm.id}: {reason}", now)
+        condemn(state, vm, reason, now)
 
 
 def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
@@ -342,7 +383,15 @@ def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
         _fail(state, vm, VmCause.VANISHED, reason, now)
 
 
-def _fail(state: State, vm: Vm, cause: VmCause, reason: str, now: float) -> None:
+def _fail(
+    state: State,
+    vm: Vm,
+    cause: VmCause,
+    reason: str,
+    now: float,
+    kind: Refusal = Refusal.BROKEN,
+    retry_after: float = 0.0,
+) -> None:
     """The claim did not become what it was meant for: keep the reason, and do not ask again at once if that happened early."""
     early = vm.state is not VmState.JOINED or now - vm.since < EARLY_DEATH
     vm.reason, vm.deadline = reason, None
@@ -352,16 +401,7 @@ def _fail(state: State, vm: Vm, cause: VmCause, reason: str, now: float) -> None
         end_worker(state, worker, reason, now)
     state.vms.pop(vm.id, None)
     if after is VmState.FAILED and early:
-        back_off(state, vm.pool, reason, now)
-
-
-def back_off(state: State, pool: str, reason: str, now: float) -> None:
-    """No create call for this pool for a while; failures within one pause count once."""
-    health = state.health.setdefault(pool, PoolHealth())
-    if now >= health.resume_at:
-        health.bursts += 1
-        health.resume_at = now + backoff(health.bursts, pool, state.policy)
-    health.reason = reason
+        health.failed(state, vm.pool, vm.flavor, kind, reason, now, retry_after)
 
 
 def list_servers(state: State, now: float) -> None:

@@ -69,6 +69,20 @@ class WorkerState(StrEnum):
     GONE = "gone"  #: said goodbye, or its VM is deleted
 
 
+class Refusal(StrEnum):
+    """What kind of no a cloud has said: each has its own consequence (``boss.core.fleet``)."""
+
+    QUOTA = "quota"  #: the project's quota is used up: wait until servers are gone
+    NO_HOST = "no host"  #: no host has room for this flavor in this zone: try the next one
+    CONFLICT = "conflict"  #: 409: something is changing at this moment; try again
+    BUSY = "busy"  #: 413 or 429: too many requests; try again when the cloud says
+    UNAVAILABLE = "unavailable"  #: 5xx, refused connections, time-outs
+    CREDENTIAL = "credential"  #: 401 or 403 with credentials that are fresh: a person must look
+    INVALID = "invalid"  #: 400 or 404: the settings name what is not there; a person must look
+    BROKEN = "broken"  #: the server went to ERROR, or never became a worker
+    UNKNOWN = "unknown"  #: anything else
+
+
 class VmState(StrEnum):
     """The life of a claim on a server; DESIGN's table of VM states."""
 
@@ -321,6 +335,8 @@ class Vm:
     reason: str = ""
     keep_until: float = 0.0
     since: float = 0.0  #: when it entered its state
+    group: str = ""  #: the first claim of the create call that asked for its server (its own id where it was asked for alone)
+    key: str = ""  #: fingerprint of the public key of the worker that joined from its server; empty: none has
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, inits, pace, remedies, stale
+from boss.core import dag, health, inits, pace, remedies, stale
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -102,7 +102,8 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     task.started, task.finished = attempt.started, attempt.finished
     if result.outcome == "succeeded":
         worker.failures_in_a_row = 0
-        state.health.pop(worker.pool, None)
+        vm = state.vms.get(worker.id)
+        health.worked(state, worker.pool, vm.flavor if vm is not None else "")
         task.phase = task.reason = ""
         if result.files:
             attempt.state = "promoting"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, inits
+from boss.core import backlog, health, inits
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
@@ -120,9 +120,10 @@ def _notes(state: State, now: float) -> list[str]:
     if not state.datastore_up:
         notes.append(f"The datastore cannot be reached ({state.datastore_reason}); finished results wait.")
     notes += backlog.notes(state)
-    for name, health in state.health.items():
-        if now < health.resume_at:
-            notes.append(f"Pool {name} waits {health.resume_at - now:.0f} s before it asks for a VM again: {health.reason}.")
+    for (name, flavor), rest in state.health.items():
+        pool = state.pool(name)
+        if pool is not None and now < rest.resume_at:
+            notes.append(health.sentence(pool, rest, now, flavor))
     for job in state.jobs.values():
         if job.reason and job.finished is None:
             notes.append(f"Job {job.name} is paused: {job.reason}.")

@@ -9,21 +9,26 @@ Rules:
 
 from fnmatch import fnmatchcase
 
-from boss.core import accounts, again, deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core import accounts, again, clouds, deadlines, explain, fleet, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
     BrokerConnected,
     BrokerDisconnected,
+    CloudFailed,
+    ConsoleRead,
     ContextSet,
     DatastoreSeen,
     Event,
     FailedRetried,
+    FlavorsSeen,
     JobExtended,
     JobOpened,
     JobPaused,
     JobResumed,
     JobStaged,
+    JoinAsked,
+    LimitsSeen,
     LogFollowed,
     RecordRead,
     ResultAccepted,
@@ -100,6 +105,16 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _delete_failed(state, event)
         case ServersListed():
             fleet.on_listed(state, event, now)
+        case LimitsSeen():
+            clouds.on_limits(state, event, now)
+        case FlavorsSeen():
+            clouds.on_flavors(state, event)
+        case CloudFailed():
+            clouds.on_cloud_failed(state, event, now)
+        case ConsoleRead():
+            clouds.on_console(state, event)
+        case JoinAsked():
+            clouds.on_join(state, event, now)
         case JobStaged():
             jobs.on_job_staged(state, event, now)
         case TasksStaged():
@@ -147,8 +162,8 @@ def settle(state: State, now: float) -> list[Effect]:
     deal(state, now)
     if state.connected and not state.stopping:
         wish = scaling.plan(state, now)
-        for pool, flavor, reason in wish.create:
-            fleet.claim(state, pool, flavor, 0.0, reason, now)
+        for (pool, flavor), reasons in wish.groups().items():
+            fleet.claim(state, pool, flavor, len(reasons), 0.0, reasons[0], now)
         for name, reason in wish.drain:
             fleet.drain(state, state.workers[name], reason, now)
     for name, attempts in state.acknowledgements.items():
@@ -276,8 +291,8 @@ def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
             return
         wish.create.append((pool.name, pool.flavors[0].name, "asked for by hand"))
     keep = event.keep or pool.cooldown
-    made = [fleet.claim(state, name, flavor, keep, reason, now).id for name, flavor, reason in wish.create]
-    jobs.answer(state, event.reply, 200, workers=made)
+    made = fleet.claim(state, pool.name, pool.flavors[0].name, event.count, keep, "asked for by hand", now)
+    jobs.answer(state, event.reply, 200, workers=[vm.id for vm in made])
 
 
 def _workers_drained(state: State, event: WorkersDrained, now: float) -> None:

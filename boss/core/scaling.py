@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from boss.core import backlog
+from boss.core import backlog, health
 from boss.core.deals import demands_of, offers_of
 from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.ready import Shape
+from boss.core.sizes import flavor_of, flavors
 from boss.core.state import LIVE_VMS, State
 
 #: States of a claim whose worker has not been heard yet.
@@ -29,6 +30,13 @@ class ScalingPlan:
 
     create: list[tuple[str, str, str]] = field(default_factory=list)
     drain: list[tuple[str, str]] = field(default_factory=list)
+
+    def groups(self) -> dict[tuple[str, str], list[str]]:
+        """The reasons by pool and flavor: what one create call can ask for."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for pool, flavor, reason in self.create:
+            found.setdefault((pool, flavor), []).append(reason)
+        return found
 
 
 def plan(state: State, now: float) -> ScalingPlan:
@@ -63,12 +71,6 @@ def _coming(state: State) -> Iterator[Offer]:
                 yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
 
 
-def flavor_of(state: State, vm: Vm) -> Flavor | None:
-    """The flavor of a claim, if its pool still has it."""
-    pool = state.pool(vm.pool)
-    return next((flavor for flavor in pool.flavors if flavor.name == vm.flavor), None) if pool is not None else None
-
-
 def members(state: State, pool: str) -> list[Vm]:
     """The pool's claims that count against its maximum: everything that is not gone yet."""
     return [vm for vm in state.vms.values() if vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
@@ -94,10 +96,9 @@ def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tupl
     """The cheapest flavor, over all pools that may grow, that an empty VM of could run this shape."""
     best: tuple[tuple[float, float, int], Pool, Flavor] | None = None
     for rank, pool in enumerate(state.policy.pools):
-        health = state.health.get(pool.name)
-        if health is not None and now < health.resume_at:
-            continue
-        for flavor in pool.flavors:
+        for flavor in flavors(state, pool):
+            if health.resting(state, pool.name, flavor.name, now) is not None:
+                continue
             if can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
                 cost = (flavor.price, flavor.resources.get("cpus", 0.0), rank)
                 if best is None or cost < best[0]:
@@ -114,7 +115,7 @@ def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without
     there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]
     if len(there) + len(planned) >= pool.maximum:
         return False
-    sizes = {flavor.name: flavor.resources for flavor in pool.flavors}
+    sizes = {flavor.name: flavor.resources for flavor in flavors(state, pool)}
     for name, limit in pool.limits.items():
         used = sum(sizes[other].get(name, 0.0) for other in there + planned if other in sizes)
         if used + flavor.resources.get(name, 0.0) > limit + 1e-9:
@@ -126,8 +127,7 @@ def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
     for pool in state.policy.pools:
         if not pool.flavors:
             continue
-        health = state.health.get(pool.name)
-        if health is not None and now < health.resume_at:
+        if health.resting(state, pool.name, pool.flavors[0].name, now) is not None:
             continue
         planned = sum(1 for pool_name, _, _ in wish.create if pool_name == pool.name)
         for _ in range(pool.minimum - len(members(state, pool.name)) - planned):
@@ -158,7 +158,7 @@ def _make_room(
 ) -> None:
     """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
     for demand in still:
-        fitting = [flavor for flavor in pool.flavors if can_ever(demand.shape, flavor.resources)]
+        fitting = [flavor for flavor in flavors(state, pool) if can_ever(demand.shape, flavor.resources)]
         flavor = min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
         if flavor is None or may_add(state, pool, flavor, wish):
             continue

@@ -13,6 +13,7 @@ from heapq import heappush
 
 from boss.core.changes import Changes
 from boss.core.effects import Effect
+from boss.core.events import Limit
 from boss.core.lifecycle import TaskCause, advance
 from boss.core.model import (
     ACTIVE_STATES,
@@ -22,6 +23,8 @@ from boss.core.model import (
     JobState,
     Policy,
     Pool,
+    Refusal,
+    Resources,
     Task,
     TaskState,
     Vm,
@@ -44,6 +47,7 @@ class PoolHealth:
     bursts: int = 0
     resume_at: float = 0.0
     reason: str = ""
+    kind: Refusal = Refusal.UNKNOWN
 
 
 @dataclass(slots=True)
@@ -72,7 +76,12 @@ class State:
     delayed: list[tuple[float, str, int]] = field(default_factory=list)
     turns: Turns = field(default_factory=Turns)
     pace: dict[tuple[str, int], float] = field(default_factory=dict)
-    health: dict[str, PoolHealth] = field(default_factory=dict)
+    health: dict[tuple[str, str], PoolHealth] = field(default_factory=dict)  #: by pool and flavor; "" is the whole pool
+    limits: dict[str, dict[str, Limit]] = field(default_factory=dict)  #: of each provider's project
+    cloud_trouble: dict[str, str] = field(default_factory=dict)  #: why a provider could not be asked at last
+    sizes: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the cloud says of a pool's flavor
+    offered: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the last worker on one offered
+    consoles: dict[str, str] = field(default_factory=dict)  #: the end of what servers wrote that did not become workers
     blocked: dict[Shape, float] = field(default_factory=dict)
     strays: dict[tuple[str, str], float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from boss.api.loghub import LogHub
 from boss.api.serving import Served, address_of
 from boss.core.events import (
     BrokerConnected,
+    ConsoleRead,
     DatastoreSeen,
     ResultAccepted,
     Server,
@@ -160,16 +161,21 @@ class Instant:
     def stop(self) -> None:
         """Nothing to end."""
 
-    def create(self, vm: str, pool: str, flavor: str) -> None:
-        """A server, and its worker's hello."""
-        self._servers[vm] = Server(f"server-of-{vm}", vm, pool)
-        self._put(VmCreated(vm, f"server-of-{vm}", "127.0.0.1"))
-        self._workers.join(vm)
+    def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
+        """Servers, and their workers' hellos."""
+        for vm in vms:
+            self._servers[vm] = Server(f"server-of-{vm}", vm, pool)
+            self._put(VmCreated(vm, f"server-of-{vm}", "127.0.0.1"))
+            self._workers.join(vm)
 
     def delete(self, vm: str, pool: str, server: str) -> None:
         """Gone."""
         self._servers.pop(vm, None)
         self._put(VmDeleted(vm))
+
+    def console(self, vm: str, pool: str, server: str) -> None:
+        """Nothing was written."""
+        self._put(ConsoleRead(vm, ""))
 
     def list(self, asked: float) -> None:
         """What there is."""

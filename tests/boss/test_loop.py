@@ -170,7 +170,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(boss: Boss) -> None:
     boss.finish("u1.0.1")
     boss.finish("u1.0.1")
     assert len(boss.messages(Acknowledge)) == 1
-    assert len([said for said in boss.outsider.said if said == ("create", "local-1")]) == 1
+    assert len([said for said in boss.outsider.said if said == ("create", ("local-1",))]) == 1
 
 
 def test_who_asked_in_a_failed_turn_is_told_to_ask_again(boss: Boss) -> None:

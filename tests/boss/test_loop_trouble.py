@@ -24,7 +24,7 @@ def test_a_connection_that_comes_up_in_a_turn_whose_commit_fails_is_not_forgotte
     boss.store.fail_before = True
     boss.turn(BrokerConnected(), *boss.pushed())
     boss.turn(*boss.pushed())
-    assert ("create", "local-1") in boss.outsider.said
+    assert ("create", ("local-1",)) in boss.outsider.said
 
 
 def test_after_a_reload_the_numbers_of_messages_go_on(boss: Boss) -> None:
@@ -54,7 +54,7 @@ def test_an_effect_that_raises_does_not_repeat_what_was_committed(boss: Boss) ->
     boss.outsider.send = send  # type: ignore[method-assign]
     boss.loop.put(WorkerSaid("local-1", Heartbeat("s1", boss.loop._epoch, 0, {})))
     assert boss.ask(WorkersWanted(1)).code == 200
-    assert [said for said in boss.outsider.said if said == ("create", "local-2")] == [("create", "local-2")]
+    assert [said for said in boss.outsider.said if said == ("create", ("local-2",))] == [("create", ("local-2",))]
 
 
 def test_a_boss_whose_database_is_gone_can_be_ended(boss: Boss) -> None:

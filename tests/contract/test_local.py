@@ -79,7 +79,7 @@ class House:
         return self.events.get(timeout=10)
 
     def create(self, vm: str) -> VmCreated:
-        self.cloud.create(vm, "local", "cpus-2")
+        self.cloud.create((vm,), "local", "cpus-2")
         created = self.next()
         assert isinstance(created, VmCreated), created
         return created
@@ -237,7 +237,7 @@ def test_a_worker_whose_boss_was_killed_while_it_created_it_does_not_leak(house:
     ("vm", "flavor", "why"), [("local-1", "huge", "no flavor 'huge'"), ("../../etc", "cpus-2", "no name for a broker account")]
 )
 def test_a_claim_that_cannot_be_met_fails_with_the_reason(house: House, vm: str, flavor: str, why: str) -> None:
-    house.cloud.create(vm, "local", flavor)
+    house.cloud.create((vm,), "local", flavor)
     failed = house.next()
     assert isinstance(failed, VmCreateFailed) and failed.final
     assert why in failed.reason
@@ -245,7 +245,7 @@ def test_a_claim_that_cannot_be_met_fails_with_the_reason(house: House, vm: str,
 
 def test_a_worker_that_ends_at_once_is_a_failure_or_a_loss_and_its_log_says_why(house: House) -> None:
     house.bundle.write_text("raise SystemExit('no such luck')")
-    house.cloud.create("local-1", "local", "cpus-2")
+    house.cloud.create(("local-1",), "local", "cpus-2")
 
     def has_ended() -> bool:
         event = house.next()
@@ -280,7 +280,7 @@ def test_a_real_worker_joins_and_runs_a_task(
     link.start(put)
     assert events.get(timeout=10) == BrokerConnected()
     cloud.start(put)
-    cloud.create("local-1", "local", "cpus-2")
+    cloud.create(("local-1",), "local", "cpus-2")
     heard = [events.get(timeout=10) for _ in range(3)]
     assert {type(event) for event in heard} == {VmCreated, WorkerStatusSeen, WorkerSaid}
     link.send(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boss.core.effects import Announce, CreateVm, DeleteVm, RejectResult
+from boss.core.effects import Announce, CreateVms, DeleteVm, RejectResult
 from boss.core.events import DatastoreSeen, ResultAccepted, WhyAsked, WorkerSaid, WorkersDrained
 from boss.core.picture import publish
 from tests.core.scene import Scene, bag, local_pool
@@ -93,7 +93,7 @@ def test_no_machine_is_bought_while_there_is_no_room_and_those_with_results_stay
     for _ in range(100):
         scene.now += 2.0
         stuck(scene)
-    made = [effect for effect in scene.hush() if isinstance(effect, CreateVm | DeleteVm | RejectResult)]
+    made = [effect for effect in scene.hush() if isinstance(effect, CreateVms | DeleteVm | RejectResult)]
     assert made == [] and scene.heard(Drain) == []
     assert "No VM is added while the datastore is full: 1 result waits on the workers" in " ".join(
         str(one)
@@ -102,7 +102,7 @@ def test_no_machine_is_bought_while_there_is_no_room_and_those_with_results_stay
     (attempt,) = scene.state.workers["local-1"].held
     scene.finish("local-1", attempt)
     scene.beat("local-1")
-    assert [effect for effect in scene.hush() if isinstance(effect, CreateVm)], "there is room: what waits gets its machines"
+    assert [effect for effect in scene.hush() if isinstance(effect, CreateVms)], "there is room: what waits gets its machines"
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -1,7 +1,7 @@
 """The core's conversations: a push, workers, results, and everything that goes wrong in between."""
 
 from boss.core import fleet
-from boss.core.effects import AcceptResult, CreateVm, DeleteVm, ReadRecord, RejectResult
+from boss.core.effects import AcceptResult, CreateVms, DeleteVm, ReadRecord, RejectResult
 from boss.core.events import (
     BrokerConnected,
     FailedRetried,
@@ -39,7 +39,7 @@ def with_worker(**changes: object) -> Scene:
 def test_a_push_brings_up_a_vm_and_its_worker_gets_the_task() -> None:
     scene = Scene()
     scene.push(bag(1))
-    assert [(e.vm, e.flavor) for e in scene.hush() if isinstance(e, CreateVm)] == [("local-1", "local.1")]
+    assert [(e.vms, e.flavor) for e in scene.hush() if isinstance(e, CreateVms)] == [(("local-1",), "local.1")]
     scene.join("local-1")
     (assignment,) = scene.dealt("local-1")
     assert assignment.attempt == "u1.0.1"
@@ -55,9 +55,9 @@ def test_a_push_brings_up_a_vm_and_its_worker_gets_the_task() -> None:
 def test_no_more_vms_than_the_limit_and_the_tasks_share_them() -> None:
     scene = Scene()
     scene.push(bag(10))
-    assert len([e for e in scene.hush() if isinstance(e, CreateVm)]) == 2
+    assert [len(e.vms) for e in scene.hush() if isinstance(e, CreateVms)] == [2]
     scene.wait(5)
-    assert not [e for e in scene.hush() if isinstance(e, CreateVm)]
+    assert not [e for e in scene.hush() if isinstance(e, CreateVms)]
 
 
 def test_a_chain_runs_in_order() -> None:
@@ -366,7 +366,7 @@ def test_a_vm_that_vanishes_gives_its_attempts_back_at_once() -> None:
     scene.turn(ServersListed("local", scene.now, ()))
     assert scene.task("t0").state == "ready"
     assert scene.task("t0").losses == 1
-    assert [e.vm for e in scene.hush() if isinstance(e, CreateVm)] == ["local-2"]
+    assert [e.vms for e in scene.hush() if isinstance(e, CreateVms)] == [("local-2",)]
 
 
 def test_a_vm_that_never_joins_is_deleted_and_its_pool_backs_off() -> None:
@@ -375,7 +375,7 @@ def test_a_vm_that_never_joins_is_deleted_and_its_pool_backs_off() -> None:
     scene.hush()
     scene.wait(125)
     assert [e.vm for e in scene.hush() if isinstance(e, DeleteVm)][:1] == ["local-1"]
-    assert scene.state.health["local"].bursts == 1
+    assert scene.state.health["local", ""].bursts == 1
 
 
 def test_a_server_that_no_claim_knows_is_deleted_after_a_grace() -> None:

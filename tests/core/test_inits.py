@@ -1,6 +1,6 @@
 """Init tasks: when they fail for ever, when nobody needs them any more, and when they are replaced."""
 
-from boss.core.effects import CreateVm, DeleteVm
+from boss.core.effects import CreateVms, DeleteVm
 from boss.core.events import JobExtended, JobPaused, JobResumed, TasksCancelled, TasksRedone, VmDeleted, WorkersWanted
 from boss.core.explain import why
 from boss.core.model import Flavor, Job, Pool, TaskSpec, Template
@@ -25,8 +25,9 @@ def fail_all(scene: Scene, rounds: int, **fields: object) -> int:
     failed = 0
     for _ in range(rounds):
         for effect in scene.hush():
-            if isinstance(effect, CreateVm):
-                scene.join(effect.vm)
+            if isinstance(effect, CreateVms):
+                for vm in effect.vms:
+                    scene.join(vm)
             elif isinstance(effect, DeleteVm):
                 scene.turn(VmDeleted(effect.vm))
         for worker in list(scene.state.workers.values()):

@@ -1,6 +1,6 @@
 """Scaling: the what-if over placement."""
 
-from boss.core.effects import CreateVm, DeleteVm
+from boss.core.effects import CreateVms, DeleteVm
 from boss.core.events import Server, ServersListed, VmCreateFailed, VmDeleted, WorkerSaid, WorkersWanted
 from boss.core.model import Flavor, Pool
 from tests.core.scene import GIB, Scene, bag, local_pool
@@ -9,7 +9,7 @@ from worker.protocol import Drain, Goodbye
 
 def created(scene: Scene) -> list[str]:
     """The flavors of the VMs wished for since the last look."""
-    return [effect.flavor for effect in scene.hush() if isinstance(effect, CreateVm)]
+    return [effect.flavor for effect in scene.hush() if isinstance(effect, CreateVms) for _ in effect.vms]
 
 
 def test_one_task_buys_one_vm_and_a_coming_vm_counts_as_room() -> None:
@@ -84,7 +84,7 @@ def test_failures_make_a_pool_wait_longer_and_longer() -> None:
     waits = []
     for number in range(1, 4):
         scene.turn(VmCreateFailed(f"local-{number}", "no fork"))
-        waits.append(scene.state.health["local"].resume_at - scene.now)
+        waits.append(scene.state.health["local", ""].resume_at - scene.now)
         assert f"local-{number + 1}" not in scene.state.vms
         scene.wait(waits[-1] + 1)
         assert f"local-{number + 1}" in scene.state.vms
@@ -95,7 +95,7 @@ def test_a_burst_of_failures_counts_once() -> None:
     scene = Scene()
     scene.push(bag(2))
     scene.turn(VmCreateFailed("local-1", "no fork"), VmCreateFailed("local-2", "no fork"))
-    assert scene.state.health["local"].bursts == 1
+    assert scene.state.health["local", ""].bursts == 1
 
 
 def test_the_minimum_is_kept_up_without_work_and_never_drained() -> None:

@@ -9,10 +9,15 @@ from collections.abc import Callable
 from typing import Final
 
 from boss.adapters.database import Database
-from boss.adapters.migrations import m0001_tables, m0002_tokens, m0003_reruns
+from boss.adapters.migrations import m0001_tables, m0002_tokens, m0003_reruns, m0004_claim_groups
 
 #: Migration number n is at position n - 1.
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (m0001_tables.up, m0002_tokens.up, m0003_reruns.up)
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
+    m0001_tables.up,
+    m0002_tokens.up,
+    m0003_reruns.up,
+    m0004_claim_groups.up,
+)
 
 
 def migrate(db: Database, newest: int | None = None) -> None:

@@ -1,0 +1,44 @@
+"""What VMs of a flavor offer: as the settings say, else as the cloud says, and never more than the last worker on one had.
+
+Rules:
+- A flavor of which nobody has said what it offers holds no task, so that nothing is bought blindly.
+- A worker that offers less than its flavor promised (a guest sees less memory than Nova's number) teaches what the next one will offer:
+  else a task that needs the difference would buy VMs for ever.
+"""
+
+from collections.abc import Mapping
+
+from boss.core.model import Flavor, Pool, Resources, Vm
+from boss.core.state import State
+
+
+def flavors(state: State, pool: Pool) -> list[Flavor]:
+    """The pool's flavors of which it is known what they offer, in the order of the settings."""
+    found = [(flavor, _resources(state, pool.name, flavor)) for flavor in pool.flavors]
+    return [Flavor(flavor.name, resources, flavor.price) for flavor, resources in found if resources]
+
+
+def flavor_of(state: State, vm: Vm) -> Flavor | None:
+    """The flavor of a claim, if its pool still has it and it is known what it offers."""
+    pool = state.pool(vm.pool)
+    return next((flavor for flavor in flavors(state, pool) if flavor.name == vm.flavor), None) if pool is not None else None
+
+
+def unknown(state: State, pool: Pool) -> list[str]:
+    """Names of the pool's flavors of which nobody has said what they offer."""
+    known = {flavor.name for flavor in flavors(state, pool)}
+    return [flavor.name for flavor in pool.flavors if flavor.name not in known]
+
+
+def learn(state: State, vm: Vm, resources: Mapping[str, float]) -> None:
+    """A worker on a VM of this flavor says what it offers."""
+    if resources:
+        state.offered[vm.pool, vm.flavor] = dict(resources)
+
+
+def _resources(state: State, pool: str, flavor: Flavor) -> Resources:
+    said = flavor.resources or state.sizes.get((pool, flavor.name), {})
+    seen = state.offered.get((pool, flavor.name))
+    if seen is None:
+        return said
+    return {name: min(count, seen.get(name, 0.0)) for name, count in said.items()}
