@@ -8,11 +8,12 @@ Rules:
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import settings
-from boss.core.model import Flavor, Policy, Pool
+from boss.core.model import Flavor, Policy, Pool, Resources
 from settings import PoolSettings, Settings, SettingsError
 
 __all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "gate_program", "load", "make"]
@@ -56,6 +57,32 @@ class OutsideDatastore:
     def program(self) -> str:
         """Where ``deploy datastore`` has put the gate."""
         return gate_program(self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPool:
+    """What a pool's servers are made of in an OpenStack project. ``cloud`` names an entry of clouds.yaml; empty: the OS_* variables.
+
+    ``flavors`` are by name, each with what the settings add to what the cloud says of it. ``boot_volume`` in GiB, 0: none.
+    Without ``networks`` the project's only one is used; ``availability_zones`` are tried in turn.
+    """
+
+    name: str
+    cloud: str
+    image: str
+    flavors: Mapping[str, Resources]
+    networks: tuple[str, ...] = ()
+    key_name: str = ""
+    security_groups: tuple[str, ...] = ()
+    availability_zones: tuple[str, ...] = ()
+    config_drive: bool = False
+    boot_volume: int = 0
+    volume_type: str = ""
+    floating_network: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    user_data: str = "cloud-config"
+    packages: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
