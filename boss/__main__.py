@@ -36,11 +36,12 @@ from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
 from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
+from boss.clouds import open_clouds
 from boss.config import BossConfig, SettingsError
 from boss.core.events import StopWanted
 from boss.deploy import DeployError
 from boss.loop import Loop, Outside
-from boss.ports import StoreError
+from boss.ports import Broker, Cloud, Results, StoreError
 from datastore.channel import Endpoint
 
 VERSION = "0.1.0"
@@ -103,8 +104,9 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         cluster, host, port, tls.ca, settings.policy.heartbeat, settings.policy.worker_lease, settings.cache_bytes
     )
     bundle = worker_bundle(settings.bundles)
-    cloud = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
-    loop = Loop(Outside(store, broker, results, {cloud.provider: cloud}), settings.policy, epoch)
+    local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
+    clouds: dict[str, Cloud] = {local.provider: local, **open_clouds(settings, cluster, epoch, _bare_user_data)}
+    loop = Loop(Outside(store, broker, results, clouds), settings.policy, epoch)
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)
@@ -126,7 +128,8 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         max_task_file=settings.max_task_file,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
-    for part in (results, broker, cloud):
+    parts: list[Results | Broker | Cloud] = [results, broker, *clouds.values()]
+    for part in parts:
         part.start(loop.put)
         stack.callback(part.stop)
     absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
@@ -165,6 +168,11 @@ def _datastore(settings: BossConfig, authority: Authority, named: str, stack: Ex
     stack.callback(daemon.stop)
     user, root = getpass.getuser(), str(settings.datastore_root)
     return Gate(daemon.host, daemon.port, user, authority.host_key_public, str(program), root, sys.executable)
+
+
+def _bare_user_data(pool: str, group: str, count: int) -> str:
+    """Nothing beyond what the image does by itself."""
+    return "#cloud-config\n{}\n"
 
 
 def _gate_secret(path: Path) -> bytes:

@@ -14,13 +14,25 @@ from pathlib import Path
 
 import settings
 from boss.core.model import Flavor, Policy, Pool, Resources
-from settings import PoolSettings, Settings, SettingsError
+from settings import FlavorSettings, PoolSettings, Settings, SettingsError
 
-__all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "gate_program", "load", "make"]
+__all__ = [
+    "BossConfig",
+    "CloudPool",
+    "Machine",
+    "OutsideBroker",
+    "OutsideDatastore",
+    "SettingsError",
+    "gate_program",
+    "load",
+    "make",
+]
 
 #: The part of memory and disk that local workers may have; the rest is for the boss, its servers and the system.
 _SHARE = 0.9
 _MIB = 2**20
+#: Seconds for the answer to a create call where a cloud is asked.
+_CLOUD_CREATE_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ class BossConfig:
 
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
     each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
-    that task files of the original may read below (empty: none).
+    that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
     """
 
     file: Path | None
@@ -109,6 +121,7 @@ class BossConfig:
     max_task_file: int
     cache_bytes: int
     policy: Policy
+    clouds: tuple[CloudPool, ...] = ()
 
     @property
     def pki(self) -> Path:
@@ -184,6 +197,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
         policy=_policy(values, slots, machine),
+        clouds=tuple(_cloud_pool(name, pool) for name, pool in values.pools.items() if pool.provider == "openstack"),
     )
 
 
@@ -217,19 +231,57 @@ def _memory() -> int:
 
 def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
-    return Policy(pools=pools or (local_pool(slots, machine),), **values.policy.model_dump())
+    numbers = values.policy.model_dump()
+    if any(pool.provider != "local" for pool in values.pools.values()) and "create_timeout" not in values.policy.model_fields_set:
+        numbers["create_timeout"] = _CLOUD_CREATE_TIMEOUT
+    return Policy(pools=pools or (local_pool(slots, machine),), **numbers)
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:
     return Pool(
         name=name,
-        provider=values.provider,
-        flavors=tuple(Flavor(flavor.name, flavor.resources, flavor.price) for flavor in values.flavors),
+        provider=_provider(values),
+        flavors=tuple(Flavor(flavor.name, _resources(values, flavor), flavor.price) for flavor in values.flavors),
         minimum=values.minimum,
         maximum=values.maximum,
         limits=values.limits,
         cooldown=values.cooldown,
         boot_timeout=values.boot_timeout,
+    )
+
+
+def _provider(values: PoolSettings) -> str:
+    """Pools of one project share it: ``openstack:<cloud>``, or ``openstack`` alone for the one of the OS_* variables."""
+    return f"{values.provider}:{values.cloud}" if values.cloud else values.provider
+
+
+def _resources(values: PoolSettings, flavor: FlavorSettings) -> Resources:
+    """What a flavor offers by the settings; nothing where the cloud has to say it first."""
+    return _extras(flavor) if values.provider == "local" else {}
+
+
+def _extras(flavor: FlavorSettings) -> Resources:
+    return flavor.resources | ({} if flavor.gpus is None else {"gpus": flavor.gpus})
+
+
+def _cloud_pool(name: str, values: PoolSettings) -> CloudPool:
+    return CloudPool(
+        name=name,
+        cloud=values.cloud,
+        image=values.image,
+        flavors={flavor.name: _extras(flavor) for flavor in values.flavors},
+        networks=tuple(values.networks),
+        key_name=values.key_name,
+        security_groups=tuple(values.security_groups),
+        availability_zones=tuple(values.availability_zones),
+        config_drive=values.config_drive,
+        boot_volume=values.boot_volume,
+        volume_type=values.volume_type,
+        floating_network=values.floating_network,
+        metadata=values.metadata,
+        user_data=values.user_data,
+        packages=tuple(values.packages),
+        pip=tuple(values.pip),
     )
 
 

@@ -18,7 +18,7 @@ from keystoneauth1 import exceptions as keystone
 from openstack.connection import Connection
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from boss.adapters.openstack_errors import CloudError, Effect, Silence, of_answer, of_silence
+from boss.adapters.openstack_errors import CloudError, Effect, Silence, message_of, of_answer, of_silence
 from boss.core.model import Refusal
 
 #: Seconds for a connection, and for the answer to most calls.
@@ -150,23 +150,29 @@ class Api:
         return self._version or None
 
     def _translated(self, service: str, error: keystone.ClientException) -> CloudError:
+        """What the library's exception means; of a log-in that failed nothing was asked of the service itself."""
+        login = isinstance(error, keystone.Unauthorized) or "/auth/tokens" in str(error)
+        found = self._meaning("identity" if login else service, error)
+        if login:
+            found.effect = Effect.NONE
+        return found
+
+    def _meaning(self, service: str, error: keystone.ClientException) -> CloudError:
         cause = error.__context__
         if isinstance(error, keystone.Unauthorized):
-            said = f"{self._called()} does not accept our credential (401): {_first_line(error)}"
+            said = f"{self._called()} does not accept our credential (401): {message_of(str(error))}"
             return self._forget(CloudError(Refusal.CREDENTIAL, said, status=401))
         if isinstance(error, keystone.SSLError):
             return of_silence(service, Silence.NO_TLS, _first_line(error))
-        if isinstance(error, keystone.ConnectFailure | keystone.UnknownConnectionError):
+        if isinstance(error, keystone.ConnectTimeout | keystone.ConnectFailure | keystone.UnknownConnectionError):
             return of_silence(service, _silence(cause), _detail(cause, error))
-        if isinstance(error, keystone.HttpError) and error.http_status:  # of the identity service: nothing was asked of the other
-            found = of_answer("log in", "identity", error.http_status, str(error.message or ""), {}, time.time())
-            found.effect = Effect.NONE
-            return found
+        if isinstance(error, keystone.HttpError) and error.http_status:
+            return of_answer("log in", service, error.http_status, str(error.message or ""), {}, time.time())
         if isinstance(error, keystone.EndpointNotFound | keystone.EmptyCatalog):
             return CloudError(Refusal.INVALID, f"{self._called()} has no {service} service for us: {_first_line(error)}")
         if isinstance(error, keystone.DiscoveryFailure):
             return of_silence(service, Silence.NOT_SENT, _first_line(error))
-        return self._forget(CloudError(Refusal.CREDENTIAL, self._unusable(error)))
+        return self._forget(CloudError(Refusal.CREDENTIAL, self._unusable(error), Effect.OPEN))
 
     def _forget(self, error: CloudError) -> CloudError:
         """Read the credential anew at the next call: somebody may have mended it."""
