@@ -4,25 +4,28 @@ Rules:
 - One entry for each claim (or stray server), however often its deletion is wished for.
 - A few are looked at one by one; many by one list, and one by one when the list has them no more.
 - What stands in the way is told once for each reason; asking again goes on for ``PATIENCE`` seconds. The core wishes anew after that.
+- A busy cloud takes its time, and is not asked again before ``_AGAIN`` seconds; one that gave up (ERROR, nothing under way) is, soon.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from boss.adapters import openstack_facts as facts
 from boss.adapters.lanes import Lane
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_errors import CloudError
-from boss.adapters.openstack_servers import Servers
+from boss.adapters.openstack_servers import Raw, Servers
 from boss.core.events import Event, VmDeleted, VmDeleteFailed
 
 #: Seconds for which one wish is pursued; between looks, first and at last; until a server that stays is asked again, first and at last.
 PATIENCE = 900.0
 _LOOK, _LOOK_LONGEST = 0.5, 3.0
-_AGAIN, _AGAIN_LONGEST = 5.0, 60.0
+_AGAIN, _AGAIN_LONGEST = 30.0, 120.0
+_AGAIN_BROKEN, _TROUBLE = 3.0, 2.5
 #: So many are looked at one by one.
 _FEW = 4
 
@@ -33,7 +36,10 @@ class _Entry:
     servers: list[str]
     since: float
     again: float = 0.0  #: when it is asked again; 0: not asked yet
-    interval: float = _AGAIN
+    asked: float = 0.0  #: when it was asked
+    interval: float = _AGAIN  #: until it is asked again
+    trouble: float = _TROUBLE  #: until it is asked again when the call itself failed
+    known: bool = False  #: whether ``servers`` are all that there are
     told: set[str] = field(default_factory=set)
 
 
@@ -66,23 +72,33 @@ class Leaving:
             entry.since = time.monotonic()
             if server and server not in entry.servers:
                 entry.servers.append(server)
+            entry.known = entry.known or bool(server)
         self._changes.do(partial(self._ask, key))
 
     def _ask(self, key: str) -> None:
-        entry = self._entries.get(key)
+        with self._lock:
+            entry = self._entries.get(key)
         if entry is None:
             return
         try:
-            if not entry.servers:
-                entry.servers = [server.server for server in self._servers.of_claim(entry.vm)]
-            for server in entry.servers:
+            if not entry.known:
+                found = [server.server for server in self._servers.of_claim(entry.vm)]
+                with self._lock:
+                    entry.servers += [server for server in found if server not in entry.servers]
+                    entry.known = True
+            for server in list(entry.servers):
                 self._delete(server)
         except CloudError as error:
             self._tell(entry, error.reason)
-            self._put_off(entry, max(entry.interval, error.retry_after))
+            entry.trouble = min(entry.trouble * 2, _AGAIN)
+            self._put_off(entry, max(entry.trouble, error.retry_after))
+            if not entry.known:
+                self._changes.do(partial(self._ask, key), max(entry.trouble, error.retry_after))
         else:
+            entry.trouble = _TROUBLE
             self._put_off(entry, entry.interval)
-        self._look_soon(_LOOK if entry.servers else 0.0)
+            entry.interval = min(entry.interval * 2, _AGAIN_LONGEST)
+        self._look_soon()
 
     def _delete(self, server: str) -> None:
         try:
@@ -91,12 +107,12 @@ class Leaving:
             if error.status != 404:
                 raise
 
-    def _look_soon(self, wait: float) -> None:
+    def _look_soon(self) -> None:
         with self._lock:
             if self._looking:
                 return
             self._looking = True
-        self._rest.do(partial(self._look, max(wait, _LOOK) if wait else _LOOK), wait)
+        self._rest.do(partial(self._look, _LOOK), _LOOK)
 
     def _look(self, interval: float) -> None:
         try:
@@ -109,54 +125,60 @@ class Leaving:
 
     def _look_at_all(self) -> None:
         with self._lock:
-            entries = {key: entry for key, entry in self._entries.items() if entry.again}
-        there: set[str] | None = None
+            entries = {key: entry for key, entry in self._entries.items() if entry.known and entry.again}
         try:
             if sum(len(entry.servers) for entry in entries.values()) > _FEW:
-                there = {server.server for server in self._servers.all()}
+                there = {str(raw["id"]): raw for raw in self._servers.raw()}
+            else:
+                there = {}
             for key, entry in entries.items():
                 self._look_at(key, entry, there)
         except CloudError as error:
             for entry in entries.values():
                 self._tell(entry, error.reason)
 
-    def _look_at(self, key: str, entry: _Entry, there: set[str] | None) -> None:
+    def _look_at(self, key: str, entry: _Entry, there: Mapping[str, Raw]) -> None:
+        """How one deletion stands; ``there`` are servers as a list has just shown them."""
         now = time.monotonic()
-        seen = there or set()
-        gone = {server for server in entry.servers if server not in seen and self._servers.one(server) is None}
+        left = {server: raw for server in entry.servers if (raw := there.get(server) or self._servers.one(server))}
         with self._lock:
-            entry.servers = [server for server in entry.servers if server not in gone]
+            entry.servers = [server for server in entry.servers if server in left]
         if not entry.servers:
             self._belongings.release(entry.vm or key)
             self._drop(key)
             self.put(VmDeleted(entry.vm))
         elif now - entry.since > PATIENCE:
             self._drop(key)
-        elif now >= entry.again:
-            for server in entry.servers:
-                self._stays(entry, server)
+        elif now >= entry.again or (now >= entry.asked + _AGAIN_BROKEN and any(_gave_up(raw) for raw in left.values())):
+            for raw in left.values():
+                self._stays(entry, raw)
             self._put_off(entry, entry.interval)
             self._changes.do(partial(self._ask, key))
 
-    def _stays(self, entry: _Entry, server: str) -> None:
+    def _stays(self, entry: _Entry, raw: Raw) -> None:
         """A server that should be gone by now: say how it stands; one that the cloud only puts aside is deleted for good."""
-        raw = self._servers.one(server) or {}
-        status = str(raw.get("status", "that it is gone"))
-        fault = str((raw.get("fault") or {}).get("message", ""))
-        task = raw.get("OS-EXT-STS:task_state") or "no task under way"
+        status, fault = str(raw.get("status", "nothing")), facts.fault_of(raw)
+        task = raw.get("OS-EXT-STS:task_state") or "nothing under way"
         self._tell(entry, f"the cloud was asked to delete it and says {status} ({task})" + (f": {fault}" if fault else ""))
         if status == "SOFT_DELETED":
-            self._api.call("POST", "compute", f"/servers/{server}/action", "delete a server for good", json={"forceDelete": None})
+            path, what = f"/servers/{raw['id']}/action", "delete a server for good"
+            self._api.call("POST", "compute", path, what, json={"forceDelete": None})
 
     def _drop(self, key: str) -> None:
         with self._lock:
             self._entries.pop(key, None)
 
     def _put_off(self, entry: _Entry, wait: float) -> None:
-        entry.again = time.monotonic() + wait
-        entry.interval = min(entry.interval * 2, _AGAIN_LONGEST)
+        entry.asked = time.monotonic()
+        entry.again = entry.asked + wait
 
     def _tell(self, entry: _Entry, reason: str) -> None:
         if entry.vm and reason not in entry.told:
             entry.told.add(reason)
             self.put(VmDeleteFailed(entry.vm, reason))
+
+
+def _gave_up(raw: Raw) -> bool:
+    """Whether nothing is being done about a server any more."""
+    status = str(raw.get("status", ""))
+    return status in ("ERROR", "SOFT_DELETED") and not raw.get("OS-EXT-STS:task_state")

@@ -25,12 +25,12 @@ class Servers:
         self._faults: dict[str, str] = {}  # of servers in ERROR, by id
 
     def raw(self) -> list[Raw]:
-        """All of them as Nova shows them, found by their tag (in a cloud that has none: among all servers of the project)."""
+        """All of them as Nova shows them, without deleted ones, found by their tag (in a cloud that has none: among all servers of the project)."""
         filters = {"tags": facts.tag(self._cluster)} if self._api.tags() else {}
         return self._listed(filters)
 
     def all(self) -> list[Server]:
-        """All of them but the deleted ones."""
+        """All of them."""
         return [server for raw in self.raw() if (server := self.read(raw))]
 
     def of_reservation(self, reservation: str) -> list[Server]:
@@ -73,4 +73,4 @@ class Servers:
 
     def _listed(self, filters: Mapping[str, str]) -> list[Raw]:
         found = self._api.pages("compute", "/servers/detail", "servers", "list the servers", **filters)
-        return [raw for raw in found if facts.is_ours(raw, self._cluster)]
+        return [raw for raw in found if facts.is_ours(raw, self._cluster) and raw.get("status") != "DELETED"]
