@@ -25,7 +25,7 @@ class Servers:
         self._faults: dict[str, str] = {}  # of servers in ERROR, by id
 
     def raw(self) -> list[Raw]:
-        """All of them as Nova shows them, without deleted ones, found by their tag (in a cloud that has none: among all servers of the project)."""
+        """All of them as Nova shows them, without deleted ones, found by their tag; where there are no tags, among all of the project."""
         filters = {"tags": facts.tag(self._cluster)} if self._api.tags() else {}
         return self._listed(filters)
 
