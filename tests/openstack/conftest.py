@@ -19,6 +19,11 @@ HERE = Path(__file__).parent
 USER_DATA = "#!/bin/sh\nexit 0\n"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """openstacksdk warns of what its own modules do among each other."""
+    config.addinivalue_line("filterwarnings", "ignore::PendingDeprecationWarning")
+
+
 def lab(*words: str) -> None:
     """``tests/openstack/lab``, from inside."""
     subprocess.run([HERE / "lab", *words], check=True, stdout=subprocess.DEVNULL)
