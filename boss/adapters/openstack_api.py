@@ -86,8 +86,10 @@ class Api:
             )
         except keystone.ClientException as error:
             raise self._translated(service, error) from None
-        except openstack.exceptions.SDKException as error:
-            raise self._forget(CloudError(Refusal.INVALID, _first_line(error))) from None
+        except openstack.exceptions.SDKException as error:  # it could not even be asked which versions it speaks
+            raise self._forget(of_silence(service, Silence.NOT_SENT, _first_line(error))) from None
+        except CloudError:
+            raise
         except Exception as error:  # of the library: whoever waits for this call must hear of it
             _log.exception("%s: could not %s", self._called(), what)
             raise CloudError(Refusal.UNKNOWN, f"the call to {what} went wrong: {_first_line(error)}", Effect.OPEN) from None
@@ -148,11 +150,13 @@ class Api:
             return self._connection
 
     def _compute_version(self, proxy: Any) -> str | None:
-        """The microversion that is used; None means Nova's oldest, which knows no tags."""
+        """The microversion that is used; None means Nova's oldest, which knows no tags. Raises CloudError while Nova does not tell."""
         if self._version is None:
             data = proxy.get_endpoint_data()
-            highest = (data.max_microversion or (2, 1)) if data else (2, 1)
-            fitting = (text for text in _COMPUTE_VERSIONS if tuple(map(int, text.split("."))) <= tuple(highest))
+            if data is None or not data.max_microversion:
+                raise self._forget(of_silence("compute", Silence.NOT_SENT, "it does not tell its versions"))
+            highest = tuple(data.max_microversion)
+            fitting = (text for text in _COMPUTE_VERSIONS if tuple(map(int, text.split("."))) <= highest)
             self._version = next(fitting, "")
         return self._version or None
 
@@ -172,7 +176,7 @@ class Api:
         if isinstance(error, keystone.SSLError):
             return of_silence(service, Silence.NO_TLS, _first_line(error))
         if isinstance(error, keystone.ConnectTimeout | keystone.ConnectFailure | keystone.UnknownConnectionError):
-            return of_silence(service, _silence(cause), _detail(cause, error))
+            return self._forget(of_silence(service, _silence(cause), _detail(cause, error)))
         if isinstance(error, keystone.HttpError) and error.http_status:
             return of_answer("log in", service, error.http_status, str(error.message or ""), {}, time.time())
         if isinstance(error, keystone.EndpointNotFound | keystone.EmptyCatalog):
@@ -182,7 +186,7 @@ class Api:
         return self._forget(CloudError(Refusal.CREDENTIAL, self._unusable(error), Effect.OPEN))
 
     def _forget(self, error: CloudError) -> CloudError:
-        """Read the credential anew at the next call: somebody may have mended it."""
+        """Begin anew at the next call: with the credential, which somebody may have mended, and with where the services are."""
         self.close()
         return error
 

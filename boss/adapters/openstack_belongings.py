@@ -41,6 +41,7 @@ class Belongings:
         self._lock = threading.Lock()
         self._ports: list[Raw] = []
         self._tagged: set[str] = set()
+        self._addresses_of: dict[str, str] = {}  # floating ones by server, which Nova may not know for long
         self._refused: set[str] = set()  # what this cloud does not let us ask for or do
 
     def dress(self, raws: Iterable[Raw]) -> None:
@@ -57,6 +58,10 @@ class Belongings:
         """Servers were made that need a floating IP to be of use: see to it before the next list."""
         if pool.floating_network:
             lane.do(partial(self._hurry, lane, _HURRIES), _HURRY)
+
+    def address(self, server: str) -> str:
+        """A server's floating address that Nova does not show yet; empty: none that we know."""
+        return self._addresses_of.get(server, "")
 
     def release(self, claim: str) -> None:
         """Give back the floating IPs of a claim whose server is gone. Raises CloudError."""
@@ -164,12 +169,13 @@ class Belongings:
         wanting = {server: network for server, raw in servers.items() if (network := self._floating_network(raw))}
         if not wanting:
             return 0
-        taken = {str(floating["port_id"]) for floating in self._floating() if floating.get("port_id")}
+        taken = {str(one["port_id"]): str(one["floating_ip_address"]) for one in self._floating() if one.get("port_id")}
         ports = {str(port["device_id"]): str(port["id"]) for port in self._ports if port["device_id"] in wanting}
         for server, port in ports.items():
             if port not in taken:
                 vm, group = facts.claim_of(servers[server], self._cluster)
-                self._make_floating(wanting[server], port, vm or server, vm or group)
+                taken[port] = self._make_floating(wanting[server], port, vm or server, vm or group)
+        self._addresses_of = {server: taken[port] for server, port in ports.items()}
         return len(wanting) - len(ports)
 
     def _floating_network(self, raw: Raw) -> str:
@@ -178,12 +184,13 @@ class Belongings:
         wants = pool is not None and raw.get("status") in ("BUILD", "ACTIVE") and not facts.has_floating(raw)
         return pool.floating_network if pool and wants else ""
 
-    def _make_floating(self, network: str, port: str, claim: str, mark: str) -> None:
+    def _make_floating(self, network: str, port: str, claim: str, mark: str) -> str:
         external = self._book.network(network)["id"]
         wish = {"floating_network_id": external, "port_id": port, "description": f"{self._tag} {claim}"}
         answer = self._api.call("POST", "network", "/floatingips", "get a floating IP", json={"floatingip": wish})
         floating = str(answer["floatingip"]["id"])
         self._tag_one("network", f"/floatingips/{floating}/tags", {"tags": [self._tag, mark]}, "tag a floating IP")
+        return str(answer["floatingip"]["floating_ip_address"])
 
     def _floating(self, **filters: str) -> list[dict[str, Any]]:
         project = self._api.project()

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from boss.adapters import openstack_facts as facts
@@ -74,7 +75,7 @@ class Looking:
             _log.exception("%s: the list of servers went wrong", self._provider)
             self._failed(CloudError(Refusal.UNKNOWN, f"the cloud's list of servers cannot be read: {error}"))
             return
-        self._listed = found
+        self._listed = found = {key: self._addressed(server) for key, server in found.items()}
         self._turn_zones(raws)
         self.put(ServersListed(self._provider, asked, tuple(found.values())))
         if time.monotonic() - self._flavors_read > KEPT:
@@ -105,6 +106,10 @@ class Looking:
             if server not in found and (raw := self._servers.one(server)) is not None:
                 kept[server] = self._servers.read(raw) or known
         return kept
+
+    def _addressed(self, server: Server) -> Server:
+        floating = self._belongings.address(server.server)
+        return replace(server, address=floating) if floating else server
 
     def _turn_zones(self, raws: Iterable[Raw]) -> None:
         for raw in raws:

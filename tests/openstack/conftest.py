@@ -111,7 +111,7 @@ def rig(cluster: str) -> Iterator[OpenStackRig]:
 def sweep(cloud: OpenStackCloud) -> None:
     """Delete what a test has left of its own; ports and volumes must go with their servers."""
     for thing in cloud.inventory():
-        if thing.kind == "server":
+        if thing.kind in ("server", "floating IP"):
             cloud.remove(thing)
     eventually(lambda: not [thing for thing in cloud.inventory() if thing.kind == "server"], timeout=60.0)
     assert not cloud.inventory(), "what belongs to a server stayed when it went"
