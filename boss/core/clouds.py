@@ -5,13 +5,15 @@ Rules:
 - Limits, flavors and troubles are what was heard last; they are not stored and come anew after each start.
 """
 
-from boss.core import health, jobs
+from boss.core import fleet, health, jobs
 from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, JoinAsked, LimitsSeen
 from boss.core.model import Refusal, Vm, VmState
 from boss.core.state import State
 
 #: Characters of a console's end that are kept for the one who asks why a VM never joined.
 CONSOLE = 4000
+#: How many of them.
+CONSOLES = 50
 #: States of a claim whose server may still become its worker, or is it.
 _JOINABLE = frozenset({VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
 
@@ -39,15 +41,17 @@ def on_cloud_failed(state: State, event: CloudFailed, now: float) -> None:
     for pool in state.policy.pools:
         if pool.provider == event.provider:
             health.failed(state, pool.name, "", event.kind, event.reason, now, event.retry_after)
-            return  # it speaks for all pools of this cloud
 
 
-def on_console(state: State, event: ConsoleRead) -> None:
-    """Keep the end of what a server has written."""
+def on_console(state: State, event: ConsoleRead, now: float) -> None:
+    """Keep the end of what a server has written; one that waited for this before it is deleted goes now."""
     if event.text.strip():
         state.consoles[event.vm] = event.text[-CONSOLE:]
-        while len(state.consoles) > 50:
+        while len(state.consoles) > CONSOLES:
             del state.consoles[next(iter(state.consoles))]
+    vm = state.vms.get(event.vm)
+    if vm is not None and vm.id in state.last_words:
+        fleet.condemn(state, vm, state.last_words.pop(vm.id), now)
 
 
 def on_join(state: State, event: JoinAsked, now: float) -> None:

@@ -71,9 +71,13 @@ def _late_vms(state: State, now: float) -> None:
             continue
         state_was = vm.state
         if state_was in (VmState.CREATING, VmState.BOOTING):
+            if state_was is VmState.CREATING and vm.id in state.unsure:
+                state.unsure.discard(vm.id)
+                fleet.condemn(state, vm, "the boss was started again while it was being asked for", now)
+                continue
             what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
             health.failed(state, vm.pool, vm.flavor, Refusal.BROKEN, f"{vm.id}: {what} in time", now)
-            fleet.condemn(state, vm, f"{what} in time", now)
+            fleet.give_up(state, vm, f"{what} in time", now)
         elif state_was is VmState.DRAINING and _holds_results(state, vm.id):
             vm.deadline = now + state.policy.drain_timeout  # its results are all that it is waited for
             state.touch_vm(vm)

@@ -350,6 +350,21 @@ class WorkersDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetClosed:
+    """``shutdown``: create no VM any more, whatever waits, and let all go; with ``now`` without waiting for their tasks."""
+
+    now: bool = False
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOpened:
+    """Create VMs for what waits again, after a ``FleetClosed``."""
+
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ContextSet:
     """Facts that survive restarts; a value of None removes the fact."""
 
@@ -435,6 +450,8 @@ Request = (
     | FailedRetried
     | WorkersWanted
     | WorkersDrained
+    | FleetClosed
+    | FleetOpened
     | ContextSet
     | WhyAsked
     | LogFollowed
