@@ -26,6 +26,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         looking.show_succeeded,
         looking.show_workers,
         looking.show_vms,
+        fleet.vm_leaks,
         looking.show_context,
         looking.why,
         files.logs,
@@ -42,6 +43,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.retry_failed,
         fleet.drain_worker,
         fleet.terminate_workers,
+        fleet.shutdown,
         changing.set_datastore,
         changing.drop_context,
     ],
@@ -51,6 +53,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(command.__name__, rich_help_panel=panel)(command)
+app.command("open", rich_help_panel="Change")(fleet.open_fleet)
 app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Change")(fleet.instantiate_worker)
 
 if __name__ == "__main__":

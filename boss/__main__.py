@@ -122,6 +122,7 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
+        clouds=(cloud,),
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
     )

@@ -196,8 +196,28 @@ class Broker(Protocol):
         """Publish offline, disconnect and end the thread."""
 
 
+class CloudDown(Exception):
+    """A cloud could not be asked, or refused; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something in a cloud that carries this cluster's tag: ``kind`` is server, volume, port or floating ip.
+
+    ``claim`` is the claim (or the first one of the group) that it was made for; ``created`` Unix seconds, None where nobody knows.
+    """
+
+    provider: str
+    kind: str
+    id: str
+    name: str
+    claim: str
+    status: str
+    created: float | None = None
+
+
 class Cloud(Protocol):
-    """Servers of one provider. Calls return at once; their ends are events."""
+    """Servers of one provider. Calls return at once; their ends are events. ``inventory`` and ``remove`` are for people and block."""
 
     provider: str
 
@@ -218,6 +238,12 @@ class Cloud(Protocol):
 
     def console(self, vm: str, pool: str, server: str) -> None:
         """Ends as ConsoleRead, with an empty text where there is none."""
+
+    def inventory(self) -> Sequence[Thing]:
+        """Everything that carries this cluster's tag, at this moment. Blocks; raises CloudDown."""
+
+    def remove(self, thing: Thing) -> None:
+        """Delete one of them and wait until it is gone. Blocks; raises CloudDown."""
 
     def list(self, asked: float) -> None:
         """Ends as ServersListed with ``asked`` (and LimitsSeen, where there are limits), or as CloudFailed."""

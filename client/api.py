@@ -275,6 +275,19 @@ class Client:
         body = {"workers": list(workers), "all": not workers, "now": now}
         return list(self.connection.post("/workers/terminate", body)["workers"])
 
+    def close_fleet(self, now: bool = False) -> list[str]:
+        """Create no VM any more, and let all go; those that are there still. ``now`` does not wait for what they run."""
+        return list(self.connection.post("/fleet/close", {"now": now})["workers"])
+
+    def open_fleet(self) -> None:
+        """Let VMs come again for what waits."""
+        self.connection.post("/fleet/open", {})
+
+    def leaks(self, remove: bool = False) -> Plain:
+        """What carries the cluster's tag in the clouds, with its ``owner`` (empty: a leak, removed if told so); and ``silent`` clouds."""
+        found: Plain = self.connection.delete("/fleet/leaks") if remove else self.connection.get("/fleet/leaks")
+        return found
+
     def drop_context(self) -> list[str]:
         """Forget the small facts, but not who the cluster is; returns what was dropped."""
         return list(self.connection.delete("/context")["dropped"])

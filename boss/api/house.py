@@ -6,7 +6,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -21,7 +21,7 @@ from boss.api.targets import Targets
 from boss.core.events import Answer
 from boss.core.events import Request as Asked
 from boss.core.view import View
-from boss.ports import Datastore, Desk, Intake, Issuer, Reader
+from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0
@@ -47,6 +47,7 @@ class ApiFacts:
     datastore_address: str
     read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
+    clouds: Sequence[Cloud] = ()
     public_url: str = ""
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0

@@ -297,7 +297,7 @@ class WorkerOut(Plain):
 
 
 class VmOut(Plain):
-    """A claim on a server; ``deadline`` is null where its state has none."""
+    """A claim on a server, which is ``server`` for the cloud; ``deadline`` is null where its state has none."""
 
     id: str
     state: str
@@ -307,6 +307,7 @@ class VmOut(Plain):
     deadline: float | None
     reason: str
     created: float
+    server: str
 
 
 class BossOut(BaseModel):

@@ -110,7 +110,7 @@ def _worker(state: State, worker: Worker) -> WorkerView:
 
 def _vm(state: State, vm: Vm) -> VmView:
     deadline = None if vm.deadline is None else state.wall(vm.deadline)
-    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created)
+    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created, vm.server, vm.group)
 
 
 def _notes(state: State, now: float) -> list[str]:
