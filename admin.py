@@ -43,6 +43,8 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.retry_failed,
         fleet.drain_worker,
         fleet.terminate_workers,
+        fleet.add_host,
+        fleet.remove_host,
         fleet.shutdown,
         changing.set_datastore,
         changing.drop_context,

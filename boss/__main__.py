@@ -31,16 +31,18 @@ from boss.adapters.local import LocalCloud, WorkerTerms
 from boss.adapters.lock import LockTaken, alone
 from boss.adapters.reader import Reader
 from boss.adapters.results import DatastoreGate
+from boss.adapters.ssh_hosts import SshHosts
 from boss.adapters.store import Store
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
 from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
 from boss.config import BossConfig, SettingsError
+from boss.core import hosts
 from boss.core.events import StopWanted
 from boss.deploy import DeployError
 from boss.loop import Loop, Outside
-from boss.ports import StoreError
+from boss.ports import Cloud, StoreError
 from datastore.channel import Endpoint
 
 VERSION = "0.1.0"
@@ -104,7 +106,11 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     )
     bundle = worker_bundle(settings.bundles)
     cloud = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
-    loop = Loop(Outside(store, broker, results, {cloud.provider: cloud}), settings.policy, epoch)
+    plain = SshHosts(cluster, bundle, authority, lambda: gate, terms)
+    for name, plain_host in hosts.known(reader.context()).items():
+        plain.expect(plain_host.vm, name, dict(plain_host.resources))
+    clouds: tuple[Cloud, ...] = (cloud, plain)
+    loop = Loop(Outside(store, broker, results, {one.provider: one for one in clouds}), settings.policy, epoch)
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)
@@ -122,14 +128,15 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
-        clouds=(cloud,),
+        clouds=clouds,
+        probe_host=plain.probe,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
-    for part in (results, broker, cloud):
-        part.start(loop.put)
-        stack.callback(part.stop)
+    for start, stop in ((results.start, results.stop), (broker.start, broker.stop), *((one.start, one.stop) for one in clouds)):
+        start(loop.put)
+        stack.callback(stop)
     absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
     stack.enter_context(Served(app, listener))
     _end_on_signals(loop)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import settings
+from boss.core import hosts
 from boss.core.model import Flavor, Policy, Pool
 from settings import PoolSettings, Settings, SettingsError
 
@@ -190,7 +191,7 @@ def _memory() -> int:
 
 def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
-    return Policy(pools=pools or (local_pool(slots, machine),), **values.policy.model_dump())
+    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **values.policy.model_dump())
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:

@@ -196,6 +196,10 @@ class Broker(Protocol):
         """Publish offline, disconnect and end the thread."""
 
 
+class HostRefused(Exception):
+    """A plain SSH host cannot have a worker as things stand; the message says why and what helps."""
+
+
 class CloudDown(Exception):
     """A cloud could not be asked, or refused; the message is a sentence for people."""
 

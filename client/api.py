@@ -275,6 +275,15 @@ class Client:
         body = {"workers": list(workers), "all": not workers, "now": now}
         return list(self.connection.post("/workers/terminate", body)["workers"])
 
+    def add_host(self, login: str, cpus: int | None = None) -> Plain:
+        """Install and start a worker on a host that the boss's user can log in to: ``worker``, ``login``, ``resources``."""
+        found: Plain = self.connection.post("/hosts", {"login": login, "cpus": cpus}, timeout=300.0)
+        return found
+
+    def remove_host(self, login: str, now: bool = False) -> list[str]:
+        """End a host's worker and remove every trace of it there; ``now`` does not wait for what it runs."""
+        return list(self.connection.delete(f"/hosts/{quote(login, safe='')}{'?now=true' if now else ''}")["workers"])
+
     def close_fleet(self, now: bool = False) -> list[str]:
         """Create no VM any more, and let all go; those that are there still. ``now`` does not wait for what they run."""
         return list(self.connection.post("/fleet/close", {"now": now})["workers"])

@@ -1,13 +1,14 @@
 """The fleet as a whole: shut it down and open it again; what lies in the clouds under this cluster's name, and what of it nobody owns."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from boss.api.answers import Refusal
 from boss.api.house import House, TheHouse, blocking
 from boss.api.roles import Guarded, needs
-from boss.core.events import FleetClosed, FleetOpened
+from boss.core.events import FleetClosed, FleetOpened, HostAdded, HostRemoved
 from boss.core.tokens import Role
-from boss.ports import CloudDown, Thing
+from boss.ports import CloudDown, HostRefused, Thing
 
 router = APIRouter(route_class=Guarded, tags=["fleet"])
 
@@ -68,6 +69,48 @@ async def reopen(house: TheHouse) -> Opened:
     """Let VMs come again for what waits."""
     await house.ask(FleetOpened)
     return Opened()
+
+
+class Host(BaseModel):
+    """A plain SSH host, as ssh takes it; ``cpus`` bounds the slots of its worker (default: all that it has)."""
+
+    login: str = Field(pattern=r"^([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*(:\d{1,5})?$", max_length=60)
+    cpus: int | None = Field(default=None, ge=1)
+
+
+class HostMade(BaseModel):
+    """The worker of a host that was added, and what it offers."""
+
+    worker: str
+    login: str
+    resources: dict[str, float]
+
+
+class HostGone(BaseModel):
+    """The workers of a host that was removed, on their way out."""
+
+    workers: list[str]
+
+
+@router.post("/hosts", openapi_extra=needs(Role.ADMIN))
+async def add_host(house: TheHouse, body: Host) -> HostMade:
+    """Install and start a worker on any host that the boss's user can log in to with ssh."""
+    try:
+        resources = dict(await blocking(house.facts.probe_host, body.login))
+    except HostRefused as error:
+        raise Refusal(409, str(error)) from None
+    if body.cpus is not None:
+        if body.cpus > resources["cpus"]:
+            raise Refusal(422, f"{body.login} has {resources['cpus']:g} cpus, not {body.cpus}")
+        part = body.cpus / resources["cpus"]
+        resources |= {"cpus": float(body.cpus), "memory": resources["memory"] * part}
+    return HostMade.model_validate(await house.ask(lambda reply: HostAdded(body.login, resources, reply)))
+
+
+@router.delete("/hosts/{login}", openapi_extra=needs(Role.ADMIN))
+async def remove_host(house: TheHouse, login: str, now: bool = False) -> HostGone:
+    """End a host's worker (it finishes what it has, unless ``now``) and remove every trace of it there."""
+    return HostGone.model_validate(await house.ask(lambda reply: HostRemoved(login, now, reply)))
 
 
 @router.get("/fleet/leaks", openapi_extra=needs(Role.ADMIN))

@@ -36,7 +36,8 @@ class ApiFacts:
 
     ``read_datastore`` raises ValueError with what is wrong with the form of an address (``user@host[:port][:/folder]``).
     ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
-    (what was tried) or ValueError (what is wrong with the address).
+    (what was tried) or ValueError (what is wrong with the address). ``probe_host`` logs in at a plain SSH host and tells what it has, or
+    raises HostRefused.
     """
 
     version: str
@@ -48,6 +49,7 @@ class ApiFacts:
     read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
     clouds: Sequence[Cloud] = ()
+    probe_host: Callable[[str], Mapping[str, float]] = lambda login: {}
     public_url: str = ""
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0

@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health
+from boss.core import backlog, fleet, health, hosts
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Refusal, TaskState, VmState, WorkerState
@@ -42,6 +42,7 @@ def expire(state: State, now: float) -> None:
     _silent_workers(state, now)
     _late_vms(state, now)
     _empty_drained(state, now)
+    hosts.keep_up(state, now)
     if any(state.listed.get(pool.provider, 0.0) + state.policy.list_interval <= now for pool in state.policy.pools):
         for pool in state.policy.pools:
             state.listed[pool.provider] = now

@@ -365,6 +365,24 @@ class FleetOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAdded:
+    """A plain SSH host (``login``: ``user@host[:port]``) was looked at and may have a worker with these resources."""
+
+    login: str
+    resources: Resources
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostRemoved:
+    """A host that was added is to have no worker any more, and no trace of one; ``now``: without waiting for its tasks."""
+
+    login: str
+    now: bool = False
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ContextSet:
     """Facts that survive restarts; a value of None removes the fact."""
 
@@ -452,6 +470,8 @@ Request = (
     | WorkersDrained
     | FleetClosed
     | FleetOpened
+    | HostAdded
+    | HostRemoved
     | ContextSet
     | WhyAsked
     | LogFollowed

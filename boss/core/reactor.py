@@ -9,7 +9,7 @@ Rules:
 
 from fnmatch import fnmatchcase
 
-from boss.core import accounts, again, clouds, deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core import accounts, again, clouds, deadlines, explain, fleet, hosts, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
@@ -24,6 +24,8 @@ from boss.core.events import (
     FlavorsSeen,
     FleetClosed,
     FleetOpened,
+    HostAdded,
+    HostRemoved,
     JobExtended,
     JobOpened,
     JobPaused,
@@ -145,6 +147,10 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _fleet_closed(state, event, now)
         case FleetOpened():
             _fleet_opened(state, event)
+        case HostAdded():
+            hosts.on_added(state, event, now)
+        case HostRemoved():
+            hosts.on_removed(state, event, now)
         case ContextSet():
             _context_set(state, event)
         case WhyAsked():

@@ -134,6 +134,31 @@ def _fewer(client: Client, left: list[str]) -> list[str]:
     return there
 
 
+def add_host(
+    host: Annotated[str, typer.Argument(metavar="[USER@]HOST[:PORT]", help="As the boss's user's ssh takes it.")],
+    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="Slots; all that it has when not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Install and start a worker on any host that the boss's user can log in to with ssh."""
+    with Client() as client:
+        made = client.add_host(host, cpus)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"{made['worker']} on {made['login']} coming up: {made['resources']['cpus']:g} cpus")
+
+
+def remove_host(
+    host: Annotated[str, typer.Argument(metavar="[USER@]HOST[:PORT]", help="As it was added.")],
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for what runs; it is run again elsewhere.")] = False,
+    as_json: Json = False,
+) -> None:
+    """End the worker of a host that was added, and remove every trace of it there."""
+    with Client() as client:
+        leaving = client.remove_host(host, now)
+    _tell(leaving, as_json, "ending" if now else "draining")
+
+
 def open_fleet() -> None:
     """Let VMs come again for what waits, after a shutdown."""
     with Client() as client:

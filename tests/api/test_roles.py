@@ -45,6 +45,8 @@ DECIDED: dict[str, Role | None] = {
     "POST /workers/terminate": Role.ADMIN,
     "POST /fleet/close": Role.ADMIN,
     "POST /fleet/open": Role.ADMIN,
+    "POST /hosts": Role.ADMIN,
+    "DELETE /hosts/{login}": Role.ADMIN,
     "GET /fleet/leaks": Role.ADMIN,
     "DELETE /fleet/leaks": Role.ADMIN,
     "DELETE /context": Role.ADMIN,

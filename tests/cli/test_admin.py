@@ -15,7 +15,7 @@ COMMANDS = {
     "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
     "show_vms", "show_context", "drop_context", "set_datastore", "instantiate_worker", "drain_worker", "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
-    "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "vm_leaks",
+    "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "add_host", "remove_host", "vm_leaks",
 }  # fmt: skip
 
 
