@@ -176,6 +176,10 @@ class Reader(Protocol):
     def manifests(self, job: str, attempts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Manifest | None]]:
         """Index, number and accepted files of these attempts (task's index, number); None where they are not known."""
 
+    def accepted(self, job: str) -> Sequence[tuple[int, int]]:
+        """The attempt whose result was accepted last, of each task that has one: task's index, number."""
+        ...
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
 

@@ -373,6 +373,11 @@ class Job:
         found: Plain = self.client.connection.get(f"{self._path}/results")
         return found
 
+    def newer(self) -> list[str]:
+        """Paths of results that are newer than what the database knows of them: only after a restore, of a job that came with it."""
+        found: list[str] = self.client.connection.get(f"{self._path}/newer")
+        return found
+
     def table(self, pattern: str = "*") -> list[Plain]:
         """A row a task whose id fits a glob, as a dictionary: id, parameters, state, times, and the numbers of its metrics file.
 

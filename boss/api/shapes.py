@@ -226,6 +226,7 @@ class TaskDetail(TaskOut):
     """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots.
 
     ``dependencies`` are the ids of the tasks that it waits for (``after``: the same), ``dependents`` of those that wait for it.
+    ``newer`` are paths among its files that are newer on the datastore than what is told here: the database came from a back-up.
     """
 
     commands: list[str]
@@ -246,6 +247,7 @@ class TaskDetail(TaskOut):
     losses: int
     attempts: list[AttemptOut]
     made_of: MadeOf | None
+    newer: list[str] = []
 
 
 class Node(BaseModel):

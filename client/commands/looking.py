@@ -11,7 +11,7 @@ import typer
 from client import Client
 from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, nothing, print_json, say
-from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, show, took
+from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, newer_files, show, took
 from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
 
@@ -190,6 +190,8 @@ def show_task(task: OneTask, as_json: Json = False) -> None:
     for name, value in _described(found):
         typer.echo(f"{name + ':':14}{clean(value)}")
     _show_origins(found["made_of"])
+    if found["newer"]:
+        say(f"note: {newer_files(found['newer'])}")
     attempts = found["attempts"]
     if attempts:
         columns = ("attempt", "state", "exit", "phase", "worker", "started", "took", "reason")
