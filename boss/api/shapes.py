@@ -321,7 +321,7 @@ class BossOut(BaseModel):
 
 
 class Status(BaseModel):
-    """How things stand. ``rate`` is tasks finished per second of late; ``notes`` are sentences about what is wrong outside."""
+    """How things stand. ``rate`` is tasks of all jobs finished per second of late; ``notes`` say what is wrong outside."""
 
     jobs: list[JobOut]
     tasks: dict[str, int]

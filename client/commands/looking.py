@@ -69,7 +69,8 @@ def status(
     boss = found["boss"]
     typer.echo(f"boss {boss['version']}, epoch {boss['epoch']}, up {lasted(boss['uptime'])}")
     busy = sum(bool(worker["running"]) for worker in found["workers"])
-    typer.echo(f"tasks: {counts_in_words(found['tasks'])}; {found['rate']:.1f}/s")
+    rate = "" if job else f"; {found['rate']:.1f}/s"  # which is that of all jobs
+    typer.echo(f"tasks: {counts_in_words(found['tasks'])}{rate}")
     typer.echo(f"{counted(len(found['workers']), 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
     for note in found["notes"]:
         typer.echo(f"note: {clean(note)}")

@@ -133,6 +133,11 @@ def test_an_empty_listing_says_of_what_nothing_is_how_on_stderr(rig: Rig, shell:
     assert shell.admin("show_in_progress", "g2").err == "nothing of g2 is in progress\n"
 
 
+def test_the_rate_of_all_jobs_is_not_shown_as_that_of_one(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"})
+    assert "/s" in shell.admin("status").out and "/s" not in shell.admin("status", "job").out
+
+
 def test_status_takes_the_job_as_an_argument_too(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "true"}, name="one")
     rig.push({"a": "true"}, name="two")
