@@ -169,7 +169,7 @@ def test_files_take_folders_and_globs_of_the_task_files_folder_in_every_format(r
 def test_files_that_cannot_be_pushed_end_with_2_and_name_the_option(rig: Rig, shell: Shell) -> None:
     said = shell.push(LEGACY, "--files", "gone.py", "--files", "../x", "--files", "*.csv", code=2)
     assert said.err.splitlines() == [
-        f"x.json: --files gone.py: {shell.folder}/gone.py: No such file or directory",
+        f"x.json: --files gone.py: there is no file 'gone.py': paths are relative to the task file's folder, {shell.folder}",
         "x.json: --files ../x: '../x' leaves the job's folder ('..')",
         "x.json: --files *.csv: '*.csv' matches no file",
     ]
@@ -218,7 +218,7 @@ def test_lines_that_a_csv_file_gains_are_added_to_the_job(rig: Rig, shell: Shell
 def test_what_is_wrong_with_a_csv_file_ends_with_2_and_names_task_field_file_and_line(rig: Rig, shell: Shell) -> None:
     told = shell.push({**SWEEP, "files": ["gone.txt"]}, code=2).err.splitlines()
     assert told == [
-        f"x.json: files[0]: {shell.folder}/gone.txt: No such file or directory",
+        f"x.json: files[0]: there is no file 'gone.txt': paths are relative to the task file's folder, {shell.folder}",
         f"x.json: tasks[0] 'a-{{n}}': foreach.csv: 'data/p.csv' was not found: there is none beside the task file, in {shell.folder}",
     ]
     _csv(shell, "n,x\n1,2\n", "data/P.csv")
@@ -253,6 +253,9 @@ def test_a_dry_run_of_a_replay_counts_the_files_that_would_be_made(rig: Rig, she
 
 def test_a_trace_needs_a_scale_and_a_scale_a_trace(rig: Rig, shell: Shell) -> None:
     assert "--replay SCALE" in shell.push(TRACE, code=2).err
+    for scale in ("fast", "0", "nan", "1e400"):
+        said = shell.push(TRACE, "--replay", scale, code=2).err
+        assert said == f"Invalid value: --replay SCALE is a number greater than 0, such as 0.01, not {scale}\n"
     assert "--replay is for workflow traces" in shell.push(GOOD, "--replay", "1", code=2).err
     for scale in ("0", "-1", "nan", "inf", "1e12", "x"):
         said = shell.push(TRACE, f"--replay={scale}", code=2)
