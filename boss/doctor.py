@@ -71,8 +71,12 @@ def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m boss")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m boss",
+        usage="python -m boss [COMMAND ...]",
+        description="Without a command: start the boss; it stays until Ctrl-C, and prints `ready: ADDRESS` when jobs can be pushed.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, prog="python -m boss", title="commands", metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="look at everything that the boss needs, and say what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON document")
     deployment = commands.add_parser("deploy", help="prepare another host").add_subparsers(dest="what", required=True)

@@ -107,6 +107,7 @@ class Client:
     ) -> "Job":
         """Push tasks made by a program: a list of native tasks or a whole document (docs/task-file.md).
 
+        Without ``name`` the job is called what the document says, else ``job``, or ``job-2`` and so on where that is taken.
         ``files`` are entries as in a task file, looked for below ``folder``. Raises Refused with every problem.
         """
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())

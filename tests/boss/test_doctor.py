@@ -53,6 +53,15 @@ def test_on_a_machine_with_everything_nothing_fails(capsys: pytest.CaptureFixtur
     assert found["settings"]["detail"] == "no file: everything at its default; and ECLOUD_STATE"
 
 
+def test_the_help_says_that_no_argument_starts_the_boss(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["restore", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            doctor.run(words)
+    said = capsys.readouterr().out
+    assert "usage: python -m boss [COMMAND ...]" in said and "Without a command: start the boss" in said
+    assert "usage: python -m boss restore [-h] [--force] PATH" in said
+
+
 def test_every_line_that_is_not_ok_has_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     doctor.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
