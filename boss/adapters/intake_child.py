@@ -19,6 +19,7 @@ from boss.core.templates import template_from_data, template_to_data
 from boss.taskfile.context import Context, Existing, Merge
 from boss.taskfile.expansion import Expansion, expand, job_of
 from boss.taskfile.problems import Problem, Refused
+from boss.taskfile.reasons import in_order
 
 #: How many tasks a slice has at most: what the boss takes in within one turn.
 SLICE = 5_000
@@ -110,7 +111,7 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "unread_files": expansion.unread_files,
         "warnings": warnings,
         "makes": expansion.makes,
-        "reasons": [tuple(line) for group in expansion.reasons for line in group.lines()],
+        "reasons": in_order(expansion.reasons),
         "more_reasons": expansion.more_reasons,
         "outside": expansion.outside,
     }
