@@ -19,6 +19,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /jobs/{job}": Role.VIEWER,
     "GET /jobs/{job}/results": Role.VIEWER,
     "GET /jobs/{job}/graph": Role.VIEWER,
+    "GET /jobs/{job}/newer": Role.VIEWER,
     "GET /tasks": Role.VIEWER,
     "GET /task": Role.VIEWER,
     "GET /why": Role.VIEWER,
@@ -37,7 +38,7 @@ DECIDED: dict[str, Role | None] = {
     "POST /resume": Role.RESEARCHER,
     "POST /redo": Role.RESEARCHER,
     "POST /retry": Role.RESEARCHER,
-    "POST /pushes": Role.RESEARCHER,
+    "POST /pushes": Role.VIEWER,  # a dry run; anything else takes a researcher
     "POST /pushes/{push}/open": Role.RESEARCHER,
     "DELETE /pushes/{push}": Role.RESEARCHER,
     "POST /workers": Role.ADMIN,
@@ -140,6 +141,11 @@ def test_a_viewer_sees_everything_and_changes_nothing(rig: Rig) -> None:
     for path in STEERING:
         assert "viewers see everything and change nothing" in told(viewer.post(path, json={"targets": ["job"]}))
     told(viewer.post("/pushes", files=parts({"tasks": [{"id": "x", "command": "true"}]}, {})))
+    before = snapshot(rig)
+    for more in ({}, {"job": "job", "merge": "changed"}):
+        tried = viewer.post("/pushes", files=parts({"tasks": [{"id": "x", "command": "true"}]}, {"dry_run": True, **more}))
+        assert (tried.status_code, tried.json()["tasks"], tried.json()["push"]) == (200, 1, "")
+    assert snapshot(rig) == before
     assert snapshot(rig) == before
 
 

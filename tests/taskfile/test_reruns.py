@@ -257,7 +257,7 @@ def test_an_init_task_that_changed_runs_everything_again() -> None:
     why = "init task env changed"
     assert told(merge(newer, finished(document))) == ["env: its command changed", f"a: {why}", f"b: {why}"]
     fresh = tasks(*document["tasks"], {"id": "more", "init": True})
-    assert told(merge(fresh, finished(document))) == ["a: init task more is new", "b: init task more is new", "more: new"]
+    assert told(merge(fresh, finished(document))) == ["more: new", "a: init task more is new", "b: init task more is new"]
     assert told(merge(document, finished(document, env="cancelled"))) == ["env: was cancelled before"]
 
 
