@@ -394,7 +394,7 @@ class Plan:
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
     merge ``changed`` or ``keep-succeeded`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
-    outside the job, ``(source, task, field)``, which only the datastore knows to be there.
+    outside the job, ``(source, task, field)``, which only the datastore knows to be there. ``example`` is a task of the first sweep.
     """
 
     job_name: str
@@ -414,6 +414,7 @@ class Plan:
     reasons: Sequence[Reason] = ()
     more_reasons: int = 0
     outside: list[tuple[str, str, str]] = field(default_factory=list)
+    example: str = ""
 
 
 class Intake(Protocol):

@@ -17,6 +17,7 @@ from typing import Any
 
 from boss.core.templates import template_from_data, template_to_data
 from boss.taskfile.context import Context, Existing, Merge
+from boss.taskfile.example import first_of_a_sweep
 from boss.taskfile.expansion import Expansion, expand, job_of
 from boss.taskfile.problems import Problem, Refused
 from boss.taskfile.reasons import in_order
@@ -114,7 +115,16 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "reasons": in_order(expansion.reasons),
         "more_reasons": expansion.more_reasons,
         "outside": expansion.outside,
+        "example": _example(expansion),
     }
+
+
+def _example(expansion: Expansion) -> str:
+    """A task of the first sweep, if any."""
+    templates = {template.number: template for template in expansion.templates}
+    if not any(template.grid for template in expansion.templates):
+        return ""
+    return first_of_a_sweep(((name, template, row) for _, name, template, row, *_ in expansion.rows()), templates)
 
 
 def _write_slices(expansion: Expansion, folder: Path) -> None:

@@ -175,6 +175,7 @@ class Pushes:
             makes=dict(plan.makes),
             reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
             more_reasons=plan.more_reasons,
+            example=plan.example,
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------

@@ -430,7 +430,7 @@ class PushSummary(BaseModel):
     ``files`` and ``bytes`` are what the push wants on the datastore; ``unread_files`` are sent along but no task reads them. ``makes``
     are the files (with their bytes) that a replay reads and no task yields: the sender makes them, and sends them along.
     ``reasons`` say why the tasks of a merge ``changed`` or ``keep-succeeded`` run (at most 1,000 are told; ``more_reasons`` counts
-    tasks beside them).
+    tasks beside them). ``example`` is a task of the first ``foreach`` with its parameters in place, or empty.
     """
 
     push: str
@@ -448,6 +448,7 @@ class PushSummary(BaseModel):
     makes: dict[str, int] = {}
     reasons: list[ReasonOut] = []
     more_reasons: int = 0
+    example: str = ""
 
 
 class Opened(BaseModel):

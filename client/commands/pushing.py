@@ -122,6 +122,8 @@ def _standing(job: str, summary: dict[str, Any]) -> Iterator[str]:
 
 def _describe(job: str, summary: dict[str, Any]) -> None:
     typer.echo(f"{'adds to' if summary['extends'] else 'would be'} job {job}: {_in_words(summary)}")
+    if summary.get("example"):
+        typer.echo(f"such as {clean(summary['example'])}")
     for path in summary["unread_files"]:
         typer.echo(f"no task reads {path}")
     typer.echo("nothing was pushed")

@@ -52,6 +52,18 @@ def test_a_dry_run_describes_and_pushes_nothing(rig: Rig, shell: Shell) -> None:
     assert rig.get("/jobs") == []
 
 
+def test_a_dry_run_of_a_sweep_shows_one_task_with_its_parameters_in_place(shell: Shell) -> None:
+    sweep = {
+        "id": "s-{row}",
+        "foreach": {"T": {"linspace": [1, 2, 3]}},
+        "command": "run {T:.3f} $HOME",
+        "outputs": ["o/{row}.txt"],
+    }
+    said = shell.push({"tasks": [{"id": "first", "command": "true"}, sweep]}, "--dry-run")
+    assert "\nsuch as s-0: run 1.000 $HOME -> o/0.txt\n" in said.out
+    assert "such as" not in shell.push(GOOD, "--dry-run").out
+
+
 def test_every_problem_is_a_line_with_file_task_and_field(rig: Rig, shell: Shell) -> None:
     text = {"tasks": [{"id": "sim", "command": "true", "inputs": ["nowhere.txt"]}, {"id": "b", "comand": "x", "after": ["sin"]}]}
     said = shell.push(text, code=2)
@@ -188,7 +200,10 @@ def _csv(shell: Shell, text: str, name: str = "data/p.csv") -> None:
 
 def test_a_csv_file_is_read_beside_the_task_file_and_makes_a_task_of_each_line(rig: Rig, shell: Shell) -> None:
     _csv(shell, "n,x\n007,0.10\n008,it's\n")
-    assert shell.push(SWEEP, "--dry-run").out == "would be job x: 2 tasks, 0 files (0 B)\nnothing was pushed\n"
+    assert (
+        shell.push(SWEEP, "--dry-run").out
+        == "would be job x: 2 tasks, 0 files (0 B)\nsuch as a-007: true 0.10\nnothing was pushed\n"
+    )
     assert rig.get("/jobs") == []
     assert shell.push(SWEEP, "--watch").out == "x\n"
     task = shell.look("show_task", "x:a-008")
