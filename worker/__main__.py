@@ -18,7 +18,7 @@ import time
 import uuid
 
 from datastore.channel import Endpoint
-from worker import config, processes
+from worker import config, processes, users
 from worker.command import Surroundings
 from worker.core import Core, Identity
 from worker.credentials import Credentials, renewal_of
@@ -62,7 +62,9 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     bash = shutil.which("bash")
     if bash is None:
         raise config.ConfigError("there is no bash on PATH, and commands need one")
-    folders = Folders(settings.folder)
+    user = users.find(settings.task_user) if settings.task_user else None
+    environ = user.environ(os.environ) if user is not None else os.environ
+    folders = Folders(settings.folder, user)
     _lock(folders)
     processes.become_subreaper()
     processes.seal_descriptors()
@@ -74,7 +76,7 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     renewal = renewal_of(settings.renewal, now) if settings.renewal is not None else None
     terms = settings.heartbeat, settings.lease
     core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal)
-    executor = Executor(folders, Surroundings(settings.worker, folders.root, os.environ), bash)
+    executor = Executor(folders, Surroundings(settings.worker, folders.root, environ), bash, user)
     selector = selectors.DefaultSelector()
     waker = Waker(selector)
     waker.watch_signals()
