@@ -59,7 +59,8 @@ class Doors:
         """What makes their user data."""
         pools = {pool.name: pool for pool in self._settings.policy.pools}
         url = f"https://{self.address.at(self._settings.vms.join_port)}"
-        terms = MachineTerms(url, authority.ca.read_text(), self._settings.vms.join_allowance)
+        times = self._settings.vms.join_allowance, self._settings.policy.worker_lease
+        terms = MachineTerms(url, authority.ca.read_text(), *times)
         return UserData(pools, self._settings.software, self._tokens(cluster).make, terms)
 
     def open(

@@ -12,6 +12,7 @@ export ECLOUD_MACHINE
 look() {
     read -r up _ </proc/uptime
     read -r boot </proc/sys/kernel/random/boot_id
+    # shellcheck disable=SC2154  # from ecloud.conf
     deadline=$join_deadline
     if [ -r "$folder/pulse" ] && read -r of until <"$folder/pulse" && [ "$of" = "$boot" ]; then
         case $until in

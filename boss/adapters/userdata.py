@@ -35,6 +35,7 @@ class UserDataError(ValueError):
 class MachineTerms:
     """What all VMs are told alike. ``boss`` is the join door's URL, ``ca`` the PEM text of its CA; times in seconds.
 
+    A token lasts for the pool's boot time-out and the ``allowance``; a machine waits for its boss for the ``lease`` at least.
     ``margin`` is the time that a worker has between its own deadline and the machine's end; ``watch`` how often the watchdog looks.
     ``ssh_key`` is the public key by which the boss gets in to look (empty: none).
     """
@@ -42,6 +43,7 @@ class MachineTerms:
     boss: str
     ca: str
     allowance: float
+    lease: float
     ssh_key: str = ""
     margin: float = 60.0
     watch: float = 15.0
@@ -75,11 +77,12 @@ class UserData:
     def render(self, pool: str, group: str, count: int) -> str:
         """The user data for ``count`` servers of a claim group. Raises UserDataError."""
         software = self._software.get(pool, VmSoftware())
-        patience = self._pools[pool].boot_timeout + self._terms.allowance
+        boot = self._pools[pool].boot_timeout
+        patience = max(boot, self._terms.lease)
         name = {"cloud-config": "worker.cloud-config.j2", "script": "worker.sh.j2"}[software.kind]
         deadline = int(patience + self._terms.margin)
         packages = [*software.packages, *(["python3-venv"] if software.pip else [])]
-        files = self._files(software, packages, self._token(group, count, patience), patience, deadline)
+        files = self._files(software, packages, self._token(group, count, boot + self._terms.allowance), patience, deadline)
         end = next(
             mark for mark in (f"ECLOUD_END_{number}" for number in range(1000)) if not any(mark in file["text"] for file in files)
         )
