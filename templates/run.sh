@@ -1,10 +1,10 @@
 #!/bin/sh
 # run.sh FOLDER: keeps this machine's worker running: joins, starts it again when it dies, and ends the machine when it is over for good.
 folder=$1
+# By this in their environment the processes are known that end with the worker, this one included.
+if [ "$ECLOUD_MACHINE" != "$folder" ]; then exec env ECLOUD_MACHINE="$folder" sh "$0" "$@"; fi
 # shellcheck source=/dev/null
 . "$folder/ecloud.conf"
-ECLOUD_MACHINE=$folder # by this the processes are known that end with the worker
-export ECLOUD_MACHINE
 umask 022
 asked='' child=''
 trap 'asked=yes; [ -z "$child" ] || kill -TERM "$child"' TERM INT

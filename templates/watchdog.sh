@@ -4,10 +4,10 @@
 # The worker writes into the file `pulse` until when it may live: this boot's id, and seconds of uptime. Without a pulse of this boot the
 # machine has the time that it may take to join. With PERIOD it looks again and again, else once (systemd's timer repeats it).
 folder=$1 period=$2
+# By this in their environment the processes are known that end with the worker, this one included.
+if [ "$ECLOUD_MACHINE" != "$folder" ]; then exec env ECLOUD_MACHINE="$folder" sh "$0" "$@"; fi
 # shellcheck source=/dev/null
 . "$folder/ecloud.conf"
-ECLOUD_MACHINE=$folder
-export ECLOUD_MACHINE
 
 look() {
     read -r up _ </proc/uptime
