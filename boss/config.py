@@ -8,6 +8,7 @@ Rules:
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,11 +61,36 @@ class OutsideDatastore:
 
 
 @dataclass(frozen=True, slots=True)
+class VmSoftware:
+    """What the VMs of a pool are given to start with: ``kind`` is ``cloud-config`` or ``script``; the rest as in the settings."""
+
+    kind: str = "cloud-config"
+    packages: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    folder: str = "/var/lib/ecloud"
+    poweroff: str = "systemctl poweroff || poweroff -f"
+    task_user: str = "ecloud-task"
+
+
+@dataclass(frozen=True, slots=True)
+class VmDoors:
+    """Where VMs reach the boss: ``address`` as the settings have it (empty: to be found out), ports; times in seconds."""
+
+    address: str = ""
+    join_port: int = 8444
+    broker_port: int = 8883
+    gate_port: int = 2222
+    certificate_lifetime: float = 4 * 86400.0
+    join_allowance: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class BossConfig:
     """All that the boss is told. ``broker`` and ``datastore`` are None for private ones on loopback.
 
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
-    each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
+    each worker's cache of inputs; ``software`` is by pool; ``datastore_root`` is the folder of a private datastore, ``legacy_root``
+    one on the datastore's host
     that task files of the original may read below (empty: none).
     """
 
@@ -82,7 +108,15 @@ class BossConfig:
     max_tasks: int
     max_task_file: int
     cache_bytes: int
+    longest_lease: float
     policy: Policy
+    vms: VmDoors = VmDoors()
+    software: Mapping[str, VmSoftware] = field(default_factory=dict)
+
+    @property
+    def has_vms(self) -> bool:
+        """Whether any pool's workers are not processes of this machine."""
+        return any(pool.provider != "local" for pool in self.policy.pools)
 
     @property
     def pki(self) -> Path:
@@ -157,7 +191,10 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_tasks=values.limits.max_tasks,
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
+        longest_lease=values.workers.longest_lease,
         policy=_policy(values, slots, machine),
+        vms=_doors(values),
+        software={name: _software(pool) for name, pool in values.pools.items()},
     )
 
 
@@ -205,6 +242,17 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         cooldown=values.cooldown,
         boot_timeout=values.boot_timeout,
     )
+
+
+def _doors(values: Settings) -> VmDoors:
+    vms = values.vms
+    ports = vms.join_port, vms.broker_port, vms.gate_port
+    return VmDoors(vms.boss_address, *ports, vms.certificate_lifetime, vms.join_allowance)
+
+
+def _software(values: PoolSettings) -> VmSoftware:
+    lists = tuple(values.packages), tuple(values.pip)
+    return VmSoftware(values.user_data, *lists, values.folder, values.poweroff_command, values.task_user)
 
 
 def _broker(values: Settings, file: Path | None) -> OutsideBroker:

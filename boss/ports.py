@@ -224,6 +224,22 @@ class Thing:
     created: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """A worker's certificates: TLS (PEM), SSH (the text of a ``-cert.pub`` file), and how long they last, in seconds."""
+
+    tls: str
+    ssh: str
+    lifetime: float
+
+
+class Certifier(Protocol):
+    """The boss's certificate authority, seen from the loop and the join door."""
+
+    def certify(self, worker: str, tls_key: str, ssh_key: str) -> Certificates:
+        """Sign a worker's public keys (OpenSSH's form) for the broker and the datastore's gate. Raises ValueError for what is no key."""
+
+
 class Cloud(Protocol):
     """Servers of one provider. Calls return at once; their ends are events. ``inventory`` and ``remove`` are for people and block."""
 

@@ -61,6 +61,7 @@ class WorkerTerms:
     heartbeat: float
     lease: float
     cache_bytes: int
+    longest_lease: float = 48 * 3600.0
 
 
 class LocalCloud:
@@ -256,6 +257,7 @@ class LocalCloud:
             "resources": dict(flavor.resources),
             "heartbeat": self._terms.heartbeat,
             "lease": self._terms.lease,
+            "longest_lease": self._terms.longest_lease,
             "cache_bytes": self._terms.cache_bytes,
         }
         (folder / "worker.json").write_text(json.dumps(config, indent=2))

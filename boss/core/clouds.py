@@ -5,7 +5,7 @@ Rules:
 - Limits, flavors and troubles are what was heard last; they are not stored and come anew after each start.
 """
 
-from boss.core import fleet, health, jobs
+from boss.core import fleet, health, jobs, sizes
 from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, JoinAsked, LimitsSeen
 from boss.core.model import Refusal, Vm, VmState
 from boss.core.state import State
@@ -57,7 +57,11 @@ def on_console(state: State, event: ConsoleRead, now: float) -> None:
 def on_join(state: State, event: JoinAsked, now: float) -> None:
     """A VM with a good token of a claim group wants to be a worker: bind it to a claim, or say why not."""
     rows = [vm for vm in state.vms.values() if vm.group == event.group]
-    vm = next((row for row in rows if row.key == event.key), None) or _free_row(rows, event)
+    vm = next((row for row in rows if row.key == event.key), None)
+    if vm is None and event.bound:
+        jobs.answer(state, event.reply, 403, error="the time of this join token is over, and no claim is bound to this key")
+        return
+    vm = vm or _free_row(rows, event)
     if not rows:
         error = f"the claim {event.group} is not known here (any more): it was given up, or another boss made it"
     elif vm is None:
@@ -89,4 +93,6 @@ def _bind(state: State, vm: Vm, event: JoinAsked, now: float) -> None:
     vm.server = vm.server or event.server
     vm.address = vm.address or event.address
     state.touch_vm(vm)
-    jobs.answer(state, event.reply, 200, worker=vm.id, pool=vm.pool, flavor=vm.flavor)
+    flavor = sizes.flavor_of(state, vm)
+    resources = dict(flavor.resources) if flavor is not None else {}
+    jobs.answer(state, event.reply, 200, worker=vm.id, pool=vm.pool, flavor=vm.flavor, resources=resources)

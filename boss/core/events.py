@@ -160,7 +160,8 @@ class JoinAsked:
 
     ``key`` is the fingerprint of its new public key: the same key asking again gets the same answer, and no other key ever does.
     ``server`` and ``name`` are what it thinks it is called (instance uuid, host name; either may be empty), ``address`` where it asked
-    from. Answered with ``worker``, ``pool``, ``flavor`` and ``resources``, or an error.
+    from. ``bound``: its token's time is over, so only a key that has joined before is let in. Answered with ``worker``, ``pool``,
+    ``flavor`` and ``resources``, or an error.
     """
 
     group: str
@@ -168,6 +169,7 @@ class JoinAsked:
     server: str = ""
     name: str = ""
     address: str = ""
+    bound: bool = False
     reply: int = 0
 
 

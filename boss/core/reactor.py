@@ -9,7 +9,7 @@ Rules:
 
 from fnmatch import fnmatchcase
 
-from boss.core import accounts, again, clouds, deadlines, explain, fleet, hosts, jobs, outcomes, scaling
+from boss.core import accounts, again, bindings, clouds, deadlines, explain, fleet, hosts, jobs, outcomes, scaling
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
@@ -63,6 +63,7 @@ from boss.core.state import LIVE_VMS, State
 from worker.protocol import (
     Acknowledge,
     Cancel,
+    Certify,
     Drain,
     Follow,
     Goodbye,
@@ -249,6 +250,8 @@ def _worker_said(state: State, event: WorkerSaid, now: float) -> None:
             outcomes.on_recalled(state, worker, event.message, now)
         case Goodbye():
             fleet.on_goodbye(state, worker, event.message, now)
+        case Certify():
+            bindings.on_certify(state, worker, event.message)
         case _:
             state.stale += 1
 
