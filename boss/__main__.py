@@ -38,6 +38,7 @@ from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
 from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
+from boss.clouds import open_clouds
 from boss.config import BossConfig, SettingsError
 from boss.core import hosts
 from boss.core.events import StopWanted
@@ -59,12 +60,7 @@ log = logging.getLogger("boss")
 Clouds = Callable[[BossConfig, str, int, Callable[[str, str, int], str]], Mapping[str, Cloud]]
 
 
-def no_clouds(settings: BossConfig, cluster: str, epoch: int, user_data: Callable[[str, str, int], str]) -> Mapping[str, Cloud]:
-    """The clouds of a boss whose pools are all of this machine."""
-    return {}
-
-
-def main(words: Sequence[str], clouds: Clouds = no_clouds) -> int:
+def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
     """Run a sub-command, or the boss until it is asked to end; the exit code."""
     if words:
         return doctor.run(words)
@@ -116,13 +112,13 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
     leases = settings.policy.worker_lease, settings.cache_bytes, settings.longest_lease
     terms = WorkerTerms(cluster, host, port, tls.ca, settings.policy.heartbeat, *leases)
     bundle = worker_bundle(settings.bundles)
-    cloud = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
+    local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
+    outer = gate if doors is None else doors.gate(gate)
     plain = SshHosts(cluster, bundle, authority, lambda: outer, terms)
     for name, plain_host in hosts.known(reader.context()).items():
         plain.expect(plain_host.vm, name, dict(plain_host.resources))
-    there: dict[str, Cloud] = {cloud.provider: cloud, plain.provider: plain}
+    there: dict[str, Cloud] = {local.provider: local, plain.provider: plain}
     certifier = None
-    outer = gate if doors is None else doors.gate(gate)
     if doors is not None:
         certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
         there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster).render))
@@ -144,7 +140,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
-        clouds=clouds,
+        clouds=tuple(there.values()),
         probe_host=plain.probe,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,

@@ -14,14 +14,26 @@ from pathlib import Path
 
 import settings
 from boss.core import hosts
-from boss.core.model import Flavor, Policy, Pool
-from settings import PoolSettings, Settings, SettingsError
+from boss.core.model import Flavor, Policy, Pool, Resources
+from settings import FlavorSettings, PoolSettings, Settings, SettingsError
 
-__all__ = ["BossConfig", "Machine", "OutsideBroker", "OutsideDatastore", "SettingsError", "gate_program", "load", "make"]
+__all__ = [
+    "BossConfig",
+    "CloudPool",
+    "Machine",
+    "OutsideBroker",
+    "OutsideDatastore",
+    "SettingsError",
+    "gate_program",
+    "load",
+    "make",
+]
 
 #: The part of memory and disk that local workers may have; the rest is for the boss, its servers and the system.
 _SHARE = 0.9
 _MIB = 2**20
+#: Seconds for the answer to a create call where a cloud is asked.
+_CLOUD_CREATE_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +97,36 @@ class VmDoors:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudPool:
+    """What a pool's servers are made of in an OpenStack project. ``cloud`` names an entry of clouds.yaml; empty: the OS_* variables.
+
+    ``flavors`` are by name, each with what the settings add to what the cloud says of it. ``boot_volume`` in GiB, 0: none.
+    Without ``networks`` the project's only one is used; ``availability_zones`` are tried in turn.
+    """
+
+    name: str
+    cloud: str
+    image: str
+    flavors: Mapping[str, Resources]
+    networks: tuple[str, ...] = ()
+    key_name: str = ""
+    security_groups: tuple[str, ...] = ()
+    availability_zones: tuple[str, ...] = ()
+    config_drive: bool = False
+    boot_volume: int = 0
+    volume_type: str = ""
+    floating_network: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class BossConfig:
     """All that the boss is told. ``broker`` and ``datastore`` are None for private ones on loopback.
 
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
-    each worker's cache of inputs; ``software`` is by pool; ``datastore_root`` is the folder of a private datastore, ``legacy_root``
-    one on the datastore's host
-    that task files of the original may read below (empty: none).
+    each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
+    that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
+    ``software`` is what their VMs are given, by pool.
     """
 
     file: Path | None
@@ -110,13 +145,14 @@ class BossConfig:
     cache_bytes: int
     longest_lease: float
     policy: Policy
+    clouds: tuple[CloudPool, ...] = ()
     vms: VmDoors = VmDoors()
     software: Mapping[str, VmSoftware] = field(default_factory=dict)
 
     @property
     def has_vms(self) -> bool:
         """Whether any pool's workers are not processes of this machine."""
-        return any(pool.provider != "local" for pool in self.policy.pools)
+        return any(pool.provider not in ("local", hosts.PROVIDER) for pool in self.policy.pools)
 
     @property
     def pki(self) -> Path:
@@ -195,6 +231,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         policy=_policy(values, slots, machine),
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
+        clouds=tuple(_cloud_pool(name, pool) for name, pool in values.pools.items() if pool.provider == "openstack"),
     )
 
 
@@ -228,14 +265,17 @@ def _memory() -> int:
 
 def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
-    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **values.policy.model_dump())
+    numbers = values.policy.model_dump()
+    if any(pool.provider != "local" for pool in values.pools.values()) and "create_timeout" not in values.policy.model_fields_set:
+        numbers["create_timeout"] = _CLOUD_CREATE_TIMEOUT
+    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **numbers)
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:
     return Pool(
         name=name,
-        provider=values.provider,
-        flavors=tuple(Flavor(flavor.name, flavor.resources, flavor.price) for flavor in values.flavors),
+        provider=_provider(values),
+        flavors=tuple(Flavor(flavor.name, _resources(values, flavor), flavor.price) for flavor in values.flavors),
         minimum=values.minimum,
         maximum=values.maximum,
         limits=values.limits,
@@ -253,6 +293,38 @@ def _doors(values: Settings) -> VmDoors:
 def _software(values: PoolSettings) -> VmSoftware:
     lists = tuple(values.packages), tuple(values.pip)
     return VmSoftware(values.user_data, *lists, values.folder, values.poweroff_command, values.task_user)
+
+
+def _provider(values: PoolSettings) -> str:
+    """Pools of one project share it: ``openstack:<cloud>``, or ``openstack`` alone for the one of the OS_* variables."""
+    return f"{values.provider}:{values.cloud}" if values.cloud else values.provider
+
+
+def _resources(values: PoolSettings, flavor: FlavorSettings) -> Resources:
+    """What a flavor offers by the settings; nothing where the cloud has to say it first."""
+    return _extras(flavor) if values.provider == "local" else {}
+
+
+def _extras(flavor: FlavorSettings) -> Resources:
+    return flavor.resources | ({} if flavor.gpus is None else {"gpus": flavor.gpus})
+
+
+def _cloud_pool(name: str, values: PoolSettings) -> CloudPool:
+    return CloudPool(
+        name=name,
+        cloud=values.cloud,
+        image=values.image,
+        flavors={flavor.name: _extras(flavor) for flavor in values.flavors},
+        networks=tuple(values.networks),
+        key_name=values.key_name,
+        security_groups=tuple(values.security_groups),
+        availability_zones=tuple(values.availability_zones),
+        config_drive=values.config_drive,
+        boot_volume=values.boot_volume,
+        volume_type=values.volume_type,
+        floating_network=values.floating_network,
+        metadata=values.metadata,
+    )
 
 
 def _broker(values: Settings, file: Path | None) -> OutsideBroker:

@@ -212,7 +212,8 @@ class CloudDown(Exception):
 class Thing:
     """Something in a cloud that carries this cluster's tag: ``kind`` is server, volume, port or floating ip.
 
-    ``claim`` is the claim (or the first one of the group) that it was made for; ``created`` Unix seconds, None where nobody knows.
+    ``claim`` is the claim (or the first one of the group) that it was made for; ``created`` Unix seconds, None where nobody knows;
+    ``uses`` is the id of the server that has it, empty for servers and for what no server has.
     """
 
     provider: str
@@ -222,6 +223,8 @@ class Thing:
     claim: str
     status: str
     created: float | None = None
+    cluster: str = ""
+    uses: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def keys(document: dict[str, object], above: str = "") -> set[str]:
     found = set()
     for name, value in document.items():
         dotted = re.sub(r"^pools\.[^.]+", "pools.<name>", f"{above}{name}")
-        leaf = not isinstance(value, dict) or dotted.endswith((".limits", ".resources"))
+        leaf = not isinstance(value, dict) or dotted.endswith((".limits", ".resources", ".metadata"))
         if isinstance(value, list) and value and isinstance(value[0], dict):
             found |= {dotted} | keys(value[0], f"{dotted}[].")
         elif leaf:

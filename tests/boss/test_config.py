@@ -7,9 +7,10 @@ import pytest
 
 import settings
 from boss import config
-from boss.config import Machine, OutsideBroker, OutsideDatastore, SettingsError
+from boss.config import CloudPool, Machine, OutsideBroker, OutsideDatastore, SettingsError
 
 GIB = 2**30
+CLOUD = "[pools.c]\nprovider = 'openstack'\nimage = 'debian-12'\n"
 MACHINE = Machine(cpus=6, memory=60 * GIB, disk=600 * GIB)
 
 
@@ -152,7 +153,22 @@ def test_sizes(tmp_path: Path, text: str, size: int) -> None:
         ("[datastore]\naddress = 'there'\n", "datastore.address: "),
         ("[datastore]\nroot = 'data'\n", "datastore: root is not an absolute path"),
         ("[pools.a]\nmaximum = 2\n", "pools.a.flavors: Field required"),
-        ("[pools.a]\nprovider = 'moon'\nflavors = []\n", "pools.a.provider: Input should be 'local'"),
+        ("[pools.a]\nprovider = 'moon'\nflavors = []\n", "pools.a.provider: Input should be 'local' or 'openstack'"),
+        ("[pools.a]\nflavors = ['x']\n", "pools.a: flavor 'x' needs resources"),
+        (
+            "[pools.a]\nflavors = [{name = 'x', resources = {cpus = 1}}]\nimage = 'i'\n",
+            "image is for VMs of a cloud, and this pool is local",
+        ),
+        (f"{CLOUD}flavors = ['m1.small', 'm1.small']\n", "pools.c: flavor 'm1.small' is there twice"),
+        ("[pools.c]\nprovider = 'openstack'\nflavors = ['m1.small']\n", "pools.c: image is missing"),
+        (f"{CLOUD}flavors = ['f']\nminimum = 5\n", "pools.c: minimum is 5 and maximum 4"),
+        (f"{CLOUD}flavors = ['f']\nvolume_type = 'ssd'\n", "pools.c: volume_type is the type of a boot_volume"),
+        (f"{CLOUD}flavors = ['f']\nboot_volume = 'big'\n", "pools.c.boot_volume: cannot be read; write it like 64M, 2G"),
+        (f"{CLOUD}flavors = ['f']\nmetadata = {{ecloud-claim = 'x'}}\n", "metadata 'ecloud-claim' is not yours to set"),
+        (f"{CLOUD}flavors = ['f']\npip = ['numpy; rm -rf /']\n", "pools.c.pip.0: String should match pattern"),
+        (f"{CLOUD}flavors = ['f']\npackages = ['-y']\n", "pools.c.packages.0: String should match pattern"),
+        (f"{CLOUD}flavors = ['f']\nnetwork = 'n'\n", "pools.c.network: unknown setting; did you mean pools.*.networks?"),
+        (f"{CLOUD}flavors = ['f']\nuser_data = 'perl'\n", "pools.c.user_data: Input should be 'cloud-config' or 'script'"),
         ("state = \n", "not TOML: Invalid value (at line 1, column 9)"),
     ],
 )
@@ -200,3 +216,23 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     assert machine.cpus >= 1
     assert machine.memory > 2**27
     assert machine.disk > 0
+
+
+def test_a_pool_in_a_cloud_needs_an_image_and_names_of_flavors_and_waits_longer(tmp_path: Path) -> None:
+    write(tmp_path / "ecloud.toml", CLOUD + "cloud = 'lab'\nflavors = ['m1.small', {name = 'gpu', gpus = 2, price = 1.5}]\n")
+    boss = made()
+    pool = boss.policy.pools[0]
+    assert (pool.provider, pool.maximum, pool.cooldown, pool.boot_timeout) == ("openstack:lab", 4, 60.0, 600.0)
+    assert [(flavor.name, flavor.resources, flavor.price) for flavor in pool.flavors] == [("m1.small", {}, 0.0), ("gpu", {}, 1.5)]
+    assert boss.policy.create_timeout == 120.0
+    assert boss.clouds == (CloudPool("c", "lab", "debian-12", {"m1.small": {}, "gpu": {"gpus": 2}}),)
+
+
+def test_what_is_set_wins_over_the_defaults_of_a_cloud(tmp_path: Path) -> None:
+    text = CLOUD + "flavors = ['f']\nnetworks = 'private'\nsecurity_groups = ['a', 'b']\ncooldown = '5m'\nboot_volume = '20G'\n"
+    write(tmp_path / "ecloud.toml", text + "maximum = 40\n[policy]\ncreate_timeout = 30\n")
+    boss = made()
+    pool, cloud = boss.policy.pools[0], boss.clouds[0]
+    assert (pool.provider, pool.cooldown, pool.maximum) == ("openstack", 300.0, 40)
+    assert (cloud.networks, cloud.security_groups, cloud.boot_volume) == (("private",), ("a", "b"), 20)
+    assert boss.policy.create_timeout == 30.0

@@ -1,0 +1,16 @@
+"""The clouds of the settings' pools, opened: one for each OpenStack project that pools are in."""
+
+from collections.abc import Callable
+
+from boss.adapters.openstack import OpenStackCloud
+from boss.config import BossConfig
+
+#: Makes what the servers of a claim group start with: ``user_data(pool, first claim, count)``.
+UserData = Callable[[str, str, int], str]
+
+
+def open_clouds(settings: BossConfig, cluster: str, epoch: int, user_data: UserData) -> dict[str, OpenStackCloud]:
+    """By provider, as the pools name it; nothing is asked of them before they are started."""
+    named = {pool.cloud: tuple(other for other in settings.clouds if other.cloud == pool.cloud) for pool in settings.clouds}
+    clouds = (OpenStackCloud(name, cluster, epoch, pools, user_data) for name, pools in named.items())
+    return {cloud.provider: cloud for cloud in clouds}
