@@ -64,7 +64,7 @@ def test_cloud_config_carries_every_script_as_it_is_and_one_secret_in_a_closed_f
 
 
 def test_what_the_settings_say_is_data_for_the_shells_of_the_machine(tmp_path: Path) -> None:
-    hostile = "a'b $(touch /tmp/owned) `id` \"x\" \\ ; rm -rf /"
+    hostile = 'a\'b $(touch /tmp/owned) `id` "x" \\ ; rm -rf /'
     written = files(render(VmSoftware(poweroff=hostile)))
     (tmp_path / "conf").write_text(written["ecloud.conf"])
     told = subprocess.run(["sh", "-c", '. ./conf; printf %s "$poweroff"'], cwd=tmp_path, capture_output=True, text=True)
@@ -89,7 +89,9 @@ def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_pat
     (tmp_path / "script").write_text(script)
     (tmp_path / "hostname").write_text("#!/bin/sh\necho vm-1\n")
     (tmp_path / "hostname").chmod(0o755)
-    told = subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    told = subprocess.run(
+        ["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     folder = tmp_path / "base" / "vm-1"
     assert [path.name for path in (tmp_path / "base").iterdir()] == ["vm-1"]
@@ -107,7 +109,9 @@ def test_a_machine_whose_name_is_no_folder_does_nothing(name: str, tmp_path: Pat
     (tmp_path / "script").write_text(render(VmSoftware("script", folder=str(tmp_path / "base"))))
     (tmp_path / "hostname").write_text(f"#!/bin/sh\nprintf '%s\\n' '{name}'\n")
     (tmp_path / "hostname").chmod(0o755)
-    told = subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    told = subprocess.run(
+        ["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert told.returncode == 1 and "is no name for a folder" in told.stderr
     assert not (tmp_path / "base").exists()
 
