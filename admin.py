@@ -32,6 +32,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         files.logs,
         looking.listen,
         files.doctor,
+        fleet.debug,
     ],
     "Results": [files.fetch, sweeps.table],
     "Shared data": [sharing.put, sharing.show_shared],

@@ -144,6 +144,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         probe_host=plain.probe,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
+        debug=doors.hosts().debug if doors is not None else None,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
     if doors is not None and certifier is not None:

@@ -206,6 +206,12 @@ class Client:
             yield lines
 
     @contextmanager
+    def debug(self, worker: str) -> Iterator[Iterator[Plain | None]]:
+        """``{"line"}`` of ``debug.sh`` on a worker's VM, as it runs; None is a sign of life."""
+        with self.connection.lines(f"/workers/{quote(worker, safe='')}/debug", {}) as lines:
+            yield lines
+
+    @contextmanager
     def listen(self, topic: str = "") -> Iterator[Iterator[Plain | None]]:
         """Events as they happen; the first None says that nothing is missed from now on."""
         with self.connection.lines("/events", {"topic": topic}) as lines:

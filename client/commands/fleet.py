@@ -77,6 +77,14 @@ def drain_worker(workers: Workers, as_json: Json = False) -> None:
     _tell(drained, as_json, "draining")
 
 
+def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
+    """Run debug.sh on a worker's VM: how it stands, and its start-up again with every command printed."""
+    with Client() as client, client.debug(worker) as lines:
+        for line in lines:
+            if line is not None:
+                typer.echo(line["line"])
+
+
 def terminate_workers(
     workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,

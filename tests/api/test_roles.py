@@ -25,6 +25,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /why": Role.VIEWER,
     "GET /failures": Role.VIEWER,
     "GET /workers": Role.VIEWER,
+    "GET /workers/{worker}/debug": Role.ADMIN,
     "GET /vms": Role.VIEWER,
     "GET /context": Role.VIEWER,
     "GET /shared": Role.VIEWER,

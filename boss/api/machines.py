@@ -1,0 +1,51 @@
+"""Looking into workers' VMs, for admins."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from boss.api.answers import Refusal
+from boss.api.house import TheHouse, blocking
+from boss.api.roles import Guarded, needs
+from boss.core.tokens import Role
+from boss.ports import MachineDown
+
+router = APIRouter(tags=["look"], route_class=Guarded)
+
+NDJSON = "application/x-ndjson"
+#: Seconds of silence after which a stream says that it lives.
+ALIVE = 5.0
+
+
+@router.get("/workers/{worker}/debug", response_class=StreamingResponse, openapi_extra=needs(Role.ADMIN))
+async def debug(house: TheHouse, worker: str) -> StreamingResponse:
+    """Run ``debug.sh`` on a worker's VM: how it stands, and its start-up again with every command printed, as ``{"line"}`` objects."""
+    view = house.view()
+    vm = next((vm for vm in view.vms if vm.id == worker), None)
+    if vm is None:
+        known = [vm.id for vm in view.vms]
+        raise Refusal(404, f"there is no VM {worker!r}; there are: {', '.join(known[:20]) or 'none'}", known)
+    if house.facts.debug is None:
+        raise Refusal(
+            409, f"{worker} is a process of the boss's machine: its log is worker.log in workers/{worker} of the state folder"
+        )
+    try:
+        lines = await blocking(house.facts.debug, vm.id, vm.pool, vm.address)
+    except MachineDown as error:
+        raise Refusal(503, str(error)) from None
+    return StreamingResponse(_told(lines), media_type=NDJSON)
+
+
+async def _told(lines: Iterator[str]) -> AsyncIterator[str]:
+    """The lines as objects; an empty line is a sign of life."""
+    while True:
+        waiting = asyncio.ensure_future(asyncio.to_thread(next, lines, None))
+        while not (await asyncio.wait({waiting}, timeout=ALIVE))[0]:
+            yield "\n"
+        line = waiting.result()
+        if line is None:
+            return
+        yield json.dumps({"line": line}) + "\n"
