@@ -104,6 +104,24 @@ def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_pat
     assert 1800 < int(deadline) - uptime < 1800 + 61
 
 
+def test_a_machine_does_not_take_over_what_another_one_of_its_name_has_left(tmp_path: Path) -> None:
+    (tmp_path / "hostname").write_text("#!/bin/sh\necho vm-1\n")
+    (tmp_path / "hostname").chmod(0o755)
+    folder = tmp_path / "base" / "vm-1"
+
+    def start(group: str) -> None:
+        text = user_data(VmSoftware("script", folder=str(tmp_path / "base"))).render("cloud", group, 1)
+        (tmp_path / "script").write_text(re.sub(r"^setsid .*$", "", text, flags=re.MULTILINE))
+        subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+
+    start("cloud-1")
+    (folder / "key").write_text("its key")
+    start("cloud-1")
+    assert (folder / "key").exists(), "started again, it is the same machine"
+    start("cloud-2")
+    assert not (folder / "key").exists()
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".hidden", "x;id"])
 def test_a_machine_whose_name_is_no_folder_does_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_text(render(VmSoftware("script", folder=str(tmp_path / "base"))))
