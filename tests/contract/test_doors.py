@@ -116,10 +116,11 @@ def test_the_join_door_speaks_https_under_the_boss_own_ca_and_closes_with_the_st
 
 
 def test_a_join_port_that_is_taken_is_one_sentence(tmp_path: Path, authority: Authority) -> None:
+    (tmp_path / "bundle").write_bytes(b"bundle")
     with socket.create_server((OTHER, 0)) as taken, ExitStack() as stack:
         doors = Doors(made(tmp_path, join_port=taken.getsockname()[1]), {})
         with pytest.raises(DaemonError, match="choose another join_port"):
-            doors.open(None, authority, None, None, CLUSTER, tmp_path, stack)  # type: ignore[arg-type]
+            doors.open(None, authority, None, None, CLUSTER, tmp_path / "bundle", stack)  # type: ignore[arg-type]
 
 
 def test_a_boss_whose_pools_are_all_of_this_machine_has_no_doors(tmp_path: Path) -> None:
