@@ -56,7 +56,7 @@ def test_a_token_whose_time_is_over_lets_in_whom_it_has_let_in_before_and_nobody
 
 def test_nobody_joins_a_claim_that_is_given_up() -> None:
     stage = scene(1)
-    stage.wait(CLOUD.boot_timeout + 5, step=30)
+    stage.wait(CLOUD.boot_timeout + 60, step=30)
     assert "is deleting" in str(join(stage).detail["error"])
     stage.turn(VmDeleted("cloud-1"))
     assert "not known here" in str(join(stage).detail["error"])
