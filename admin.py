@@ -48,6 +48,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         fleet.remove_host,
         fleet.shutdown,
         changing.set_datastore,
+        fleet.set_boss_address,
         changing.drop_context,
     ],
     "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens],

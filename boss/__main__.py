@@ -136,7 +136,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         api_url=url,
         tokens=tokens_of(settings.api_file, url, getpass.getuser()),
         received=settings.inbox,
-        boss_address=socket.gethostname(),
+        boss_address=socket.gethostname() if doors is None else doors.address.host,
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),

@@ -308,6 +308,10 @@ class Client:
         """Forget the small facts, but not who the cluster is; returns what was dropped."""
         return list(self.connection.delete("/context")["dropped"])
 
+    def set_boss_address(self, address: str) -> str:
+        """Say where VMs reach the boss, from its next start on."""
+        return str(self.connection.put("/context/boss", {"address": address})["boss_address"])
+
     def set_datastore(self, address: str) -> Plain:
         """Use another datastore, after a log-in and a write there."""
         found: Plain = self.connection.put("/context/datastore", {"address": address})

@@ -1,4 +1,4 @@
-"""Looking into workers' VMs, for admins."""
+"""Workers' VMs, for admins: looking into them, and where they reach the boss."""
 
 import asyncio
 import json
@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
+from boss.adapters.address import FACT, is_host
 from boss.api.answers import Refusal
+from boss.api.bodies import Address
 from boss.api.house import TheHouse, blocking
 from boss.api.roles import Guarded, needs
+from boss.core.events import ContextSet
 from boss.core.tokens import Role
 from boss.ports import MachineDown
 
@@ -37,6 +41,21 @@ async def debug(house: TheHouse, worker: str) -> StreamingResponse:
     except MachineDown as error:
         raise Refusal(503, str(error)) from None
     return StreamingResponse(_told(lines), media_type=NDJSON)
+
+
+class BossPlace(BaseModel):
+    """Where VMs reach the boss from its next start on."""
+
+    boss_address: str
+
+
+@router.put("/context/boss", openapi_extra=needs(Role.ADMIN))
+async def set_boss_address(house: TheHouse, body: Address) -> BossPlace:
+    """Say under which name or address VMs reach the boss; it wins over the settings, and counts from the boss's next start on."""
+    if not is_host(body.address):
+        raise Refusal(422, f"{body.address!r} is neither a host name nor an IP address")
+    await house.ask(lambda reply: ContextSet({FACT: body.address}, reply))
+    return BossPlace(boss_address=body.address)
 
 
 async def _told(lines: Iterator[str]) -> AsyncIterator[str]:

@@ -85,6 +85,18 @@ def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
                 typer.echo(line["line"])
 
 
+def set_boss_address(
+    address: Annotated[str, typer.Argument(metavar="HOST", help="A name or an address.")], as_json: Json = False
+) -> None:
+    """Say under which name or address VMs reach the boss; it counts from the boss's next start on."""
+    with Client() as client:
+        known = client.set_boss_address(address)
+    if as_json:
+        print_json({"boss_address": known})
+    else:
+        typer.echo(f"VMs will reach the boss at {known}, from its next start on")
+
+
 def terminate_workers(
     workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,

@@ -65,3 +65,16 @@ def test_a_worker_that_is_a_process_here_has_a_log_here(rig: Rig) -> None:
     worker = up(rig)
     told = rig.http.get(f"/workers/{worker}/debug")
     assert told.status_code == 409 and "worker.log" in told.json()["error"]
+
+
+def test_where_vms_reach_the_boss_is_kept_in_the_context(rig: Rig) -> None:
+    told = rig.http.put("/context/boss", json={"address": "boss.example.org"})
+    assert (told.status_code, told.json()) == (200, {"boss_address": "boss.example.org"})
+    assert rig.get("/context")["boss_address"] == "boss.example.org"
+
+
+@pytest.mark.parametrize("address", ["", "a b", "https://x", "x:80", "x" * 301])
+def test_what_is_no_host_is_refused_and_changes_nothing(rig: Rig, address: str) -> None:
+    before = rig.get("/context")
+    assert rig.http.put("/context/boss", json={"address": address}).status_code == 422
+    assert rig.get("/context") == before

@@ -53,6 +53,7 @@ DECIDED: dict[str, Role | None] = {
     "DELETE /fleet/leaks": Role.ADMIN,
     "DELETE /context": Role.ADMIN,
     "PUT /context/datastore": Role.ADMIN,
+    "PUT /context/boss": Role.ADMIN,
     "GET /tokens": Role.ADMIN,
     "POST /tokens": Role.ADMIN,
     "DELETE /tokens/{which}": Role.ADMIN,
