@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from boss.adapters.hostdata import KINDS, host_data
 from boss.adapters.userdata import LONGEST, TEMPLATES, MachineTerms, UserData, UserDataError
 from boss.config import VmSoftware
 from boss.core.model import Flavor, Pool
 
 CA = "-----BEGIN CERTIFICATE-----\n" + "QUJD\n" * 150 + "-----END CERTIFICATE-----\n"
+#: What rides along to every worker.
+SCRIPTS = [path for path in TEMPLATES.glob("*.sh") if path.name != "ecloud-data.sh"]
 POOL = Pool("cloud", "openstack", (Flavor("one", {"cpus": 1}),), boot_timeout=600)
 
 
@@ -53,8 +56,8 @@ def test_cloud_config_is_valid_against_cloud_inits_schema(software: VmSoftware, 
 def test_cloud_config_carries_every_script_as_it_is_and_one_secret_in_a_closed_file() -> None:
     text = render(VmSoftware())
     written = files(text)
-    assert {name for name in written if name.endswith(".sh")} == {path.name for path in TEMPLATES.glob("*.sh")}
-    for path in TEMPLATES.glob("*.sh"):
+    assert {name for name in written if name.endswith(".sh")} == {path.name for path in SCRIPTS}
+    for path in SCRIPTS:
         assert written[path.name] == path.read_text()
     assert text.count("token-of-cloud-7-3-4200") == 1
     told = json.loads(written["join.json"])
@@ -95,7 +98,7 @@ def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_pat
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     folder = tmp_path / "base" / "vm-1"
     assert [path.name for path in (tmp_path / "base").iterdir()] == ["vm-1"]
-    for path in [*TEMPLATES.glob("*.sh"), TEMPLATES.parent / "worker" / "join.py"]:
+    for path in [*SCRIPTS, TEMPLATES.parent / "worker" / "join.py"]:
         assert (folder / path.name).read_bytes() == path.read_bytes()
     assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o600"}
     boot, deadline = (folder / "pulse").read_text().split()
@@ -132,6 +135,32 @@ def test_a_machine_whose_name_is_no_folder_does_nothing(name: str, tmp_path: Pat
     )
     assert told.returncode == 1 and "is no name for a folder" in told.stderr
     assert not (tmp_path / "base").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("volume", ["", "/dev/vdb"])
+def test_the_servers_that_stay_are_valid_too(kind: str, volume: str, tmp_path: Path) -> None:
+    path = tmp_path / "user-data"
+    path.write_text(host_data(kind, 'ssh-ed25519 AAAA "me": here\n', volume, "https://example.org/it's/ecloud.git"))
+    told = subprocess.run(["cloud-init", "schema", "--config-file", str(path)], capture_output=True, text=True)
+    assert told.returncode == 0 and "Valid" in told.stdout, told.stdout + told.stderr
+    [user] = [user for user in yaml.safe_load(path.read_text())["users"] if user != "default"]
+    assert user["ssh_authorized_keys"] == ['ssh-ed25519 AAAA "me": here']
+    assert files(path.read_text())["ecloud-data"] == (TEMPLATES / "ecloud-data.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "volume", "why"),
+    [
+        ("datastore", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "", "a .pub file"),
+        ("datastore", "", "", "SSH key is none"),
+        ("datastore", "ssh-ed25519 AAAA", "vdb", "such as /dev/vdb"),
+        ("boss", "ssh-ed25519 AAAA", "", "--repository"),
+    ],
+)
+def test_what_would_make_no_server_is_refused(kind: str, key: str, volume: str, why: str) -> None:
+    with pytest.raises(UserDataError, match=why):
+        host_data(kind, key, volume)
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.sh")), ids=lambda path: str(path.name))
