@@ -136,7 +136,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         api_url=url,
         tokens=tokens_of(settings.api_file, url, getpass.getuser()),
         received=settings.inbox,
-        boss_address=socket.gethostname(),
+        boss_address=socket.gethostname() if doors is None else doors.address.host,
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
@@ -144,6 +144,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         probe_host=plain.probe,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
+        debug=doors.hosts().debug if doors is not None else None,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
     if doors is not None and certifier is not None:

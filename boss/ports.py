@@ -327,6 +327,10 @@ class DatastoreDown(Exception):
     """The datastore did not answer in time; the message says what was tried."""
 
 
+class MachineDown(Exception):
+    """A worker's VM cannot be looked into; the message says why, and what helps."""
+
+
 class Datastore(Protocol):
     """The datastore's gate, seen from the API: calls block (for seconds at most) and raise DatastoreDown."""
 

@@ -17,6 +17,7 @@ from boss.adapters import address, sockets
 from boss.adapters.address import BossAddress
 from boss.adapters.certificates import Authority, Gate
 from boss.adapters.daemons import LOOPBACK_NAMES, DaemonError, Outer
+from boss.adapters.hosts import Hosts
 from boss.adapters.join_tokens import JoinTokens
 from boss.adapters.userdata import MachineTerms, UserData
 from boss.api.join import JoinDoor, JoinTerms
@@ -55,12 +56,18 @@ class Doors:
             return own
         return replace(own, host=self.address.host, port=self._settings.vms.gate_port)
 
+    def hosts(self) -> Hosts:
+        """How the boss looks into them."""
+        software = self._settings.software
+        folders = {name: one.folder for name, one in software.items() if one.kind == "cloud-config"}
+        return Hosts(self._settings.state / "hosts", self._settings.pki / "vm_key", folders)
+
     def user_data(self, authority: Authority, cluster: str) -> UserData:
         """What makes their user data."""
         pools = {pool.name: pool for pool in self._settings.policy.pools}
         url = f"https://{self.address.at(self._settings.vms.join_port)}"
         times = self._settings.vms.join_allowance, self._settings.policy.worker_lease
-        terms = MachineTerms(url, authority.ca.read_text(), *times)
+        terms = MachineTerms(url, authority.ca.read_text(), *times, self.hosts().public_key)
         return UserData(pools, self._settings.software, self._tokens(cluster).make, terms)
 
     def open(
@@ -79,7 +86,7 @@ class Doors:
             settings.longest_lease,
             settings.cache_bytes,
         )
-        door = JoinDoor(desk, self._tokens(cluster), certifier, lambda: self.gate(gate), terms, bundle)
+        door = JoinDoor(desk, self._tokens(cluster), certifier, lambda: self.gate(gate), terms, bundle, self.hosts().remember)
         outer = Outer(self.address.host, self.address.listen, settings.vms.join_port)
         outer.check("join door", "join_port")
         family = socket.AF_INET6 if ":" in outer.listen else socket.AF_INET

@@ -206,6 +206,12 @@ class Client:
             yield lines
 
     @contextmanager
+    def debug(self, worker: str) -> Iterator[Iterator[Plain | None]]:
+        """``{"line"}`` of ``debug.sh`` on a worker's VM, as it runs; None is a sign of life."""
+        with self.connection.lines(f"/workers/{quote(worker, safe='')}/debug", {}) as lines:
+            yield lines
+
+    @contextmanager
     def listen(self, topic: str = "") -> Iterator[Iterator[Plain | None]]:
         """Events as they happen; the first None says that nothing is missed from now on."""
         with self.connection.lines("/events", {"topic": topic}) as lines:
@@ -301,6 +307,10 @@ class Client:
     def drop_context(self) -> list[str]:
         """Forget the small facts, but not who the cluster is; returns what was dropped."""
         return list(self.connection.delete("/context")["dropped"])
+
+    def set_boss_address(self, address: str) -> str:
+        """Say where VMs reach the boss, from its next start on."""
+        return str(self.connection.put("/context/boss", {"address": address})["boss_address"])
 
     def set_datastore(self, address: str) -> Plain:
         """Use another datastore, after a log-in and a write there."""

@@ -65,9 +65,7 @@ class _End(NamedTuple):
 class Executor:
     """All running attempts of a worker. To be used by the main thread only; times ``now`` are monotonic seconds."""
 
-    def __init__(
-        self, folders: Folders, surroundings: command.Surroundings, bash: str, user: Optional[TaskUser] = None
-    ) -> None:
+    def __init__(self, folders: Folders, surroundings: command.Surroundings, bash: str, user: Optional[TaskUser] = None) -> None:
         """``user`` runs the attempts, where that is not this process's own user."""
         self._user = user
         self._folders = folders

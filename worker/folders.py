@@ -58,7 +58,7 @@ class Folders:
         for path in (self.root, self.cache, self._attempts, self._inits):
             os.makedirs(path, mode=0o700, exist_ok=True)
         for path in (self.root, self._attempts, self._inits) if user is not None else ():
-            os.chmod(path, 0o711)  # he goes through, and sees nothing
+            os.chmod(path, 0o711)  # noqa: S103 (he goes through, and sees nothing)
         self._prepared: Set[str] = set(os.listdir(self._inits))
         self._numbers = count(1)
         self._made: Dict[str, _Folder] = {}  # by attempt
@@ -83,7 +83,7 @@ class Folders:
                 for path in (folder.path, folder.path + "/work", folder.path + "/temp"):
                     os.mkdir(path, 0o700)
                 if self._user is not None:
-                    os.chmod(folder.path, 0o711)
+                    os.chmod(folder.path, 0o711)  # noqa: S103
             else:
                 self._made[assignment.attempt] = folder
         return folder.path

@@ -1,7 +1,7 @@
 """Under which address VMs reach this boss: what somebody has said, else what the cloud says of this machine, else its way out.
 
 Rules:
-- The context's fact wins over the setting: it is what a person has said last (`set_context boss_address=...`).
+- The context's fact wins over the setting: it is what somebody has said last.
 - The cloud's word counts only if the address is one of this machine's own.
 - A boss that cannot listen on the address itself (a name, a floating IP, a port forward) listens on all of its addresses.
 """

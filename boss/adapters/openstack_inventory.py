@@ -64,7 +64,9 @@ class Inventory:
             status = str(raw.get("status", ""))
             if cluster and status != "DELETED":
                 vm, group = facts.claim_of(raw, cluster)
-                yield Thing(self._provider, Kind.SERVER, str(raw["id"]), str(raw["name"]), vm or group, status, _made(raw), cluster)
+                yield Thing(
+                    self._provider, Kind.SERVER, str(raw["id"]), str(raw["name"]), vm or group, status, _made(raw), cluster
+                )
 
     def _volumes(self, servers: list[Thing]) -> Iterator[Thing]:
         if not self._api.has("volume"):

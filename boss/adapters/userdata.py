@@ -7,6 +7,7 @@ Rules:
 - Everything from the settings is quoted for the language that it is put into.
 """
 
+import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
@@ -82,7 +83,8 @@ class UserData:
         name = {"cloud-config": "worker.cloud-config.j2", "script": "worker.sh.j2"}[software.kind]
         deadline = int(patience + self._terms.margin)
         packages = [*software.packages, *(["python3-venv"] if software.pip else [])]
-        files = self._files(software, packages, self._token(group, count, boot + self._terms.allowance), patience, deadline)
+        token = self._token(group, count, boot + self._terms.allowance)
+        files = self._files(software, packages, token, patience, deadline)
         end = next(
             mark for mark in (f"ECLOUD_END_{number}" for number in range(1000)) if not any(mark in file["text"] for file in files)
         )
@@ -92,6 +94,7 @@ class UserData:
             folder=software.folder,
             files=files,
             end=end,
+            mark=hashlib.sha256(token.encode()).hexdigest()[:16],
             packages=packages,
             poweroff=software.poweroff or "true",
             ssh_key=self._terms.ssh_key,

@@ -65,7 +65,10 @@ def on_join(state: State, event: JoinAsked, now: float) -> None:
     if not rows:
         error = f"the claim {event.group} is not known here (any more): it was given up, or another boss made it"
     elif vm is None:
-        error = f"every claim of {event.group} has its worker already"
+        left = next((row for row in rows if not row.key), None)
+        error = (
+            f"the claim {left.id} is {left.state}" if left is not None else f"every claim of {event.group} has its worker already"
+        )
     elif vm.state not in _JOINABLE:
         error = f"the claim {vm.id} is {vm.state}"
     else:

@@ -77,6 +77,26 @@ def drain_worker(workers: Workers, as_json: Json = False) -> None:
     _tell(drained, as_json, "draining")
 
 
+def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
+    """Run debug.sh on a worker's VM: how it stands, and its start-up again with every command printed."""
+    with Client() as client, client.debug(worker) as lines:
+        for line in lines:
+            if line is not None:
+                typer.echo(line["line"])
+
+
+def set_boss_address(
+    address: Annotated[str, typer.Argument(metavar="HOST", help="A name or an address.")], as_json: Json = False
+) -> None:
+    """Say under which name or address VMs reach the boss; it counts from the boss's next start on."""
+    with Client() as client:
+        known = client.set_boss_address(address)
+    if as_json:
+        print_json({"boss_address": known})
+    else:
+        typer.echo(f"VMs will reach the boss at {known}, from its next start on")
+
+
 def terminate_workers(
     workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,

@@ -178,7 +178,9 @@ RSA = public(rsa.generate_private_key(65537, 2048))
         ({"host_key": "x"}, "host_key"),
     ],
 )
-def test_a_hostile_body_behind_a_good_token_is_one_sentence_and_binds_nothing(rig: Rig, body: dict[str, object], named: str) -> None:
+def test_a_hostile_body_behind_a_good_token_is_one_sentence_and_binds_nothing(
+    rig: Rig, body: dict[str, object], named: str
+) -> None:
     refused = rig.join(**body)
     assert refused.status_code == 422, refused.text
     assert named in refused.json()["error"] and "\n" not in refused.json()["error"]
@@ -234,7 +236,11 @@ def test_a_host_key_is_remembered_for_the_worker_that_it_came_with(rig: Rig) -> 
 @pytest.mark.parametrize(
     ("offered", "seen", "offers"),
     [
-        ({"cpus": 2, "memory": 4096.0, "disk": 100.0}, {"cpus": 1, "memory": 4000.7, "disk": 200}, {"cpus": 2, "memory": 4000, "disk": 100}),
+        (
+            {"cpus": 2, "memory": 4096.0, "disk": 100.0},
+            {"cpus": 1, "memory": 4000.7, "disk": 200},
+            {"cpus": 2, "memory": 4000, "disk": 100},
+        ),
         ({"cpus": 2, "gpus": 1}, {"memory": 5}, {"cpus": 2, "gpus": 1}),
         ({}, {"cpus": 2, "memory": 5, "disk": 6, "gpus": 100}, {"cpus": 2, "memory": 5, "disk": 6}),
         ({"memory": 10.0}, {"memory": 0}, {"memory": 10}),

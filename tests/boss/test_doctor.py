@@ -162,6 +162,34 @@ def test_a_state_folder_that_others_can_write_is_said(state: Path, capsys: pytes
     assert findings(capsys)[1]["state folder"]["remedy"] == f"chmod 700 {state}"
 
 
+CLOUD = """
+[vms]
+boss_address = "127.0.0.1"
+join_port = {port}
+broker_port = {other}
+gate_port = {third}
+[pools.cloud]
+provider = "openstack"
+image = "debian"
+flavors = ["small"]
+"""
+
+
+def test_where_vms_reach_the_boss_is_said_with_the_ports_to_open(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = {"port": free_port(), "other": free_port(), "third": free_port()}
+    Path("ecloud.toml").write_text(CLOUD.format(**ports))
+    found = findings(capsys)[1]["VMs' way"]
+    assert found["verdict"] == "note"
+    assert found["detail"] == "127.0.0.1 (by the setting boss_address), ports " + ", ".join(map(str, ports.values()))
+    with socket.create_server(("127.0.0.1", ports["port"])):
+        code, all_found = findings(capsys)
+    assert code == 1 and f"nobody can listen at {ports['port']}" in all_found["VMs' way"]["detail"]
+
+
+def test_a_boss_without_vms_says_nothing_of_their_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "VMs' way" not in findings(capsys)[1]
+
+
 def test_wrong_usage_is_exit_code_2() -> None:
     for argv in ([], ["deploy"], ["deploy", "datastore", "me@there"], ["doctor", "--loud"]):
         with pytest.raises(SystemExit) as ended:

@@ -71,7 +71,7 @@ def test_a_name_or_an_address_in_front_is_listened_for_on_all_addresses(host: st
 
 @pytest.mark.parametrize("wrong", ["a b", "https://boss", "boss:8444", "-x", "a..b", "x" * 300, "böss"])
 def test_what_is_no_host_is_refused_with_where_it_was_said(wrong: str) -> None:
-    with pytest.raises(NoAddress, match="the context's boss_address: .* is neither a host name nor an IP address"):
+    with pytest.raises(NoAddress, match=r"the context's boss_address: .* is neither a host name nor an IP address"):
         find(wrong, "", NOWHERE)
 
 

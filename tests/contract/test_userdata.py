@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+from boss.adapters.hostdata import KINDS, host_data
 from boss.adapters.userdata import LONGEST, TEMPLATES, MachineTerms, UserData, UserDataError
 from boss.config import VmSoftware
 from boss.core.model import Flavor, Pool
 
 CA = "-----BEGIN CERTIFICATE-----\n" + "QUJD\n" * 150 + "-----END CERTIFICATE-----\n"
+#: What rides along to every worker.
+SCRIPTS = [path for path in TEMPLATES.glob("*.sh") if path.name != "ecloud-data.sh"]
 POOL = Pool("cloud", "openstack", (Flavor("one", {"cpus": 1}),), boot_timeout=600)
 
 
@@ -53,8 +56,8 @@ def test_cloud_config_is_valid_against_cloud_inits_schema(software: VmSoftware, 
 def test_cloud_config_carries_every_script_as_it_is_and_one_secret_in_a_closed_file() -> None:
     text = render(VmSoftware())
     written = files(text)
-    assert {name for name in written if name.endswith(".sh")} == {path.name for path in TEMPLATES.glob("*.sh")}
-    for path in TEMPLATES.glob("*.sh"):
+    assert {name for name in written if name.endswith(".sh")} == {path.name for path in SCRIPTS}
+    for path in SCRIPTS:
         assert written[path.name] == path.read_text()
     assert text.count("token-of-cloud-7-3-4200") == 1
     told = json.loads(written["join.json"])
@@ -64,7 +67,7 @@ def test_cloud_config_carries_every_script_as_it_is_and_one_secret_in_a_closed_f
 
 
 def test_what_the_settings_say_is_data_for_the_shells_of_the_machine(tmp_path: Path) -> None:
-    hostile = "a'b $(touch /tmp/owned) `id` \"x\" \\ ; rm -rf /"
+    hostile = 'a\'b $(touch /tmp/owned) `id` "x" \\ ; rm -rf /'
     written = files(render(VmSoftware(poweroff=hostile)))
     (tmp_path / "conf").write_text(written["ecloud.conf"])
     told = subprocess.run(["sh", "-c", '. ./conf; printf %s "$poweroff"'], cwd=tmp_path, capture_output=True, text=True)
@@ -89,11 +92,13 @@ def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_pat
     (tmp_path / "script").write_text(script)
     (tmp_path / "hostname").write_text("#!/bin/sh\necho vm-1\n")
     (tmp_path / "hostname").chmod(0o755)
-    told = subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    told = subprocess.run(
+        ["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
     folder = tmp_path / "base" / "vm-1"
     assert [path.name for path in (tmp_path / "base").iterdir()] == ["vm-1"]
-    for path in [*TEMPLATES.glob("*.sh"), TEMPLATES.parent / "worker" / "join.py"]:
+    for path in [*SCRIPTS, TEMPLATES.parent / "worker" / "join.py"]:
         assert (folder / path.name).read_bytes() == path.read_bytes()
     assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o600"}
     boot, deadline = (folder / "pulse").read_text().split()
@@ -102,14 +107,60 @@ def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_pat
     assert 1800 < int(deadline) - uptime < 1800 + 61
 
 
+def test_a_machine_does_not_take_over_what_another_one_of_its_name_has_left(tmp_path: Path) -> None:
+    (tmp_path / "hostname").write_text("#!/bin/sh\necho vm-1\n")
+    (tmp_path / "hostname").chmod(0o755)
+    folder = tmp_path / "base" / "vm-1"
+
+    def start(group: str) -> None:
+        text = user_data(VmSoftware("script", folder=str(tmp_path / "base"))).render("cloud", group, 1)
+        (tmp_path / "script").write_text(re.sub(r"^setsid .*$", "", text, flags=re.MULTILINE))
+        subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+
+    start("cloud-1")
+    (folder / "key").write_text("its key")
+    start("cloud-1")
+    assert (folder / "key").exists(), "started again, it is the same machine"
+    start("cloud-2")
+    assert not (folder / "key").exists()
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a b", ".hidden", "x;id"])
 def test_a_machine_whose_name_is_no_folder_does_nothing(name: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_text(render(VmSoftware("script", folder=str(tmp_path / "base"))))
     (tmp_path / "hostname").write_text(f"#!/bin/sh\nprintf '%s\\n' '{name}'\n")
     (tmp_path / "hostname").chmod(0o755)
-    told = subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True)
+    told = subprocess.run(
+        ["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True
+    )
     assert told.returncode == 1 and "is no name for a folder" in told.stderr
     assert not (tmp_path / "base").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("volume", ["", "/dev/vdb"])
+def test_the_servers_that_stay_are_valid_too(kind: str, volume: str, tmp_path: Path) -> None:
+    path = tmp_path / "user-data"
+    path.write_text(host_data(kind, 'ssh-ed25519 AAAA "me": here\n', volume, "https://example.org/it's/ecloud.git"))
+    told = subprocess.run(["cloud-init", "schema", "--config-file", str(path)], capture_output=True, text=True)
+    assert told.returncode == 0 and "Valid" in told.stdout, told.stdout + told.stderr
+    [user] = [user for user in yaml.safe_load(path.read_text())["users"] if user != "default"]
+    assert user["ssh_authorized_keys"] == ['ssh-ed25519 AAAA "me": here']
+    assert files(path.read_text())["ecloud-data"] == (TEMPLATES / "ecloud-data.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "volume", "why"),
+    [
+        ("datastore", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "", "a .pub file"),
+        ("datastore", "", "", "SSH key is none"),
+        ("datastore", "ssh-ed25519 AAAA", "vdb", "such as /dev/vdb"),
+        ("boss", "ssh-ed25519 AAAA", "", "--repository"),
+    ],
+)
+def test_what_would_make_no_server_is_refused(kind: str, key: str, volume: str, why: str) -> None:
+    with pytest.raises(UserDataError, match=why):
+        host_data(kind, key, volume)
 
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.sh")), ids=lambda path: str(path.name))

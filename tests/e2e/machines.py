@@ -4,6 +4,7 @@
 server is known by its host name (a ``hostname`` on its PATH says it), and is off when nothing of it runs any more.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -13,12 +14,14 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from boss import __main__ as boss
-from boss import config
+from boss import config, vms
 from boss.adapters import processes
+from boss.adapters.userdata import MachineTerms
 from boss.config import BossConfig, VmSoftware
 from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted
 from boss.ports import Cloud, Put
@@ -35,12 +38,15 @@ class Machines:
         self._folder = folder
         self._render = render
         self._servers: dict[str, Server] = {}
+        self._note = folder / "servers"
         self._put: Put = lambda _event: False
 
     def start(self, put: Put) -> None:
-        """Begin; nothing is found again."""
+        """Begin; finds the servers of earlier lives."""
         self._put = put
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._note.exists():
+            self._servers = {vm: Server(**line) for vm, line in json.loads(self._note.read_text()).items()}
 
     def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
         """Start the servers of these claims."""
@@ -52,12 +58,14 @@ class Machines:
             return
         for vm in vms:
             self._servers[vm] = Server(str(uuid.uuid4()), vm, pool, "ACTIVE", "127.0.0.1", vms[0])
+            self._keep()
             self._boot(vm, text)
             self._put(VmCreated(vm, self._servers[vm].server, "127.0.0.1"))
 
     def delete(self, vm: str, pool: str, server: str) -> None:
         """End a server and remove its folder."""
         self._servers.pop(vm, None)
+        self._keep()
         for process in running(self._folder / vm):
             processes.end(process, 10.0, signal.SIGKILL)
         if (self._folder / vm).exists():
@@ -79,6 +87,9 @@ class Machines:
 
     def stop(self) -> None:
         """Servers stay."""
+
+    def _keep(self) -> None:
+        self._note.write_text(json.dumps({vm: asdict(server) for vm, server in self._servers.items()}))
 
     def _boot(self, vm: str, text: str) -> None:
         programs = self._folder / f"{vm}.bin"
@@ -116,6 +127,7 @@ def main() -> int:
     settings = config.load()
     pools = tuple(replace(pool, provider=PROVIDER) for pool in settings.policy.pools)
     software = VmSoftware("script", folder=os.environ["MACHINES"], poweroff="", task_user="")
+    vms.MachineTerms = partial(MachineTerms, margin=3.0, watch=0.5, restart_pause=0.1)  # type: ignore[misc, assignment]
     settings = replace(settings, policy=replace(settings.policy, pools=pools), software={pool.name: software for pool in pools})
     with ExitStack() as stack:
         return boss.run(settings, stack, clouds)

@@ -75,7 +75,9 @@ class Machine:
 
     def look(self) -> bool:
         """Look once; whether the machine went off."""
-        told = subprocess.run(["sh", str(self.folder / "watchdog.sh"), str(self.folder)], capture_output=True, text=True, timeout=20)
+        told = subprocess.run(
+            ["sh", str(self.folder / "watchdog.sh"), str(self.folder)], capture_output=True, text=True, timeout=20
+        )
         assert told.returncode == 0, told.stderr
         return self.off.exists()
 
@@ -132,7 +134,9 @@ def test_where_there_is_no_power_off_all_that_the_worker_started_ends_and_nothin
     machine.pulse(1)
     marked = {**os.environ, "ECLOUD_MACHINE": str(tmp_path)}
     worker = subprocess.Popen(["sleep", "600"], env=marked, start_new_session=True)
-    task = subprocess.Popen(["sleep", "600"], env={**os.environ, "ECLOUD_WORKER_FOLDER": f"{tmp_path}/work"}, start_new_session=True)
+    task = subprocess.Popen(
+        ["sleep", "600"], env={**os.environ, "ECLOUD_WORKER_FOLDER": f"{tmp_path}/work"}, start_new_session=True
+    )
     bystander = subprocess.Popen(["sleep", "600"], env={**os.environ, "ECLOUD_MACHINE": f"{tmp_path}x"}, start_new_session=True)
     watching = machine.start("watchdog.sh", "0.1")
     assert worker.wait(20) == task.wait(20) == -signal.SIGKILL
@@ -193,5 +197,3 @@ def test_a_worker_whose_keeper_was_killed_still_ends_with_its_time(machine: Mach
     eventually(machine.off.exists)
     os.killpg(watching.pid, signal.SIGKILL)
     watching.wait()
-
-

@@ -71,7 +71,14 @@ def test_a_task_can_write_to_its_streams_by_name_and_has_no_group_of_roots(bench
 @as_root
 @pytest.mark.parametrize(
     "command",
-    ["cat {root}/secret", "ls {root}/work", "ls {root}/work/attempts", "cat /proc/$PPID/environ", "touch {root}/work/spool", "kill -0 {pid}"],
+    [
+        "cat {root}/secret",
+        "ls {root}/work",
+        "ls {root}/work/attempts",
+        "cat /proc/$PPID/environ",
+        "touch {root}/work/spool",
+        "kill -0 {pid}",
+    ],
 )
 def test_a_task_cannot_reach_what_is_the_workers(bench: Bench, tmp_path: Path, command: str) -> None:
     (tmp_path / "work" / "spool").touch(0o600)
