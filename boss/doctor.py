@@ -16,6 +16,7 @@ from pathlib import Path
 from boss import backup, config, deploy
 from boss.adapters.hostdata import KINDS
 from boss.checks import Finding, Verdict, examine, python
+from boss.cloud_checks import examine_clouds
 
 
 def run(argv: Sequence[str]) -> int:
@@ -29,7 +30,8 @@ def run(argv: Sequence[str]) -> int:
 def diagnose() -> list[Finding]:
     """Every check; only the first two when the settings cannot be read."""
     try:
-        return list(examine(config.load()))
+        settings = config.load()
+        return [*examine(settings), *examine_clouds(settings)]
     except config.SettingsError as error:
         wrong = [Finding("settings", Verdict.FAILED, line, "see docs/settings.md") for line in str(error).splitlines()]
         return [python(), *wrong]

@@ -7,6 +7,7 @@ Rules:
 - Whatever fails becomes a ``CloudError``.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ CONNECT, READ = 10.0, 30.0
 #: Nova's versions that we speak, best first: 2.69 lists servers of broken cells too, 2.67 knows volume types, 2.52 tags at creation.
 _COMPUTE_VERSIONS = ("2.69", "2.52")
 _SERVICES = {"compute": "compute", "image": "image", "network": "network", "volume": "block_storage"}
+
+_log = logging.getLogger(__name__)
 
 
 class Api:
@@ -65,8 +68,9 @@ class Api:
         read: float = READ,
     ) -> dict[str, Any]:
         """Ask one service once; ``what`` says for people what it is asked to do. Raises CloudError."""
+        connection = self._connected()
         try:
-            proxy = getattr(self._connected(), _SERVICES[service])
+            proxy = getattr(connection, _SERVICES[service])
             options: dict[str, Any] = {"json": json} if json is not None else {}
             if service == "compute" and (version := self._compute_version(proxy)):
                 options["microversion"] = version
@@ -84,6 +88,9 @@ class Api:
             raise self._translated(service, error) from None
         except openstack.exceptions.SDKException as error:
             raise self._forget(CloudError(Refusal.INVALID, _first_line(error))) from None
+        except Exception as error:  # of the library: whoever waits for this call must hear of it
+            _log.exception("%s: could not %s", self._called(), what)
+            raise CloudError(Refusal.UNKNOWN, f"the call to {what} went wrong: {_first_line(error)}", Effect.OPEN) from None
         if 200 <= answer.status_code < 300:
             return _document(answer)
         refused = of_answer(what, service, answer.status_code, answer.text, answer.headers, time.time())

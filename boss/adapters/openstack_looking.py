@@ -21,7 +21,7 @@ from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_servers import Raw, Servers
 from boss.config import CloudPool
 from boss.core.events import CloudFailed, Event, FlavorsSeen, Limit, LimitsSeen, Server, ServersListed
-from boss.core.model import Resources
+from boss.core.model import Refusal, Resources
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,10 @@ class Looking:
             found |= self._kept_on(found)
         except CloudError as error:
             self._failed(error)
+            return
+        except Exception as error:  # an answer that we do not understand: told, so that nobody waits for a list in silence
+            _log.exception("%s: the list of servers went wrong", self._provider)
+            self._failed(CloudError(Refusal.UNKNOWN, f"the cloud's list of servers cannot be read: {error}"))
             return
         self._listed = found
         self._turn_zones(raws)
