@@ -26,11 +26,13 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         looking.show_succeeded,
         looking.show_workers,
         looking.show_vms,
+        fleet.vm_leaks,
         looking.show_context,
         looking.why,
         files.logs,
         looking.listen,
         files.doctor,
+        fleet.debug,
     ],
     "Results": [files.fetch, sweeps.table],
     "Shared data": [sharing.put, sharing.show_shared],
@@ -42,7 +44,11 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.retry_failed,
         fleet.drain_worker,
         fleet.terminate_workers,
+        fleet.add_host,
+        fleet.remove_host,
+        fleet.shutdown,
         changing.set_datastore,
+        fleet.set_boss_address,
         changing.drop_context,
     ],
     "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens],
@@ -51,6 +57,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(command.__name__, rich_help_panel=panel)(command)
+app.command("open", rich_help_panel="Change")(fleet.open_fleet)
 app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Change")(fleet.instantiate_worker)
 
 if __name__ == "__main__":

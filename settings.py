@@ -154,6 +154,29 @@ class LimitSettings(Section):
     )
 
 
+class VmSettings(Section):
+    """What the boss and its VMs need to reach each other; only with a pool of VMs."""
+
+    boss_address: str = Field(
+        default="",
+        description="Host name or address at which VMs reach the boss; default: what the cloud's metadata says of the boss's server, "
+        "else the address of its default route. The fact `boss_address` in the context wins over it.",
+        pattern=r"^$|^[A-Za-z0-9.:-]{1,253}$",
+    )
+    join_port: Port = Field(default=8444, gt=0, description="Port of the join door (HTTPS under the boss's own CA).")
+    broker_port: Port = Field(default=8883, gt=0, description="Port of the private broker for VMs (mutual TLS).")
+    gate_port: Port = Field(default=2222, gt=0, description="Port of the private datastore for VMs (SSH, certificates only).")
+    certificate_lifetime: Duration = Field(
+        default=4 * 86400.0,
+        description="How long a worker's certificates last. They are renewed at half of it, so half of it should not be less than "
+        "`workers.longest_lease`: a worker whose boss is away still has to deliver what it finishes.",
+    )
+    join_allowance: Duration = Field(
+        default=3600.0,
+        description="How long a join token lasts beyond the pool's boot_timeout, for servers that wait in the cloud's queue.",
+    )
+
+
 class PolicySettings(Section):
     """The numbers that the boss decides by. The defaults are for workers on this machine."""
 
@@ -228,7 +251,7 @@ _IN_A_CLOUD = {"cooldown": 60.0, "boot_timeout": 600.0}
 #: Fields that say nothing to a local pool.
 _OF_A_CLOUD = (
     *("cloud", "image", "networks", "key_name", "security_groups", "availability_zones", "config_drive", "boot_volume"),
-    *("volume_type", "floating_network", "user_data", "packages", "pip", "metadata"),
+    *("volume_type", "floating_network", "user_data", "packages", "pip", "folder", "poweroff_command", "task_user", "metadata"),
 )
 Words = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_words)]
 Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+.:=~_/-]*$")]
@@ -283,6 +306,22 @@ class PoolSettings(Section):
     )
     packages: list[Package] = Field(default=[], description="OpenStack: packages of the image's distribution to install at boot.")
     pip: list[Requirement] = Field(default=[], description="OpenStack: Python packages to install at boot, as pip takes them.")
+    folder: str = Field(
+        default="/var/lib/ecloud",
+        description="OpenStack: the worker's folder on a VM; with `script` one of the host's name in it.",
+        pattern=r"^(/[A-Za-z0-9._-]+)+$",
+    )
+    poweroff_command: str = Field(
+        default="systemctl poweroff || poweroff -f",
+        description="OpenStack: what a VM does when its worker has ended for good; empty: only what the worker has started is ended.",
+        pattern=r"^[^\r\n\x00]*$",
+    )
+    task_user: str = Field(
+        default="ecloud-task",
+        description="OpenStack: the user on its VMs that runs the tasks, and may neither read the worker's keys nor ask the cloud's "
+        "metadata service; empty: the worker's own user.",
+        pattern=r"^$|^[a-z_][a-z0-9_-]{0,31}$",
+    )
     metadata: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,255}$")], Annotated[str, Field(max_length=255)]] = Field(
         default={}, description="OpenStack: more metadata for its servers.", max_length=64
     )
@@ -327,6 +366,10 @@ class WorkersSettings(Section):
     """What every worker is told."""
 
     cache: Size = Field(default=4 * 2**30, description="Bytes of inputs that a worker keeps for the next tasks.")
+    longest_lease: Duration = Field(
+        default=48 * 3600.0,
+        description="How long a worker that holds work or results lives without an answer from a boss, at most.",
+    )
 
 
 class Settings(BaseSettings):
@@ -364,6 +407,7 @@ class Settings(BaseSettings):
     datastore: DatastoreSettings = DatastoreSettings()
     limits: LimitSettings = LimitSettings()
     policy: PolicySettings = PolicySettings()
+    vms: VmSettings = VmSettings()
     workers: WorkersSettings = WorkersSettings()
     pools: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")], PoolSettings] = {}
 

@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from boss import absent, config, datastores, doctor
 from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
+from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.daemons import DaemonError, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
@@ -31,6 +32,7 @@ from boss.adapters.local import LocalCloud, WorkerTerms
 from boss.adapters.lock import LockTaken, alone
 from boss.adapters.reader import Reader
 from boss.adapters.results import DatastoreGate
+from boss.adapters.ssh_hosts import SshHosts
 from boss.adapters.store import Store
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
@@ -38,10 +40,12 @@ from boss.api.loghub import LogHub
 from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
 from boss.clouds import open_clouds
 from boss.config import BossConfig, SettingsError
+from boss.core import hosts
 from boss.core.events import StopWanted
 from boss.deploy import DeployError
 from boss.loop import Loop, Outside
 from boss.ports import Broker, Cloud, Results, StoreError
+from boss.vms import Doors
 from datastore.channel import Endpoint
 
 VERSION = "0.1.0"
@@ -52,7 +56,11 @@ GARBAGE = 100_000
 log = logging.getLogger("boss")
 
 
-def main(words: Sequence[str]) -> int:
+#: Makes the clouds that are not this machine, by provider; the last argument renders user data for ``(pool, group, count)``.
+Clouds = Callable[[BossConfig, str, int, Callable[[str, str, int], str]], Mapping[str, Cloud]]
+
+
+def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
     """Run a sub-command, or the boss until it is asked to end; the exit code."""
     if words:
         return doctor.run(words)
@@ -65,13 +73,13 @@ def main(words: Sequence[str]) -> int:
         return 2
     try:
         with ExitStack() as stack:
-            return _run(settings, stack)
+            return run(settings, stack, clouds)
     except (LockTaken, Outdated, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
         print(f"the boss cannot start: {error}", file=sys.stderr)
         return 1
 
 
-def _run(settings: BossConfig, stack: ExitStack) -> int:
+def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
     """Build the house from the ground up, live in it, and leave it in the opposite order."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.enter_context(alone(settings.state))
@@ -86,8 +94,9 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     lives.enter(cluster, epoch)
     authority = Authority(settings.pki)
 
-    host, port, tls = _broker(settings, authority, cluster, stack)
-    gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack)
+    doors = Doors(settings, reader.context()) if settings.has_vms else None
+    host, port, tls = _broker(settings, authority, cluster, stack, doors)
+    gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack, doors)
     login = authority.boss_login(gate)
     endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
 
@@ -100,13 +109,20 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
-    terms = WorkerTerms(
-        cluster, host, port, tls.ca, settings.policy.heartbeat, settings.policy.worker_lease, settings.cache_bytes
-    )
+    leases = settings.policy.worker_lease, settings.cache_bytes, settings.longest_lease
+    terms = WorkerTerms(cluster, host, port, tls.ca, settings.policy.heartbeat, *leases)
     bundle = worker_bundle(settings.bundles)
     local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
-    clouds: dict[str, Cloud] = {local.provider: local, **open_clouds(settings, cluster, epoch, _bare_user_data)}
-    loop = Loop(Outside(store, broker, results, clouds), settings.policy, epoch)
+    outer = gate if doors is None else doors.gate(gate)
+    plain = SshHosts(cluster, bundle, authority, lambda: outer, terms)
+    for name, plain_host in hosts.known(reader.context()).items():
+        plain.expect(plain_host.vm, name, dict(plain_host.resources))
+    there: dict[str, Cloud] = {local.provider: local, plain.provider: plain}
+    certifier = None
+    if doors is not None:
+        certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
+        there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster).render))
+    loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch)
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)
@@ -120,15 +136,20 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
         api_url=url,
         tokens=tokens_of(settings.api_file, url, getpass.getuser()),
         received=settings.inbox,
-        boss_address=socket.gethostname(),
+        boss_address=socket.gethostname() if doors is None else doors.address.host,
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
         read_datastore=lambda address: datastores.read_address(settings, address),
         check_datastore=lambda address: datastores.check(settings, authority, address),
+        clouds=tuple(there.values()),
+        probe_host=plain.probe,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
+        debug=doors.hosts().debug if doors is not None else None,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
-    parts: list[Results | Broker | Cloud] = [results, broker, *clouds.values()]
+    if doors is not None and certifier is not None:
+        doors.open(loop, authority, certifier, gate, cluster, bundle, stack)
+    parts: list[Results | Broker | Cloud] = [results, broker, *there.values()]
     for part in parts:
         part.start(loop.put)
         stack.callback(part.stop)
@@ -141,20 +162,22 @@ def _run(settings: BossConfig, stack: ExitStack) -> int:
     return 0 if loop.ended_as_asked and not lives.reason else 1
 
 
-def _broker(settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack) -> tuple[str, int, TlsFiles]:
+def _broker(
+    settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack, doors: Doors | None
+) -> tuple[str, int, TlsFiles]:
     """The broker's host and port, and the boss's way in; a private one is started."""
     own = authority.boss()
     outside = settings.broker
     if outside is not None:
         tls = TlsFiles(outside.ca or own.ca, outside.certificate or own.certificate, outside.key or own.key)
         return outside.host, outside.port, tls
-    daemon = mosquitto(settings.mosquitto, authority, cluster)
+    daemon = mosquitto(settings.mosquitto, authority, cluster, outer=doors.broker if doors is not None else None)
     daemon.start()
     stack.callback(daemon.stop)
     return daemon.host, daemon.port, own
 
 
-def _datastore(settings: BossConfig, authority: Authority, named: str, stack: ExitStack) -> Gate:
+def _datastore(settings: BossConfig, authority: Authority, named: str, stack: ExitStack, doors: Doors | None) -> Gate:
     """Where the datastore's gate is; without any a private sshd serves it, as this very user."""
     if named:
         return datastores.gate_at(settings, named)
@@ -163,16 +186,11 @@ def _datastore(settings: BossConfig, authority: Authority, named: str, stack: Ex
         return Gate(outside.host, outside.port, outside.user, outside.host_key, outside.program, outside.root)
     settings.datastore_root.mkdir(mode=0o700, parents=True, exist_ok=True)
     program = gate_bundle(settings.bundles)
-    daemon = sshd(settings.sshd, authority)
+    daemon = sshd(settings.sshd, authority, outer=doors.sshd if doors is not None else None)
     daemon.start()
     stack.callback(daemon.stop)
     user, root = getpass.getuser(), str(settings.datastore_root)
     return Gate(daemon.host, daemon.port, user, authority.host_key_public, str(program), root, sys.executable)
-
-
-def _bare_user_data(pool: str, group: str, count: int) -> str:
-    """Nothing beyond what the image does by itself."""
-    return "#cloud-config\n{}\n"
 
 
 def _gate_secret(path: Path) -> bytes:

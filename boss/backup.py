@@ -4,6 +4,7 @@ Rules:
 - A back-up may be made while a boss runs: the database is read as it is at one moment. Nothing else here may.
 - What is there is never removed: a restore refuses a database or keys that are in use, or with ``--force`` puts them aside under
   other names.
+- Tokens that were revoked since stay revoked wherever that is known: a database that a restore puts aside gives its tokens to the new one.
 - The database comes last, so that a restore that was cut off can be begun again, and no boss starts on half of it.
 - The file holds the keys of the certificate authority and all that tasks say: it is secret, and has mode 0600.
 - The files of the datastore are not in it; docs/data-safety.md says how they are saved.
@@ -19,7 +20,7 @@ from typing import Any
 
 from boss import absent, datastores
 from boss.adapters import archive, dump
-from boss.adapters.database import Database
+from boss.adapters.database import Database, Row
 from boss.adapters.database_url import locate
 from boss.adapters.lock import LockTaken, alone
 from boss.adapters.reader import Reader
@@ -29,6 +30,8 @@ from boss.ports import StoreError
 #: What of the state folder belongs to the database: files, and the folder of the certificate authority.
 _FILES = ("api.json", "api.port")
 _KEYS = "pki"
+#: What is to be done about tokens that came with an older database.
+_LOOK = "look at `./admin.py show_tokens`, revoke again what was revoked since, and make anew what was made since"
 
 
 class BackupError(Exception):
@@ -91,9 +94,11 @@ def restore(config: BossConfig, source: Path, force: bool) -> list[str]:
             differing = _differing_keys(config.state, place / "state" / _KEYS)
             if not force and (occupied or differing):
                 raise BackupError("; ".join(filter(None, (occupied, differing))) + "; --force puts what is there aside")
+            saved = dump.tokens_saved(place / "rows", int(manifest["schema"])) if "tokens" in manifest["rows"] else []
+            tokens = _tokens_kept(db, manifest) if occupied else None
             with ExitStack() as undo:
                 said += _restore_state(config.state, place / "state", stamp, undo)
-                said += _restore_rows(config, db, place / "rows", manifest, stamp, bool(occupied), now)
+                said += _restore_rows(config, db, place / "rows", manifest, stamp, bool(occupied), now, tokens)
                 undo.pop_all()
     except (StoreError, archive.ArchiveError, LockTaken) as error:
         raise BackupError(str(error)) from None
@@ -105,6 +110,7 @@ def restore(config: BossConfig, source: Path, force: bool) -> list[str]:
         f"Restored as of {made} (cluster {manifest['cluster']}): {_amounts(manifest['rows'])}.",
         "What has happened since is not known to this database. Results that were accepted since stay on the datastore: where a task that",
         "runs again yields another file, the older one is put aside, in replaced/ there.",
+        *_about_tokens(made, saved, tokens),
         *_files_first(config),
     ]
 
@@ -123,8 +129,28 @@ def adopt(config: BossConfig) -> list[str]:
     except (StoreError, LockTaken) as error:
         raise BackupError(str(error)) from None
     return [
-        f"{shown} is taken as restored at this moment: nothing is named twice, and nothing newer is overwritten. Start the boss now."
+        f"{shown} is taken as restored at this moment: nothing is named twice, and nothing newer is overwritten. Start the boss now.",
+        f"Tokens are as that database has them: {_LOOK}.",
     ]
+
+
+def _tokens_kept(db: Database, manifest: dict[str, Any]) -> list[Row] | None:
+    """The tokens of the database that is put aside, if it is of the same cluster: it knows what was revoked since."""
+    if "tokens" not in manifest["rows"]:
+        return None
+    try:
+        return dump.tokens_in(db, str(manifest["cluster"]))
+    except StoreError:
+        return None  # a damaged file
+
+
+def _about_tokens(made: str, saved: list[tuple[str, str]], kept: list[Row] | None) -> list[str]:
+    """Who may come in after a restore; ``saved`` are the tokens of the back-up, ``kept`` those of the database that was put aside."""
+    if kept is None:
+        return [f"Tokens are as of {made}: {_LOOK}."]
+    gone = [f"{one} of {name}" for one, name in saved if one not in {row[0] for row in kept}]
+    left = f" ({len(gone)} of the back-up left out: {', '.join(gone[:5])}{', ...' if len(gone) > 5 else ''})" if gone else ""
+    return [f"Tokens are as in the database that was put aside, so that what was revoked stays revoked{left}."]
 
 
 def _files_first(config: BossConfig) -> list[str]:
@@ -247,15 +273,24 @@ def _move(old: Path, new: Path, undo: ExitStack) -> None:
 
 
 def _restore_rows(
-    config: BossConfig, db: Database, rows: Path, manifest: dict[str, Any], stamp: str, aside: bool, now: float
+    config: BossConfig,
+    db: Database,
+    rows: Path,
+    manifest: dict[str, Any],
+    stamp: str,
+    aside: bool,
+    now: float,
+    tokens: list[Row] | None,
 ) -> list[str]:
     fill = _fill_sqlite if db.sqlite else _fill_mysql
-    said = fill(db, rows, manifest, stamp, aside, now)
+    said = fill(db, rows, manifest, stamp, aside, now, tokens)
     (config.state / "outdated").unlink(missing_ok=True)
     return said
 
 
-def _fill_sqlite(db: Database, rows: Path, manifest: dict[str, Any], stamp: str, aside: bool, now: float) -> list[str]:
+def _fill_sqlite(
+    db: Database, rows: Path, manifest: dict[str, Any], stamp: str, aside: bool, now: float, tokens: list[Row] | None
+) -> list[str]:
     """A new file beside the place of the old one, renamed when it is whole."""
     db.close()
     place = Path(db.location.database)
@@ -264,7 +299,7 @@ def _fill_sqlite(db: Database, rows: Path, manifest: dict[str, Any], stamp: str,
         path.unlink(missing_ok=True)
     try:
         with dump.opened(f"sqlite:///{fresh}") as new:
-            dump.read(new, rows, int(manifest["schema"]), manifest["rows"], now)
+            dump.read(new, rows, int(manifest["schema"]), manifest["rows"], now, tokens)
         kept = place.with_name(f"{place.name}.before_{stamp}")
         with ExitStack() as undo:
             # The write-ahead log first: one that stayed behind would be played into the new database.
@@ -280,7 +315,9 @@ def _fill_sqlite(db: Database, rows: Path, manifest: dict[str, Any], stamp: str,
     return [f"The database that was here is {kept}."] if aside else []
 
 
-def _fill_mysql(db: Database, rows: Path, manifest: dict[str, Any], stamp: str, aside: bool, now: float) -> list[str]:
+def _fill_mysql(
+    db: Database, rows: Path, manifest: dict[str, Any], stamp: str, aside: bool, now: float, tokens: list[Row] | None
+) -> list[str]:
     """The tables of the old one get other names; if the new ones cannot be filled, they get theirs back."""
     prefix = f"before_{stamp}_"
     with ExitStack() as undo:
@@ -289,7 +326,7 @@ def _fill_mysql(db: Database, rows: Path, manifest: dict[str, Any], stamp: str, 
             undo.callback(dump.bring_back, db, prefix)
         undo.callback(dump.remove, db)
         dump.remove(db)  # what a restore that was cut off has left
-        dump.read(db, rows, int(manifest["schema"]), manifest["rows"], now)
+        dump.read(db, rows, int(manifest["schema"]), manifest["rows"], now, tokens)
         undo.pop_all()
     return [f"The tables that were in {db.location.shown} are there as {prefix}jobs and so on."] if aside else []
 

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from boss import absent
-from boss.adapters import sockets
+from boss.adapters import address, sockets
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
 from boss.adapters.database_url import locate
@@ -271,6 +271,46 @@ def _results(config: BossConfig) -> Finding | None:
     return Finding("results", Verdict.NOTE, absent.sentence(missing, str(config.datastore_root)), remedy)
 
 
+def _doors(config: BossConfig) -> Finding | None:
+    """Where VMs reach this boss. Whether they do, only a VM can say."""
+    if not config.has_vms:
+        return None
+    try:
+        found = address.find(_fact(config, address.FACT), config.vms.address)
+    except address.NoAddress as error:
+        return Finding("VMs' way", Verdict.FAILED, str(error), "set boss_address in [vms]")
+    doors = config.vms
+    ports = [doors.join_port, *([] if config.broker else [doors.broker_port]), *([] if config.datastore else [doors.gate_port])]
+    detail = f"{found.host} (by {found.how}), ports {', '.join(map(str, ports))}"
+    if is_held(config.state):
+        silent = [port for port in ports if not sockets.answers(port, found.listen)]
+        if silent:
+            return Finding(
+                "VMs' way", Verdict.FAILED, f"{detail}: nothing answers at {silent[0]}", "restart the boss; its log says why"
+            )
+    else:
+        taken = [port for port in ports if not sockets.is_free(port, found.listen)]
+        if taken:
+            remedy = "choose other ports in [vms], or end the program that has it"
+            return Finding("VMs' way", Verdict.FAILED, f"{detail}: nobody can listen at {taken[0]}", remedy)
+    return Finding("VMs' way", Verdict.NOTE, detail, "let these ports in from the VMs' network (security groups, firewall)")
+
+
+def _fact(config: BossConfig, name: str) -> str:
+    """A fact of the context; empty while there is no database, or none that answers."""
+    location = locate(config.database_url)
+    if location.dialect == "sqlite" and not Path(location.database).exists():
+        return ""
+    try:
+        reader = Reader(config.database_url)
+        try:
+            return reader.context().get(name, "")
+        finally:
+            reader.close()
+    except (StoreError, ValueError):
+        return ""
+
+
 def _clock(config: BossConfig) -> Finding:
     if time.time() < _EARLIEST:
         return Finding("clock", Verdict.FAILED, time.strftime("%F"), "set the clock: certificates would not be valid")
@@ -307,6 +347,7 @@ _CHECKS: tuple[Callable[[BossConfig], Finding | None], ...] = (
         _disk,
         _private_datastore,
         _results,
+        _doors,
         _clock,
     ),
 )

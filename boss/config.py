@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import settings
+from boss.core import hosts
 from boss.core.model import Flavor, Policy, Pool, Resources
 from settings import FlavorSettings, PoolSettings, Settings, SettingsError
 
@@ -72,6 +73,30 @@ class OutsideDatastore:
 
 
 @dataclass(frozen=True, slots=True)
+class VmSoftware:
+    """What the VMs of a pool are given to start with: ``kind`` is ``cloud-config`` or ``script``; the rest as in the settings."""
+
+    kind: str = "cloud-config"
+    packages: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    folder: str = "/var/lib/ecloud"
+    poweroff: str = "systemctl poweroff || poweroff -f"
+    task_user: str = "ecloud-task"
+
+
+@dataclass(frozen=True, slots=True)
+class VmDoors:
+    """Where VMs reach the boss: ``address`` as the settings have it (empty: to be found out), ports; times in seconds."""
+
+    address: str = ""
+    join_port: int = 8444
+    broker_port: int = 8883
+    gate_port: int = 2222
+    certificate_lifetime: float = 4 * 86400.0
+    join_allowance: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class CloudPool:
     """What a pool's servers are made of in an OpenStack project. ``cloud`` names an entry of clouds.yaml; empty: the OS_* variables.
 
@@ -92,9 +117,6 @@ class CloudPool:
     volume_type: str = ""
     floating_network: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    user_data: str = "cloud-config"
-    packages: tuple[str, ...] = ()
-    pip: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +126,7 @@ class BossConfig:
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
     each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
     that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
+    ``software`` is what their VMs are given, by pool.
     """
 
     file: Path | None
@@ -120,8 +143,16 @@ class BossConfig:
     max_tasks: int
     max_task_file: int
     cache_bytes: int
+    longest_lease: float
     policy: Policy
     clouds: tuple[CloudPool, ...] = ()
+    vms: VmDoors = VmDoors()
+    software: Mapping[str, VmSoftware] = field(default_factory=dict)
+
+    @property
+    def has_vms(self) -> bool:
+        """Whether any pool's workers are not processes of this machine."""
+        return any(pool.provider not in ("local", hosts.PROVIDER) for pool in self.policy.pools)
 
     @property
     def pki(self) -> Path:
@@ -196,7 +227,10 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_tasks=values.limits.max_tasks,
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
+        longest_lease=values.workers.longest_lease,
         policy=_policy(values, slots, machine),
+        vms=_doors(values),
+        software={name: _software(pool) for name, pool in values.pools.items()},
         clouds=tuple(_cloud_pool(name, pool) for name, pool in values.pools.items() if pool.provider == "openstack"),
     )
 
@@ -234,7 +268,7 @@ def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     numbers = values.policy.model_dump()
     if any(pool.provider != "local" for pool in values.pools.values()) and "create_timeout" not in values.policy.model_fields_set:
         numbers["create_timeout"] = _CLOUD_CREATE_TIMEOUT
-    return Policy(pools=pools or (local_pool(slots, machine),), **numbers)
+    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **numbers)
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:
@@ -248,6 +282,17 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         cooldown=values.cooldown,
         boot_timeout=values.boot_timeout,
     )
+
+
+def _doors(values: Settings) -> VmDoors:
+    vms = values.vms
+    ports = vms.join_port, vms.broker_port, vms.gate_port
+    return VmDoors(vms.boss_address, *ports, vms.certificate_lifetime, vms.join_allowance)
+
+
+def _software(values: PoolSettings) -> VmSoftware:
+    lists = tuple(values.packages), tuple(values.pip)
+    return VmSoftware(values.user_data, *lists, values.folder, values.poweroff_command, values.task_user)
 
 
 def _provider(values: PoolSettings) -> str:
@@ -279,9 +324,6 @@ def _cloud_pool(name: str, values: PoolSettings) -> CloudPool:
         volume_type=values.volume_type,
         floating_network=values.floating_network,
         metadata=values.metadata,
-        user_data=values.user_data,
-        packages=tuple(values.packages),
-        pip=tuple(values.pip),
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from boss.adapters.bundle import gate_bundle
 from boss.adapters.certificates import PRINCIPAL, Authority, Gate, TlsFiles
 from boss.adapters.daemons import broker_rights, broker_settings
+from boss.adapters.hostdata import host_data
 from boss.adapters.reader import Reader
 from boss.checks import try_gate
 from boss.config import BossConfig, gate_program
@@ -114,6 +115,16 @@ def broker(config: BossConfig, host: str, port: int, target: Path, at: Path) -> 
         f'host = "{host}"',
         f"port = {port}",
     ]
+
+
+def user_data(kind: str, ssh_key: Path, volume: str, repository: str) -> str:
+    """What a server is given to start with that shall be a datastore host or the boss. Raises DeployError."""
+    try:
+        return host_data(kind, ssh_key.expanduser().read_text(), volume, repository).rstrip("\n")
+    except OSError as error:
+        raise DeployError(f"{ssh_key}: {error.strerror}") from None
+    except ValueError as error:
+        raise DeployError(str(error)) from None
 
 
 def resolve(address: str) -> Place:

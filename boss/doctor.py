@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boss import backup, config, deploy
+from boss.adapters.hostdata import KINDS
 from boss.checks import Finding, Verdict, examine, python
 from boss.cloud_checks import examine_clouds
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH``, ``deploy broker HOST --to DIR``, ``backup PATH``,
+    """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH``, ``deploy broker HOST --to DIR``,
+    ``deploy user-data KIND --ssh-key FILE``, ``backup PATH``,
     ``restore PATH [--force]`` or ``adopt``; the exit code."""
     options = _parser().parse_args(argv)
     return _doctor(options.json) if options.command == "doctor" else _change(options)
@@ -67,14 +69,20 @@ def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]
             return backup.restore(settings, options.source, options.force)
         case "adopt":
             return backup.adopt(settings)
+    if options.what == "user-data":
+        return [deploy.user_data(options.kind, options.ssh_key, options.volume, options.repository)]
     if options.what == "datastore":
         return deploy.datastore(settings, options.address, options.root)
     return deploy.broker(settings, options.host, options.port, options.to, options.at)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m boss")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m boss",
+        usage="python -m boss [COMMAND ...]",
+        description="Without a command: start the boss; it stays until Ctrl-C, and prints `ready: ADDRESS` when jobs can be pushed.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, prog="python -m boss", title="commands", metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="look at everything that the boss needs, and say what to do")
     doctor.add_argument("--json", action="store_true", help="one JSON document")
     deployment = commands.add_parser("deploy", help="prepare another host").add_subparsers(dest="what", required=True)
@@ -86,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--port", type=int, default=8883, help="its TLS port (8883)")
     broker.add_argument("--to", type=Path, required=True, metavar="DIR", help="where to write the files")
     broker.add_argument("--at", type=Path, default=Path("/etc/mosquitto/ecloud"), metavar="DIR", help="where they will lie there")
+    data = deployment.add_parser("user-data", help="print what a new server is given to start with, to become one")
+    data.add_argument("kind", choices=KINDS, help="what it becomes")
+    data.add_argument("--ssh-key", type=Path, required=True, metavar="FILE", help="your public key: lets you in there as ecloud")
+    data.add_argument("--volume", default="", metavar="DEVICE", help="the volume for the data, as the server has it (/dev/vdb)")
+    data.add_argument("--repository", default="", metavar="URL", help="where a boss's server clones this project from")
     saving = commands.add_parser("backup", help="write database and keys into one file; the boss may run")
     saving.add_argument("target", metavar="PATH", help="a new file, or a folder that exists")
     restoring = commands.add_parser("restore", help="bring a back-up into this boss's database and state folder")

@@ -21,6 +21,7 @@ from boss.core import deadlines, reactor
 from boss.core.effects import (
     AcceptResult,
     Announce,
+    Certify,
     CreateVms,
     DeleteVm,
     Effect,
@@ -38,8 +39,8 @@ from boss.core.picture import publish, state_of
 from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import View
-from boss.ports import Broker, Cloud, Results, Store, StoreError, Superseded
-from worker.protocol import Assign, Assignment, ToWorker
+from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
+from worker.protocol import Assign, Assignment, Certified, ToWorker
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +115,13 @@ class Inbox:
 
 @dataclass(slots=True)
 class Outside:
-    """The adapters that the loop speaks through; ``clouds`` by provider."""
+    """The adapters that the loop speaks through; ``clouds`` by provider. ``certifier`` is None where no VM can join."""
 
     store: Store
     broker: Broker
     results: Results
     clouds: Mapping[str, Cloud] = field(default_factory=dict)
+    certifier: Certifier | None = None
 
 
 class Loop:
@@ -360,6 +362,8 @@ class Loop:
         match effect:
             case Send():
                 self._outside.broker.send(effect.worker, self._granted(effect.worker, effect.message))
+            case Certify():
+                self._certify(effect)
             case Reply():
                 self._answer(effect.reply, effect.answer)
             case AcceptResult():
@@ -378,6 +382,12 @@ class Loop:
                 self._outside.clouds[effect.provider].list(now)
             case Stop():
                 self._end()
+
+    def _certify(self, effect: Certify) -> None:
+        """Sign, which takes no time, and send; what cannot be signed is reported by the loop."""
+        if self._outside.certifier is not None:
+            signed = self._outside.certifier.certify(effect.worker, effect.tls_key, effect.ssh_key)
+            self._outside.broker.send(effect.worker, Certified(self._epoch, effect.seq, signed.tls, signed.ssh, signed.lifetime))
 
     def _tell(self, kind: str, facts: Sequence[Mapping[str, object]]) -> None:
         try:

@@ -176,6 +176,10 @@ class Reader(Protocol):
     def manifests(self, job: str, attempts: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Manifest | None]]:
         """Index, number and accepted files of these attempts (task's index, number); None where they are not known."""
 
+    def accepted(self, job: str) -> Sequence[tuple[int, int]]:
+        """The attempt whose result was accepted last, of each task that has one: task's index, number."""
+        ...
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
 
@@ -196,8 +200,51 @@ class Broker(Protocol):
         """Publish offline, disconnect and end the thread."""
 
 
+class HostRefused(Exception):
+    """A plain SSH host cannot have a worker as things stand; the message says why and what helps."""
+
+
+class CloudDown(Exception):
+    """A cloud could not be asked, or refused; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something in a cloud that carries this cluster's tag: ``kind`` is server, volume, port or floating ip.
+
+    ``claim`` is the claim (or the first one of the group) that it was made for; ``created`` Unix seconds, None where nobody knows;
+    ``uses`` is the id of the server that has it, empty for servers and for what no server has.
+    """
+
+    provider: str
+    kind: str
+    id: str
+    name: str
+    claim: str
+    status: str
+    created: float | None = None
+    cluster: str = ""
+    uses: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """A worker's certificates: TLS (PEM), SSH (the text of a ``-cert.pub`` file), and how long they last, in seconds."""
+
+    tls: str
+    ssh: str
+    lifetime: float
+
+
+class Certifier(Protocol):
+    """The boss's certificate authority, seen from the loop and the join door."""
+
+    def certify(self, worker: str, tls_key: str, ssh_key: str) -> Certificates:
+        """Sign a worker's public keys (OpenSSH's form) for the broker and the datastore's gate. Raises ValueError for what is no key."""
+
+
 class Cloud(Protocol):
-    """Servers of one provider. Calls return at once; their ends are events."""
+    """Servers of one provider. Calls return at once; their ends are events. ``inventory`` and ``remove`` are for people and block."""
 
     provider: str
 
@@ -218,6 +265,12 @@ class Cloud(Protocol):
 
     def console(self, vm: str, pool: str, server: str) -> None:
         """Ends as ConsoleRead, with an empty text where there is none."""
+
+    def inventory(self) -> Sequence[Thing]:
+        """Everything that carries this cluster's tag, at this moment. Blocks; raises CloudDown."""
+
+    def remove(self, thing: Thing) -> None:
+        """Delete one of them and wait until it is gone. Blocks; raises CloudDown."""
 
     def list(self, asked: float) -> None:
         """Ends as ServersListed with ``asked`` (and LimitsSeen, where there are limits), or as CloudFailed."""
@@ -272,6 +325,10 @@ class Desk(Protocol):
 
 class DatastoreDown(Exception):
     """The datastore did not answer in time; the message says what was tried."""
+
+
+class MachineDown(Exception):
+    """A worker's VM cannot be looked into; the message says why, and what helps."""
 
 
 class Datastore(Protocol):
@@ -360,7 +417,7 @@ class Plan:
     task count of the existing job that the plan was made for. ``bytes`` is the size of ``files``; ``folder`` holds the slices. ``makes``
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
     merge ``changed`` or ``keep-succeeded`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
-    outside the job, ``(source, task, field)``, which only the datastore knows to be there.
+    outside the job, ``(source, task, field)``, which only the datastore knows to be there. ``example`` is a task of the first sweep.
     """
 
     job_name: str
@@ -380,6 +437,7 @@ class Plan:
     reasons: Sequence[Reason] = ()
     more_reasons: int = 0
     outside: list[tuple[str, str, str]] = field(default_factory=list)
+    example: str = ""
 
 
 class Intake(Protocol):

@@ -107,6 +107,7 @@ class Client:
     ) -> "Job":
         """Push tasks made by a program: a list of native tasks or a whole document (docs/task-file.md).
 
+        Without ``name`` the job is called what the document says, else ``job``, or ``job-2`` and so on where that is taken.
         ``files`` are entries as in a task file, looked for below ``folder``. Raises Refused with every problem.
         """
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
@@ -205,6 +206,12 @@ class Client:
             yield lines
 
     @contextmanager
+    def debug(self, worker: str) -> Iterator[Iterator[Plain | None]]:
+        """``{"line"}`` of ``debug.sh`` on a worker's VM, as it runs; None is a sign of life."""
+        with self.connection.lines(f"/workers/{quote(worker, safe='')}/debug", {}) as lines:
+            yield lines
+
+    @contextmanager
     def listen(self, topic: str = "") -> Iterator[Iterator[Plain | None]]:
         """Events as they happen; the first None says that nothing is missed from now on."""
         with self.connection.lines("/events", {"topic": topic}) as lines:
@@ -275,9 +282,35 @@ class Client:
         body = {"workers": list(workers), "all": not workers, "now": now}
         return list(self.connection.post("/workers/terminate", body)["workers"])
 
+    def add_host(self, login: str, cpus: int | None = None) -> Plain:
+        """Install and start a worker on a host that the boss's user can log in to: ``worker``, ``login``, ``resources``."""
+        found: Plain = self.connection.post("/hosts", {"login": login, "cpus": cpus}, timeout=300.0)
+        return found
+
+    def remove_host(self, login: str, now: bool = False) -> list[str]:
+        """End a host's worker and remove every trace of it there; ``now`` does not wait for what it runs."""
+        return list(self.connection.delete(f"/hosts/{quote(login, safe='')}{'?now=true' if now else ''}")["workers"])
+
+    def close_fleet(self, now: bool = False) -> list[str]:
+        """Create no VM any more, and let all go; those that are there still. ``now`` does not wait for what they run."""
+        return list(self.connection.post("/fleet/close", {"now": now})["workers"])
+
+    def open_fleet(self) -> None:
+        """Let VMs come again for what waits."""
+        self.connection.post("/fleet/open", {})
+
+    def leaks(self, remove: bool = False) -> Plain:
+        """What carries the cluster's tag in the clouds, with its ``owner`` (empty: a leak, removed if told so); and ``silent`` clouds."""
+        found: Plain = self.connection.delete("/fleet/leaks") if remove else self.connection.get("/fleet/leaks")
+        return found
+
     def drop_context(self) -> list[str]:
         """Forget the small facts, but not who the cluster is; returns what was dropped."""
         return list(self.connection.delete("/context")["dropped"])
+
+    def set_boss_address(self, address: str) -> str:
+        """Say where VMs reach the boss, from its next start on."""
+        return str(self.connection.put("/context/boss", {"address": address})["boss_address"])
 
     def set_datastore(self, address: str) -> Plain:
         """Use another datastore, after a log-in and a write there."""
@@ -349,6 +382,11 @@ class Job:
     def results_so_far(self) -> Plain:
         """The same with ``finished`` and ``total``, the counts of the job's tasks."""
         found: Plain = self.client.connection.get(f"{self._path}/results")
+        return found
+
+    def newer(self) -> list[str]:
+        """Paths of results that are newer than what the database knows of them: only after a restore, of a job that came with it."""
+        found: list[str] = self.client.connection.get(f"{self._path}/newer")
         return found
 
     def table(self, pattern: str = "*") -> list[Plain]:

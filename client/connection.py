@@ -130,13 +130,24 @@ class Connection:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise InvalidRequest(f"{self.url!r} is no address of a boss: {error}") from None
         except httpx.ConnectError as error:
-            raise BossUnreachable(f"no boss answers at {self.url} ({error}); start it with `.venv/bin/python -m boss`") from None
+            raise BossUnreachable(f"no boss answers at {self.url} ({error}); {_to_reach(self.url)}") from None
         except httpx.TimeoutException:
             raise BossUnreachable(
                 f"the boss at {self.url} does not answer in time; `admin.py doctor` says what is wrong"
             ) from None
         except httpx.TransportError as error:
             raise BossUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from None
+
+
+def _to_reach(url: str) -> str:
+    """What to do when nobody answers there: start the boss of this machine; one that is elsewhere is its admin's to start."""
+    try:
+        own = _written_down().get("url", "").rstrip("/")
+    except ClientError:
+        own = ""
+    if url == own:
+        return "start it with `.venv/bin/python -m boss`"
+    return "the address (ECLOUD_API_URL) or the tunnel to it is wrong, or the boss is down: ask its admin; `admin.py doctor` looks closer"
 
 
 def _object_of(line: str) -> Any:

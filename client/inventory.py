@@ -8,6 +8,7 @@ Rules:
 - Entries that make no sense by themselves are left to the boss, which says so together with all other problems.
 """
 
+import difflib
 import glob
 import hashlib
 import os
@@ -140,10 +141,34 @@ def _expand(folder: Path, entry: Entry) -> Iterator[tuple[str, str]]:
             yield path, os.path.join(entry.to, below)
     elif source.endswith("/"):
         raise _Unfit(
-            f"there is no folder {entry.source!r}" if not os.path.lexists(source[:-1]) else f"{entry.source!r} is no folder"
+            f"there is no folder {entry.source!r}{_meant(source, entry)}: {_where(folder, entry)}"
+            if not os.path.lexists(source[:-1])
+            else f"{entry.source!r} is no folder"
         )
+    elif not os.path.lexists(source):
+        raise _Unfit(f"there is no file {entry.source!r}{_meant(source, entry)}: {_where(folder, entry)}")
     else:
         yield source, os.path.join(entry.to, os.path.basename(source)) if entry.to.endswith("/") else entry.to
+
+
+def _where(folder: Path, entry: Entry) -> str:
+    """Where was looked."""
+    absolute = os.path.isabs(os.path.expanduser(entry.source))
+    return "the path is looked for as it is" if absolute else f"paths are relative to the task file's folder, {folder}"
+
+
+def _meant(source: str, entry: Entry) -> str:
+    """The name that was perhaps meant, among those that are there."""
+    there, name = os.path.split(source.rstrip("/"))
+    try:
+        near = difflib.get_close_matches(name, os.listdir(there), 1, 0.7)
+    except OSError:
+        return ""
+    if not near:
+        return ""
+    folder = "/" if os.path.isdir(os.path.join(there, near[0])) else ""
+    meant = os.path.join(os.path.dirname(entry.source.rstrip("/")), near[0]) + folder
+    return f" (did you mean {meant!r}?)"
 
 
 def _expand_glob(pattern: str, entry: Entry, folder: Path) -> Iterator[tuple[str, str]]:

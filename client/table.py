@@ -48,12 +48,14 @@ class Table:
         self._troubles: dict[str, tuple[int, list[str]]] = {}
         self._left_out: tuple[int, list[str]] = (0, [])
         self._wanted: dict[str, None] = {}
+        self._newer: list[str] = []
         self.job = ""
         self._rows = _spool()
         try:
             self._read_tasks(client, target)
             if self._wanted:
                 self._read_files(client)
+                self._newer = [path for path in client.job(self.job).newer() if path in self._wanted]
         except BaseException:
             self.close()
             raise
@@ -85,6 +87,12 @@ class Table:
     def notes(self) -> list[str]:
         """What is missing in the table, each kind of it with a count and examples."""
         said = []
+        if self._newer:
+            count, names = len(self._newer), self._newer[:EXAMPLES]
+            said.append(
+                f"{count:,} metrics {'file is' if count == 1 else 'files are'} newer than the database, which came from a back-up"
+                f" ({_some(count, names)}): the numbers are the file's, times and attempt those of an older result"
+            )
         if self._troubles:
             count = sum(number for number, _ in self._troubles.values())
             kinds = "; ".join(f"{number:,} {what} ({_some(number, names)})" for what, (number, names) in self._troubles.items())

@@ -73,8 +73,9 @@ class Acceptance:
                         aside = self._move(upload)
                         forward.append(upload)
                         if aside:
-                            said = "%d older files that differ are in %s" % (
+                            said = "%d older file%s in %s" % (
                                 aside,
+                                " that differs is" if aside == 1 else "s that differ are",
                                 layout.replaced_folder(upload.job, upload.attempt),
                             )
                     answers[upload.attempt] = (upload.attempt, ACCEPTED, said)

@@ -18,14 +18,16 @@ import time
 import uuid
 
 from datastore.channel import Endpoint
-from worker import config, processes
+from worker import config, processes, users
 from worker.command import Surroundings
 from worker.core import Core, Identity
+from worker.credentials import Credentials, renewal_of
 from worker.execute import Executor
 from worker.folders import Folders
 from worker.follow import Follower
 from worker.link import Link
 from worker.loop import Loop, Parts, Waker
+from worker.pulse import Pulse
 from worker.spool import Spool
 from worker.stage import Stage
 from worker.staging import Staging
@@ -46,7 +48,7 @@ def main() -> int:
     try:
         settings = config.load(path)
         loop = _compose(settings)
-    except (config.ConfigError, OSError) as error:
+    except (config.ConfigError, OSError, ValueError) as error:
         for line in str(error).splitlines():
             print("worker: %s" % line, file=sys.stderr)
         return 2
@@ -60,7 +62,9 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     bash = shutil.which("bash")
     if bash is None:
         raise config.ConfigError("there is no bash on PATH, and commands need one")
-    folders = Folders(settings.folder)
+    user = users.find(settings.task_user) if settings.task_user else None
+    environ = user.environ(os.environ) if user is not None else os.environ
+    folders = Folders(settings.folder, user)
     _lock(folders)
     processes.become_subreaper()
     processes.seal_descriptors()
@@ -68,8 +72,11 @@ def _compose(settings: config.WorkerConfig) -> Loop:
     os.chdir("/")
     identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]))
     spool = Spool(folders.spool)
-    core = Core(identity, settings.resources, settings.heartbeat, settings.lease, time.monotonic(), spool.held)
-    executor = Executor(folders, Surroundings(settings.worker, folders.root, os.environ), bash)
+    now = time.monotonic()
+    renewal = renewal_of(settings.renewal, now) if settings.renewal is not None else None
+    terms = settings.heartbeat, settings.lease
+    core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal)
+    executor = Executor(folders, Surroundings(settings.worker, folders.root, environ), bash, user)
     selector = selectors.DefaultSelector()
     waker = Waker(selector)
     waker.watch_signals()
@@ -84,6 +91,8 @@ def _compose(settings: config.WorkerConfig) -> Loop:
         follower=Follower(identity.session, executor.output),
         selector=selector,
         waker=waker,
+        credentials=Credentials(settings, waker.wake) if renewal is not None else None,
+        pulse=Pulse(*settings.pulse) if settings.pulse is not None else None,
     )
     _LOG.info("worker %s (%s) of cluster %s, session %s", settings.worker, identity.software, settings.cluster, identity.session)
     return Loop(parts)

@@ -3,7 +3,10 @@
     {"worker": id, "cluster": id, "folder": path,
      "broker": {"host", "port", "ca", "certificate", "key"},
      "datastore": {"host", "port", "user", "key", "certificate", "known_hosts"} or null,
-     "resources": {"cpus": 1, "memory": bytes, ...}, "heartbeat": 5.0, "lease": 1800.0, "cache_bytes": n}
+     "resources": {"cpus": 1, "memory": bytes, ...}, "heartbeat": 5.0, "lease": 1800.0, "cache_bytes": n,
+     and optionally, on a VM:
+     "longest_lease": 172800.0, "task_user": name or "",
+     "pulse": {"file", "margin"}, "renewal": {"record", "tls_key", "ssh_key"}}
 
 Rules:
 - Paths of files are absolute, or relative to the folder of the JSON file.
@@ -47,8 +50,26 @@ class DatastoreConfig(NamedTuple):
     known_hosts: str
 
 
+class PulseConfig(NamedTuple):
+    """Where the watchdog looks until when this machine may live, and how many seconds it lives on after its worker should have ended."""
+
+    file: str
+    margin: float
+
+
+class RenewalConfig(NamedTuple):
+    """The note how long the certificates last, and the public keys that are signed again (files)."""
+
+    record: str
+    tls_key: str
+    ssh_key: str
+
+
 class WorkerConfig(NamedTuple):
-    """All that a worker is told. ``heartbeat`` and ``lease`` in seconds, ``cache_bytes`` bounds the cache of inputs."""
+    """All that a worker is told. ``heartbeat`` and leases in seconds, ``cache_bytes`` bounds the cache of inputs.
+
+    ``task_user`` runs the tasks (empty: this process's own user); ``base`` is the folder of the configuration.
+    """
 
     worker: str
     cluster: str
@@ -59,6 +80,11 @@ class WorkerConfig(NamedTuple):
     heartbeat: float
     lease: float
     cache_bytes: int
+    longest_lease: float = 48 * 3600.0
+    task_user: str = ""
+    pulse: Optional[PulseConfig] = None
+    renewal: Optional[RenewalConfig] = None
+    base: str = ""
 
 
 def load(path: str) -> WorkerConfig:
@@ -87,6 +113,13 @@ def parse(document: Any, base: str) -> WorkerConfig:
             reader.text(section, "user", "datastore."),
             *reader.files(section, "datastore", ("key", "certificate", "known_hosts")),
         )
+    pulse = renewal = None
+    if document.get("pulse") is not None:
+        section = reader.section(document, "pulse")
+        pulse = PulseConfig(reader.path(section, "file", "pulse."), reader.positive(section, "margin", 60.0))
+    if document.get("renewal") is not None:
+        section = reader.section(document, "renewal")
+        renewal = RenewalConfig(*reader.files(section, "renewal", ("record", "tls_key", "ssh_key")))
     config = WorkerConfig(
         worker=reader.name(document, "worker"),
         cluster=reader.name(document, "cluster"),
@@ -100,6 +133,11 @@ def parse(document: Any, base: str) -> WorkerConfig:
         heartbeat=reader.positive(document, "heartbeat", 5.0),
         lease=reader.positive(document, "lease", 1800.0),
         cache_bytes=int(reader.positive(document, "cache_bytes", float(4 << 30))),
+        longest_lease=reader.positive(document, "longest_lease", 48 * 3600.0),
+        task_user=reader.text(document, "task_user") if document.get("task_user") else "",
+        pulse=pulse,
+        renewal=renewal,
+        base=base,
     )
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))

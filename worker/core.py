@@ -3,7 +3,8 @@
 Rules:
 - ``now`` is a monotonic clock in seconds. ``Turned`` ends each turn: only then attempts start, results are said, leases end.
 - A message of a lower epoch than the highest one seen comes from a boss that was replaced: it is ignored.
-- Without an answer of its boss for a lease after its last work the worker leaves; what it holds extends that up to ``PATIENCE``.
+- Without an answer of its boss for a lease after its last work the worker leaves; what it holds extends that up to its
+  longest lease, counted from that answer; nothing extends that.
 - Drained by its boss, a worker finishes all that it was given; told to go by its machine, it gives back what it has not started
   and does not wait for ever until its last results are acknowledged: they are in the spool.
 
@@ -12,15 +13,16 @@ What becomes of each attempt is told in ``attempts``, what is said when in ``out
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Type
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Type
 
 from worker import events as ev
 from worker import protocol as wire
 from worker.attempts import Attempts
 from worker.outbox import Outbox
 from worker.protocol import Result
+from worker.renewal import Renewal
 
-#: How long a worker that holds work or results lives without an answer of its boss, in seconds.
+#: How long a worker that holds work or results lives without an answer of its boss, in seconds, if it is not told otherwise.
 PATIENCE = 48 * 3600.0
 #: How long one that was told to go by its machine waits for the acknowledgement of its last results, in seconds.
 LAST_WAIT = 30.0
@@ -47,14 +49,20 @@ class Core:
         lease: float,
         now: float,
         finished: Sequence[Result] = (),
+        longest: float = PATIENCE,
+        renewal: Optional[Renewal] = None,
     ) -> None:
-        """``interval`` between heartbeats and ``lease`` in seconds until the boss says others; ``finished`` is from the spool."""
+        """``interval`` between heartbeats and ``lease`` in seconds until the boss says others; ``finished`` is from the spool.
+
+        ``longest`` bounds the lease of one that holds work, ``renewal`` is of certificates that have to be renewed.
+        """
         self._identity = identity
         self._effects: List[ev.Effect] = []
         self._outbox = Outbox(identity.session)
         self._attempts = Attempts(resources, self._outbox, self._wish)
         self._attempts.restore(finished)
-        self._interval, self._lease = interval, lease
+        self._interval, self._lease, self._longest = interval, lease, longest
+        self._renewal = renewal
         self._renewed = self._beaten = self._attempts.worked = now
         self._epoch = self._seq = 0
         self._connected, self._address = False, ""
@@ -72,12 +80,19 @@ class Core:
         """When to come back with ``Turned`` at the latest, on the clock of ``now``."""
         beat = self._beaten + self._interval if self._connected else float("inf")
         end = min(self._lease_end(), self._last_wait_end())
-        return min(beat, end, self._attempts.deadline(), self._outbox.deadline(self._connected))
+        certificates = self._renewal.deadline() if self._renewal is not None else float("inf")
+        return min(beat, end, certificates, self._attempts.deadline(), self._outbox.deadline(self._connected))
+
+    def lease_end(self) -> float:
+        """Until when this worker lives if nothing more is heard, on the clock of ``now``."""
+        return self._lease_end()
 
     # ---- the link ----------------------------------------------------------------------------------------------------
 
     def _on_connected(self, event: ev.Connected, now: float) -> None:
         self._connected, self._address = True, event.address
+        if self._renewal is not None:
+            self._renewal.connected(now)
         self._say_hello(now)
 
     def _on_disconnected(self, event: ev.Disconnected, now: float) -> None:
@@ -141,6 +156,11 @@ class Core:
         if not message.on or message.attempt in self._attempts.ledger.entries:
             self._wish(ev.Follow(message.attempt, message.on))
 
+    def _certified(self, message: wire.Certified, now: float) -> None:
+        if self._renewal is not None and message.lifetime > 0:
+            self._renewal.lasts(now, now + message.lifetime)
+            self._wish(ev.Install(message))
+
     # ---- attempts ----------------------------------------------------------------------------------------------------
 
     def _on_fetched(self, event: ev.Fetched, now: float) -> None:
@@ -176,15 +196,20 @@ class Core:
         self._attempts.closed = True
 
     def _lease_end(self) -> float:
+        longest = self._renewed + max(self._longest, self._lease)
         if self._attempts.ledger.entries:
-            return self._renewed + max(PATIENCE, self._lease)
-        return max(self._renewed, self._attempts.worked) + self._lease
+            return longest
+        return min(longest, max(self._renewed, self._attempts.worked) + self._lease)
 
     def _last_wait_end(self) -> float:
         """When to leave without the last acknowledgements; infinite while anything else is to be done here."""
         if self._asked_to_go == float("inf") or self._attempts.busy:
             return float("inf")
         return max(self._asked_to_go, self._attempts.worked) + LAST_WAIT
+
+    def _on_rejoined(self, event: ev.Rejoined, now: float) -> None:
+        if self._renewal is not None:
+            self._renewal.lasts(now, now + event.lifetime)
 
     # ---- the end of a turn -------------------------------------------------------------------------------------------
 
@@ -198,6 +223,8 @@ class Core:
         self._effects += self._outbox.speak(now, self._connected, patient)
         if self._connected and now >= self._beaten + self._interval:
             self._beat(now)
+        if self._renewal is not None:
+            self._effects += self._renewal.ask(self._identity.session, self._connected, now)
         self._leave(now)
 
     def _beat(self, now: float) -> None:
@@ -236,6 +263,7 @@ _ON_EVENT: Dict[Type[Any], Callable[[Core, Any, float], None]] = {
     ev.StageFailed: Core._on_stage_failed,
     ev.DrainAsked: Core._on_drain_asked,
     ev.StopAsked: Core._on_stop_asked,
+    ev.Rejoined: Core._on_rejoined,
     ev.Turned: Core._on_turned,
 }
 _ON_MESSAGE: Dict[Type[Any], Callable[[Core, Any, float], None]] = {
@@ -247,4 +275,5 @@ _ON_MESSAGE: Dict[Type[Any], Callable[[Core, Any, float], None]] = {
     wire.Drain: Core._drain,
     wire.Resync: Core._resync,
     wire.Follow: Core._follow,
+    wire.Certified: Core._certified,
 }

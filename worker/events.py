@@ -10,7 +10,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 
 from typing import NamedTuple, Tuple, Union
 
-from worker.protocol import Assignment, Result, ToBoss, ToWorker
+from worker.protocol import Assignment, Certified, Result, ToBoss, ToWorker
 
 # ---- events ------------------------------------------------------------------------------------------------------
 
@@ -84,11 +84,19 @@ class StopAsked(NamedTuple):
     reason: str
 
 
+class Rejoined(NamedTuple):
+    """New certificates are in place: they last for so many seconds."""
+
+    lifetime: float
+
+
 class Turned(NamedTuple):
     """Everything that had happened was told: start what fits, say what there is to say, look at the clock."""
 
 
-Event = Union[Connected, Disconnected, Heard, Began, Ended, Fetched, Delivered, StageFailed, DrainAsked, StopAsked, Turned]
+Event = Union[
+    Connected, Disconnected, Heard, Began, Ended, Fetched, Delivered, StageFailed, DrainAsked, StopAsked, Rejoined, Turned
+]
 
 # ---- effects -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +159,16 @@ class Follow(NamedTuple):
     on: bool
 
 
+class Install(NamedTuple):
+    """Use these certificates from the next connection on."""
+
+    certified: Certified
+
+
+class Rejoin(NamedTuple):
+    """Ask for certificates at the join door; ends as ``Rejoined`` if it opens."""
+
+
 class Exit(NamedTuple):
     """Leave; ``code`` is the process's exit code."""
 
@@ -158,4 +176,4 @@ class Exit(NamedTuple):
     code: int = 0
 
 
-Effect = Union[Send, Fetch, Start, Kill, Deliver, Halt, Keep, Forget, Follow, Exit]
+Effect = Union[Send, Fetch, Start, Kill, Deliver, Halt, Keep, Forget, Follow, Install, Rejoin, Exit]

@@ -26,6 +26,7 @@ from worker import command, processes
 from worker.events import Began, Ended
 from worker.folders import Folders
 from worker.protocol import MAX_TAIL, Assignment, Result
+from worker.users import TaskUser
 
 #: How long a process has between SIGTERM and SIGKILL, in seconds.
 GRACE = 5.0
@@ -64,7 +65,9 @@ class _End(NamedTuple):
 class Executor:
     """All running attempts of a worker. To be used by the main thread only; times ``now`` are monotonic seconds."""
 
-    def __init__(self, folders: Folders, surroundings: command.Surroundings, bash: str) -> None:
+    def __init__(self, folders: Folders, surroundings: command.Surroundings, bash: str, user: Optional[TaskUser] = None) -> None:
+        """``user`` runs the attempts, where that is not this process's own user."""
+        self._user = user
         self._folders = folders
         self._surroundings = surroundings
         self._bash = bash
@@ -78,6 +81,7 @@ class Executor:
         started = time.time()
         try:
             folder = self._folders.make(assignment)
+            self._folders.hand_over(assignment)
             pid = self._spawn(assignment, folder)
         except (OSError, ValueError) as error:
             reason = "the attempt could not be started: %s" % _described(error)
@@ -157,7 +161,10 @@ class Executor:
             (os.POSIX_SPAWN_OPEN, 1, folder + "/stdout", _CREATE, 0o600),
             (os.POSIX_SPAWN_OPEN, 2, folder + "/stderr", _CREATE, 0o600),
         ]
-        chosen = command.prepare(assignment.commands, env.get("PATH", os.defpath), work, self._bash)
+        if self._user is None:
+            chosen = command.prepare(assignment.commands, env.get("PATH", os.defpath), work, self._bash)
+        else:  # what he may execute, only he can find out
+            chosen = command.in_shell(assignment.commands, self._bash)
         os.chdir(work)
         try:
             try:
@@ -174,8 +181,9 @@ class Executor:
         finally:
             os.chdir("/")
 
-    @staticmethod
-    def _posix_spawn(chosen: command.Command, env: Dict[str, str], actions: Any) -> int:
+    def _posix_spawn(self, chosen: command.Command, env: Dict[str, str], actions: Any) -> int:
+        if self._user is not None:
+            chosen = self._user.wrap(chosen)
         return os.posix_spawn(
             chosen.program, chosen.argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_RESTORED
         )

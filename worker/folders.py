@@ -22,10 +22,11 @@ import shutil
 import stat
 import time
 from itertools import count
-from typing import Dict, List, NamedTuple, Set
+from typing import Dict, List, NamedTuple, Optional, Set
 from urllib.parse import quote
 
 from worker.protocol import Assignment
+from worker.users import TaskUser
 
 #: How many empty folders are kept for other attempts.
 MAX_SPARE = 256
@@ -46,7 +47,9 @@ class _Folder(NamedTuple):
 class Folders:
     """Paths below one worker's folder, made and removed. Raises OSError as files do, ValueError for an impossible attempt id."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, user: Optional[TaskUser] = None) -> None:
+        """``user`` runs the tasks, where that is not this process's own user."""
+        self._user = user
         self.root = os.path.realpath(root)
         self.cache = os.path.join(self.root, "cache")
         self.spool = os.path.join(self.root, "spool")
@@ -54,6 +57,8 @@ class Folders:
         self._inits = os.path.join(self.root, "inits")
         for path in (self.root, self.cache, self._attempts, self._inits):
             os.makedirs(path, mode=0o700, exist_ok=True)
+        for path in (self.root, self._attempts, self._inits) if user is not None else ():
+            os.chmod(path, 0o711)  # noqa: S103 (he goes through, and sees nothing)
         self._prepared: Set[str] = set(os.listdir(self._inits))
         self._numbers = count(1)
         self._made: Dict[str, _Folder] = {}  # by attempt
@@ -77,6 +82,8 @@ class Folders:
                 folder = self._made[assignment.attempt] = _Folder("%s/%d" % (self._attempts, next(self._numbers)))
                 for path in (folder.path, folder.path + "/work", folder.path + "/temp"):
                     os.mkdir(path, 0o700)
+                if self._user is not None:
+                    os.chmod(folder.path, 0o711)  # noqa: S103
             else:
                 self._made[assignment.attempt] = folder
         return folder.path
@@ -97,10 +104,20 @@ class Folders:
         name = _name(_uid(attempt))
         return self._inits + "/" + name if name in self._prepared else ""
 
+    def hand_over(self, assignment: Assignment) -> None:
+        """The attempt is about to start: what it may write becomes its user's. Raises OSError."""
+        user, folder = self._user, self.path(assignment.attempt)
+        if user is None:
+            return
+        for path in (self.work(assignment), folder + "/work", folder + "/temp"):
+            user.hand_over(path)
+        for stream in ("stdout", "stderr"):
+            user.hand_output(folder + "/" + stream)
+
     def reuse(self, attempt: str) -> bool:
         """Keep an attempt's folder for another one, if it is as good as new; else it is to be removed."""
         folder = self._made.get(attempt)
-        if folder is None or len(self._spare) >= MAX_SPARE:
+        if folder is None or len(self._spare) >= MAX_SPARE or self._user is not None:  # it is that user's by now
             return False
         try:
             work, temp = _untouched(folder.path + "/work", folder.work), _untouched(folder.path + "/temp", folder.temp)

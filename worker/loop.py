@@ -21,10 +21,12 @@ from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Type
 from worker import events as ev
 from worker import protocol as wire
 from worker.core import Core
+from worker.credentials import Credentials
 from worker.execute import Executor
 from worker.folders import Folders
 from worker.follow import Follower
 from worker.link import Link
+from worker.pulse import Pulse
 from worker.spool import Spool
 from worker.staging import Staging
 
@@ -81,6 +83,8 @@ class Parts(NamedTuple):
     follower: Follower
     selector: selectors.BaseSelector
     waker: Waker
+    credentials: Optional[Credentials] = None
+    pulse: Optional[Pulse] = None
 
 
 class Loop:
@@ -128,7 +132,12 @@ class Loop:
             self._tell(done, now)
         for event in parts.link.service(now):
             self._tell(event, now)
+        if parts.credentials is not None:
+            for joined in parts.credentials.done():
+                self._tell(joined, now)
         self._tell(ev.Turned(), now)
+        if parts.pulse is not None and self._exit is None:
+            parts.pulse.beat(parts.core.lease_end(), now)
         for chunk in parts.follower.look(now):
             self._say(chunk)
         parts.staging.tidy(now)
@@ -201,6 +210,14 @@ class Loop:
     def _follow(self, effect: ev.Follow, now: float) -> None:
         self._parts.follower.follow(effect.attempt, effect.on, now)
 
+    def _install(self, effect: ev.Install, now: float) -> None:
+        if self._parts.credentials is not None:
+            self._parts.credentials.install(effect.certified)
+
+    def _rejoin(self, effect: ev.Rejoin, now: float) -> None:
+        if self._parts.credentials is not None:
+            self._parts.credentials.rejoin()
+
     def _leave(self, effect: ev.Exit, now: float) -> None:
         self._exit = effect
 
@@ -215,5 +232,7 @@ _PERFORM: Dict[Type[Any], Callable[[Loop, Any, float], None]] = {
     ev.Keep: Loop._keep,
     ev.Forget: Loop._forget,
     ev.Follow: Loop._follow,
+    ev.Install: Loop._install,
+    ev.Rejoin: Loop._rejoin,
     ev.Exit: Loop._leave,
 }

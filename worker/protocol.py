@@ -13,6 +13,8 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import json
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
+from worker.fields import BY_ANNOTATION, WRONG
+
 VERSION = 1
 #: The versions that this side reads; the previous one joins when there is a second.
 SUPPORTED = (VERSION,)
@@ -171,6 +173,16 @@ class Follow(NamedTuple):
     on: bool
 
 
+class Certified(NamedTuple):
+    """New certificates for the keys that were asked about, good for ``lifetime`` seconds from now: TLS (PEM) and SSH (one line)."""
+
+    epoch: int
+    seq: int
+    tls: str
+    ssh: str
+    lifetime: float
+
+
 # ---- worker to boss ----------------------------------------------------------------------------------------------
 
 
@@ -250,8 +262,19 @@ class LogChunk(NamedTuple):
     data: str
 
 
-ToWorker = Union[Assign, Cancel, Recall, Acknowledge, Renew, Drain, Resync, Follow]
-ToBoss = Union[Hello, Heartbeat, Started, Results, Recalled, Goodbye, LogChunk]
+class Certify(NamedTuple):
+    """My certificates are half over: sign these public keys (OpenSSH's form) again; answered by ``Certified``.
+
+    They must be the keys with which this worker has joined.
+    """
+
+    session: str
+    tls_key: str
+    ssh_key: str
+
+
+ToWorker = Union[Assign, Cancel, Recall, Acknowledge, Renew, Drain, Resync, Follow, Certified]
+ToBoss = Union[Hello, Heartbeat, Started, Results, Recalled, Goodbye, LogChunk, Certify]
 Message = Union[ToWorker, ToBoss]
 
 _KINDS: Dict[str, Type[Any]] = {
@@ -263,6 +286,7 @@ _KINDS: Dict[str, Type[Any]] = {
     "drain": Drain,
     "resync": Resync,
     "follow": Follow,
+    "certified": Certified,
     "hello": Hello,
     "heartbeat": Heartbeat,
     "started": Started,
@@ -270,6 +294,7 @@ _KINDS: Dict[str, Type[Any]] = {
     "recalled": Recalled,
     "goodbye": Goodbye,
     "log": LogChunk,
+    "certify": Certify,
 }
 _NAMES: Dict[Type[Any], str] = {cls: name for name, cls in _KINDS.items()}
 #: Messages whose list may be split over several payloads, and the field that holds it.
@@ -395,7 +420,7 @@ def _read(cls: Type[Any], document: Any) -> Any:
     for name, check in _CHECKS[cls]:
         if name in document:
             value = check(document[name])
-            if value is _WRONG:
+            if value is WRONG:
                 raise ProtocolError("%s.%s: %s does not fit" % (cls.__name__, name, _shown(document[name])))
         elif name in defaults:
             value = defaults[name]
@@ -410,86 +435,16 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-_WRONG: Any = object()
-#: What a database column holds: a peer's absurd number must not make a commit fail for ever.
-_TOO_MANY = 2**63
-_LARGEST = 1.7976931348623157e308
-
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str) else _WRONG
-
-
-def _count(value: Any) -> Any:
-    return value if type(value) is int and abs(value) < _TOO_MANY else _WRONG
-
-
-def _number(value: Any) -> Any:
-    return value if type(value) in (int, float) and abs(value) <= _LARGEST else _WRONG  # neither NaN nor infinite
-
-
-def _truth(value: Any) -> Any:
-    return value if isinstance(value, bool) else _WRONG
-
-
-def _optional_count(value: Any) -> Any:
-    return value if value is None else _count(value)
-
-
-def _numbers(value: Any) -> Any:
-    if not isinstance(value, dict) or any(_number(item) is _WRONG for item in value.values()):
-        return _WRONG
-    return value
-
-
-def _texts_by_name(value: Any) -> Any:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        return _WRONG
-    return value
-
-
-def _texts(value: Any) -> Any:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        return _WRONG
-    return tuple(value)
-
-
-def _manifest(value: Any) -> Any:
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        return _WRONG
-    for item in value:
-        if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str)):
-            return _WRONG
-        if _count(item[1]) is _WRONG or item[1] < 0 or not isinstance(item[2], str):
-            return _WRONG
-    return tuple((item[0], item[1], item[2]) for item in value)
-
-
 def _elements(cls: Type[Any]) -> Any:
     def check(value: Any) -> Any:
-        return tuple(_read(cls, item) for item in value) if isinstance(value, list) else _WRONG
+        return tuple(_read(cls, item) for item in value) if isinstance(value, list) else WRONG
 
     return check
 
 
-_BY_ANNOTATION: Dict[Any, Any] = {
-    str: _text,
-    int: _count,
-    float: _number,
-    bool: _truth,
-    Optional[int]: _optional_count,
-    Dict[str, float]: _numbers,
-    Dict[str, str]: _texts_by_name,
-    Tuple[str, ...]: _texts,
-    Optional[Tuple[Tuple[str, int, str], ...]]: _manifest,
-}
-
-
 def _checks_of(cls: Type[Any]) -> List[Tuple[str, Any]]:
     return [
-        (name, _elements(_ELEMENTS[cls, name]) if (cls, name) in _ELEMENTS else _BY_ANNOTATION[annotation])
+        (name, _elements(_ELEMENTS[cls, name]) if (cls, name) in _ELEMENTS else BY_ANNOTATION[annotation])
         for name, annotation in cls.__annotations__.items()
     ]
 

@@ -162,6 +162,19 @@ class Authority:
         self._issue_tls(files, account, ExtendedKeyUsageOID.CLIENT_AUTH, hours * _HOUR)
         return files
 
+    def tls_certificate(self, public_key: str, worker: str, seconds: float) -> str:
+        """Sign a worker's own TLS key (ECDSA, in OpenSSH's form) for its account at the broker; PEM.
+
+        Raises ValueError for what is no such key, and for a name that is not a worker's to have.
+        """
+        if worker in (BOSS, LISTENER) or not _ACCOUNT.fullmatch(worker):
+            raise ValueError(f"{worker!r} is no name of a worker")
+        key = read_public_key(public_key)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise ValueError("a TLS key of type ecdsa-sha2-nistp256 is wanted")
+        certificate = self._signed(key, worker, ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
     def issue_worker(self, worker: str, folder: Path, hours: float, gate: Gate) -> WorkerFiles:
         """All credentials of a worker, written to ``folder``.
 
@@ -226,8 +239,20 @@ class Authority:
         self, files: TlsFiles, account: str, usage: x509.ObjectIdentifier, seconds: float, names: Iterable[str] = ()
     ) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._signed(key.public_key(), account, usage, seconds, names)
+        write_private(files.key, pem(key))
+        write_private(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _signed(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        account: str,
+        usage: x509.ObjectIdentifier,
+        seconds: float,
+        names: Iterable[str] = (),
+    ) -> x509.Certificate:
         builder = (
-            self._certificate(_name(account), self._ca_certificate.subject, key.public_key(), seconds)
+            self._certificate(_name(account), self._ca_certificate.subject, key, seconds)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -236,9 +261,7 @@ class Authority:
         alternatives = [_alternative(name) for name in names]
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        certificate = builder.sign(self._ca_key, hashes.SHA256())
-        write_private(files.key, pem(key))
-        write_private(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        return builder.sign(self._ca_key, hashes.SHA256())
 
     def _certificate(
         self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, seconds: float

@@ -1,4 +1,4 @@
-"""Local mode's own mosquitto and sshd: private instances on loopback, started and watched by the boss.
+"""The boss's own mosquitto and sshd: private instances on loopback (and, for VMs, on its address), started and watched by it.
 
 Rules:
 - A port is chosen once and kept in the daemon's folder, so that workers of an earlier life of the boss find their broker
@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from boss.adapters import processes, sockets
@@ -37,11 +38,36 @@ _LONGEST_LOG = 16 * 1024 * 1024
 #: The largest MQTT packet: a message of 256 KiB with its topic and properties.
 _MAX_PACKET = 256 * 1024 + 16 * 1024
 
+#: What the server's certificate names on every boss.
+LOOPBACK_NAMES = (LOOPBACK, "localhost", "::1")
+
 _log = logging.getLogger(__name__)
 
 
 class DaemonError(Exception):
     """A daemon that cannot be had: its program is missing, or it ends at once; the message says why and what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outer:
+    """Where VMs reach a daemon: the host's ``name`` (or address) for them, the address to ``listen`` on, and the port."""
+
+    name: str
+    listen: str
+    port: int
+
+    @property
+    def shown(self) -> str:
+        """``address:port`` as sshd writes it."""
+        return f"[{self.listen}]:{self.port}" if ":" in self.listen else f"{self.listen}:{self.port}"
+
+    def check(self, what: str, setting: str) -> None:
+        """Raises DaemonError when nobody can listen there."""
+        if not sockets.is_free(self.port, self.listen):
+            raise DaemonError(
+                f"the {what} cannot listen for VMs on {self.shown}: another program does, or this machine has no such address; "
+                f"choose another {setting} or boss_address in [vms]"
+            )
 
 
 class Daemon:
@@ -139,18 +165,22 @@ class Daemon:
         return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it said nothing"
 
 
-def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -> Daemon:
+def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0, outer: Outer | None = None) -> Daemon:
     """A private Mosquitto: mutual TLS, the certificate's common name as the account, static rights by patterns.
 
-    Raises DaemonError when the program is not installed.
+    With ``outer`` it listens there, too. Raises DaemonError when the program is not installed.
     """
     program = find_program("mosquitto", "mosquitto")
 
     def prepare(port: int) -> Sequence[str]:
-        tls = authority.server([LOOPBACK, "localhost", "::1"])
+        if outer is not None:
+            outer.check("broker", "broker_port")
+        tls = authority.server([*LOOPBACK_NAMES, *((outer.name,) if outer is not None else ())])
         (folder / "acl").write_text(broker_rights(cluster))
         (folder / "acl").chmod(0o600)
         lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl")
+        if outer is not None:
+            lines += broker_listener(f"{outer.port} {outer.listen}", tls)
         lines += [
             "log_dest stderr",
             "log_type error",
@@ -170,12 +200,7 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0) -
 def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
     """The lines of mosquitto.conf that ecloud needs, on loopback and on a broker's own host alike; ``listener`` is port and address."""
     return [
-        f"listener {listener}",
-        f"cafile {tls.ca}",
-        f"certfile {tls.certificate}",
-        f"keyfile {tls.key}",
-        "require_certificate true",
-        "use_identity_as_username true",
+        *broker_listener(listener, tls),
         "allow_anonymous false",
         f"acl_file {rights}",
         "set_tcp_nodelay true",  # a hop takes 88 ms without
@@ -185,6 +210,18 @@ def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
         f"max_packet_size {_MAX_PACKET}",
         "persistence false",  # nobody relies on the broker's memory, and a stale one delivers twice
         "sys_interval 0",
+    ]
+
+
+def broker_listener(listener: str, tls: TlsFiles) -> list[str]:
+    """The lines of one listener (port and address): mutual TLS, the certificate's common name as the account."""
+    return [
+        f"listener {listener}",
+        f"cafile {tls.ca}",
+        f"certfile {tls.certificate}",
+        f"keyfile {tls.key}",
+        "require_certificate true",
+        "use_identity_as_username true",
     ]
 
 
@@ -207,19 +244,21 @@ def broker_rights(cluster: str) -> str:
     )
 
 
-def sshd(folder: Path, authority: Authority, port: int = 0) -> Daemon:
+def sshd(folder: Path, authority: Authority, port: int = 0, outer: Outer | None = None) -> Daemon:
     """A private OpenSSH server for the gate: certificates of our CA only, which force their command; log-in as this very user.
 
-    Raises DaemonError when the program is not installed.
+    With ``outer`` it listens there, too. Raises DaemonError when the program is not installed.
     """
     program = find_program("sshd", "openssh-server")
 
     def prepare(port: int) -> Sequence[str]:
         principals = folder / "principals"
         principals.write_text(f"{PRINCIPAL}\n")
+        if outer is not None:
+            outer.check("datastore", "gate_port")
         lines = [
-            f"ListenAddress {LOOPBACK}",
-            f"Port {port}",
+            f"ListenAddress {LOOPBACK}:{port}",
+            *([f"ListenAddress {outer.shown}"] if outer is not None else []),
             f"HostKey {authority.host_key}",
             "PidFile none",
             f"TrustedUserCAKeys {authority.ssh_ca_file}",

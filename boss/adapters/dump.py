@@ -15,7 +15,7 @@ import gzip
 import json
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -24,12 +24,14 @@ from typing import Final
 
 from boss.adapters.database import Database, Row
 from boss.adapters.migrations import MIGRATIONS, migrate
+from boss.adapters.rows import TOKEN_COLUMNS
 from boss.core import restored
 from boss.ports import StoreError
 
 #: The fact that says that a restore has begun and not ended.
 RESTORING: Final = "restoring"
 _VERSION_TABLE: Final = "schema_version"
+_TOKENS: Final = "tokens"
 #: Rows that are written at once.
 _SLICE: Final = 2_000
 
@@ -87,9 +89,12 @@ def write(db: Database, folder: Path) -> Dumped:
     return Dumped(int(schema), facts, rows)
 
 
-def read(db: Database, folder: Path, schema: int, expected: Mapping[str, int], now: float) -> None:
+def read(
+    db: Database, folder: Path, schema: int, expected: Mapping[str, int], now: float, tokens: Sequence[Row] | None = None
+) -> None:
     """Fill an empty database from a folder, and mark it as restored at the time of day ``now``.
 
+    ``tokens`` (of ``tokens_in``) take the place of those in the folder.
     Raises StoreError, also when a table has another number of rows than is ``expected``; nothing but empty tables is left then.
     """
     tables = tables_of(schema)
@@ -102,7 +107,28 @@ def read(db: Database, folder: Path, schema: int, expected: Mapping[str, int], n
             count = _read_table(db, table, folder / f"{table.name}.jsonl.gz")
             if count != expected[table.name]:
                 raise StoreError(f"the back-up has {count} rows of {table.name}, not {expected[table.name]}; use another back-up")
+        if tokens is not None:
+            db.execute(f"DELETE FROM {_TOKENS}")
+            db.insert(_TOKENS, TOKEN_COLUMNS, tokens)
         mark(db, now)
+
+
+def tokens_in(db: Database, cluster: str) -> list[Row] | None:
+    """The tokens of a database that a boss of this cluster has used, as ``TOKEN_COLUMNS``; None for any other database."""
+    there = db.tables()
+    if _TOKENS not in there or "context" not in there:
+        return None
+    if db.select("SELECT value FROM context WHERE name = 'cluster'") != [(cluster,)]:
+        return None
+    return db.select(f"SELECT {', '.join(TOKEN_COLUMNS)} FROM {_TOKENS} ORDER BY id")
+
+
+def tokens_saved(folder: Path, schema: int) -> list[tuple[str, str]]:
+    """The tokens in a folder that ``write`` has filled, by id and name."""
+    table = next(table for table in tables_of(schema) if table.name == _TOKENS)
+    places = table.columns.index("id"), table.columns.index("name")
+    rows = [row for rows in _slices(folder / f"{_TOKENS}.jsonl.gz", table) for row in rows]
+    return [(str(row[places[0]]), str(row[places[1]])) for row in rows]
 
 
 def mark(db: Database, now: float) -> None:

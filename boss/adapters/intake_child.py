@@ -17,8 +17,10 @@ from typing import Any
 
 from boss.core.templates import template_from_data, template_to_data
 from boss.taskfile.context import Context, Existing, Merge
+from boss.taskfile.example import first_of_a_sweep
 from boss.taskfile.expansion import Expansion, expand, job_of
 from boss.taskfile.problems import Problem, Refused
+from boss.taskfile.reasons import in_order
 
 #: How many tasks a slice has at most: what the boss takes in within one turn.
 SLICE = 5_000
@@ -110,10 +112,19 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "unread_files": expansion.unread_files,
         "warnings": warnings,
         "makes": expansion.makes,
-        "reasons": [tuple(line) for group in expansion.reasons for line in group.lines()],
+        "reasons": in_order(expansion.reasons),
         "more_reasons": expansion.more_reasons,
         "outside": expansion.outside,
+        "example": _example(expansion),
     }
+
+
+def _example(expansion: Expansion) -> str:
+    """A task of the first sweep, if any."""
+    templates = {template.number: template for template in expansion.templates}
+    if not any(template.grid for template in expansion.templates):
+        return ""
+    return first_of_a_sweep(((name, template, row) for _, name, template, row, *_ in expansion.rows()), templates)
 
 
 def _write_slices(expansion: Expansion, folder: Path) -> None:

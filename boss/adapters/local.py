@@ -34,7 +34,7 @@ from boss.adapters import processes
 from boss.adapters.certificates import Authority, Gate
 from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
 from boss.core.model import Flavor, Pool
-from boss.ports import Put
+from boss.ports import Put, Thing
 
 #: What marks the processes of a worker: this variable names its folder. The worker hands it on to its tasks.
 _MARK = "ECLOUD_WORKER_FOLDER"
@@ -61,6 +61,7 @@ class WorkerTerms:
     heartbeat: float
     lease: float
     cache_bytes: int
+    longest_lease: float = 48 * 3600.0
 
 
 class LocalCloud:
@@ -107,6 +108,13 @@ class LocalCloud:
     def delete(self, vm: str, pool: str, server: str) -> None:
         """Ends as VmDeleted or VmDeleteFailed: the worker and its tasks are killed, its folder is removed."""
         self._order(partial(self._delete, vm))
+
+    def inventory(self) -> Sequence[Thing]:
+        """Nothing: a process that nobody claims is ended as soon as it is seen."""
+        return ()
+
+    def remove(self, thing: Thing) -> None:
+        """There is nothing to remove."""
 
     def console(self, vm: str, pool: str, server: str) -> None:
         """Ends as ConsoleRead with the end of the worker's log."""
@@ -249,6 +257,7 @@ class LocalCloud:
             "resources": dict(flavor.resources),
             "heartbeat": self._terms.heartbeat,
             "lease": self._terms.lease,
+            "longest_lease": self._terms.longest_lease,
             "cache_bytes": self._terms.cache_bytes,
         }
         (folder / "worker.json").write_text(json.dumps(config, indent=2))

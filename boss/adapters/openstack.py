@@ -15,13 +15,13 @@ from boss.adapters.openstack_asking import Asking, Zones
 from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_book import Book
 from boss.adapters.openstack_errors import CloudError
-from boss.adapters.openstack_inventory import Inventory, Thing
+from boss.adapters.openstack_inventory import Inventory
 from boss.adapters.openstack_leaving import Leaving
 from boss.adapters.openstack_looking import Looking
 from boss.adapters.openstack_servers import Servers
 from boss.config import CloudPool
 from boss.core.events import ConsoleRead
-from boss.ports import Put
+from boss.ports import Put, Thing
 
 #: Bytes and lines of a console's end.
 _CONSOLE, _CONSOLE_LINES = 8192, 200
@@ -57,7 +57,7 @@ class OpenStackCloud:
         self._leaving = Leaving(self._api, servers, self._belongings, self._changes, self._rest)
         self._looking = Looking(self.provider, self._api, book, servers, self._belongings, zones, named)
         self._asking = Asking(self._api, book, servers, zones, cluster, epoch, named, user_data, self._leaving.begin)
-        self._inventory = Inventory(self._api, cluster, self._belongings)
+        self._inventory = Inventory(self._api, self.provider, cluster, self._belongings)
 
     def start(self, put: Put) -> None:
         """Begin to work; asks for the flavors at once."""
@@ -86,11 +86,11 @@ class OpenStackCloud:
             self._looks.do(self._looking.look)
 
     def inventory(self, every_cluster: bool = False) -> Sequence[Thing]:
-        """All that carries our tag (or any cluster's): blocks for seconds. Raises CloudError."""
+        """All that carries our tag (or any cluster's): blocks for seconds. Raises CloudDown."""
         return self._inventory.things(every_cluster)
 
     def remove(self, thing: Thing) -> None:
-        """Delete what the inventory has shown: blocks for seconds. Raises CloudError."""
+        """Delete what the inventory has shown: blocks for seconds. Raises CloudDown."""
         self._inventory.remove(thing)
 
     def stop(self) -> None:

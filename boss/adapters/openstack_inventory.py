@@ -5,9 +5,7 @@ Rules:
 - Calls block, for seconds; they are made for a person who waits.
 """
 
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -16,6 +14,7 @@ from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_errors import CloudError
+from boss.ports import CloudDown, Thing
 
 
 class Kind(StrEnum):
@@ -27,50 +26,37 @@ class Kind(StrEnum):
     FLOATING_IP = "floating IP"
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """One thing of ours: ``claim`` is whose it is (a group's first claim where more is not known), ``age`` in seconds, 0 if unknown.
-
-    ``uses`` is the id of the server that has it; empty for servers and for what no server has.
-    """
-
-    kind: Kind
-    id: str
-    name: str
-    cluster: str
-    claim: str
-    status: str
-    age: float
-    uses: str = ""
-
-
 class Inventory:
     """Of one project."""
 
-    def __init__(self, api: Api, cluster: str, belongings: Belongings) -> None:
+    def __init__(self, api: Api, provider: str, cluster: str, belongings: Belongings) -> None:
         self._api = api
+        self._provider = provider
         self._cluster = cluster
         self._belongings = belongings
 
     def things(self, every_cluster: bool = False) -> list[Thing]:
-        """All that is this cluster's, or any cluster's; servers first. Raises CloudError."""
-        servers = list(self._servers())
-        found = [*servers, *self._volumes(servers), *self._ports(servers), *self._floating()]
+        """All that is this cluster's, or any cluster's; servers first. Raises CloudDown."""
+        try:
+            servers = list(self._servers())
+            found = [*servers, *self._volumes(servers), *self._ports(servers), *self._floating()]
+        except CloudError as error:
+            raise CloudDown(error.reason) from error
         return [thing for thing in found if every_cluster or thing.cluster == self._cluster]
 
     def remove(self, thing: Thing) -> None:
-        """Ask for its deletion; one that is gone is fine. Raises CloudError."""
+        """Ask for its deletion; one that is gone is fine. Raises CloudDown."""
         service, path = {
             Kind.SERVER: ("compute", "/servers/"),
             Kind.VOLUME: ("volume", "/volumes/"),
             Kind.PORT: ("network", "/ports/"),
             Kind.FLOATING_IP: ("network", "/floatingips/"),
-        }[thing.kind]
+        }[Kind(thing.kind)]
         try:
             self._api.call("DELETE", service, f"{path}{thing.id}", f"delete the {thing.kind} {thing.name or thing.id}")
         except CloudError as error:
             if error.status != 404:
-                raise
+                raise CloudDown(error.reason) from error
 
     def _servers(self) -> Iterator[Thing]:
         for raw in self._api.pages("compute", "/servers/detail", "servers", "list the servers"):
@@ -78,7 +64,9 @@ class Inventory:
             status = str(raw.get("status", ""))
             if cluster and status != "DELETED":
                 vm, group = facts.claim_of(raw, cluster)
-                yield Thing(Kind.SERVER, str(raw["id"]), str(raw["name"]), cluster, vm or group, status, _age(raw))
+                yield Thing(
+                    self._provider, Kind.SERVER, str(raw["id"]), str(raw["name"]), vm or group, status, _made(raw), cluster
+                )
 
     def _volumes(self, servers: list[Thing]) -> Iterator[Thing]:
         if not self._api.has("volume"):
@@ -90,7 +78,8 @@ class Inventory:
             cluster = str(written.get(facts.CLUSTER, ""))
             if cluster:
                 claim = str(written.get(facts.CLAIM, "")) or (owners[user].claim if user in owners else "")
-                yield Thing(Kind.VOLUME, str(raw["id"]), str(raw["name"]), cluster, claim, str(raw["status"]), _age(raw), user)
+                name, status = str(raw["name"]), str(raw["status"])
+                yield Thing(self._provider, Kind.VOLUME, str(raw["id"]), name, claim, status, _made(raw), cluster, user)
 
     def _ports(self, servers: list[Thing]) -> Iterator[Thing]:
         owners = {server.id: server for server in servers}
@@ -100,7 +89,8 @@ class Inventory:
             if not cluster and user in owners:
                 cluster, claim = owners[user].cluster, owners[user].claim
             if cluster:
-                yield Thing(Kind.PORT, str(raw["id"]), _first_address(raw), cluster, claim, str(raw["status"]), _age(raw), user)
+                name, status = _first_address(raw), str(raw["status"])
+                yield Thing(self._provider, Kind.PORT, str(raw["id"]), name, claim, status, _made(raw), cluster, user)
 
     def _floating(self) -> Iterator[Thing]:
         what = "list the floating IPs"
@@ -117,7 +107,8 @@ class Inventory:
                 cluster, claim = mark.removeprefix("ecloud-"), described
             if cluster:
                 address, user = str(raw["floating_ip_address"]), str(raw.get("port_id") or "")
-                yield Thing(Kind.FLOATING_IP, str(raw["id"]), address, cluster, claim, str(raw["status"]), _age(raw), user)
+                status = str(raw["status"])
+                yield Thing(self._provider, Kind.FLOATING_IP, str(raw["id"]), address, claim, status, _made(raw), cluster, user)
 
 
 def _of_tags(raw: Mapping[str, Any]) -> tuple[str, str]:
@@ -132,11 +123,11 @@ def _first_address(raw: Mapping[str, Any]) -> str:
     return next((str(fixed["ip_address"]) for fixed in raw.get("fixed_ips") or ()), str(raw.get("name") or ""))
 
 
-def _age(raw: Mapping[str, Any]) -> float:
-    """Seconds since it was made, by the cloud's clock; the services write times with and without a zone, always in UTC."""
+def _made(raw: Mapping[str, Any]) -> float | None:
+    """When it was made, in Unix seconds; the services write times with and without a zone, always in UTC."""
     text = str(raw.get("created") or raw.get("created_at") or "")
     try:
         made = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        return 0.0
-    return max(0.0, time.time() - (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp())
+        return None
+    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()

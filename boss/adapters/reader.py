@@ -165,6 +165,14 @@ class Reader:
         for (number,) in self._db.select("SELECT number FROM jobs WHERE name = ?", (job,)):
             yield from loading.read_manifests(self._db, number, attempts)
 
+    def accepted(self, job: str) -> list[tuple[int, int]]:
+        """The attempts of the job of this name whose results were accepted last."""
+        sql = (
+            "SELECT a.task_index, MAX(a.number) FROM attempts a JOIN jobs j ON j.number = a.job"
+            " WHERE j.name = ? AND a.state = 'succeeded' AND a.init = 0 GROUP BY a.task_index ORDER BY a.task_index"
+        )
+        return [(index, number) for index, number in self._db.select(sql, (job,))]
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
         return dict(self._db.select("SELECT name, value FROM context"))

@@ -3,8 +3,9 @@
 Rules:
 - A cause is the phase, the exit code or signal, and the last line of stderr that is not blank; where the reason says more than that
   (a timeout, no memory, anything outside of the command) the reason stands for the line.
-- Lines are compared as they are. When that leaves more than ``FEW`` causes in a job, numbers in them count as equal (and are written
-  ``#`` where they differ); when that still does, so do quoted texts and paths (``...``). What is the same in all of them is shown.
+- Numbers in lines count as equal, and are written ``#`` where they differ: the tasks of a sweep fail in one way with a number each.
+  When that leaves more than ``FEW`` causes in a job, quoted texts and paths count as equal, too (``...``). What is the same in all
+  of them is shown, so a line that only one text has is shown as it is. Exit codes and signals are never folded.
 - Whatever fails in whatever ways, at most ``MOST`` causes are kept; what comes after is counted with the others.
 """
 
@@ -12,12 +13,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from boss.api.wording import LEVELS, Wording
+from boss.api.wording import LEVELS, NUMBERS, Wording
 from boss.core.lines import LINE, last_line
 from boss.core.model import Phase
 from boss.ports import FailureRow
 
-#: So many causes of one job are told apart by their exact lines; more are folded.
+#: So many causes of one job are told apart by the names in their lines; more are folded.
 FEW = 12
 #: Causes of one job that are kept while its failures are looked at.
 MOST = 4096
@@ -89,7 +90,7 @@ class Causes:
     def __init__(self) -> None:
         self.looked_at = 0
         self.others = 0  #: failures beyond the causes that are kept
-        self._level = 0
+        self._level = NUMBERS
         self._found: dict[_Key, _Group] = {}
 
     def add(self, rows: Iterable[FailureRow]) -> None:

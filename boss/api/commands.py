@@ -24,13 +24,14 @@ from boss.core.events import (
 )
 from boss.core.model import VmState
 from boss.core.restored import FLOOR, UNTIL
+from boss.core.scaling import CLOSED
 from boss.core.tokens import Role
 
 router = APIRouter(tags=["change"], route_class=Guarded)
 
 #: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
 #: back-up that was restored must not repeat or overwrite.
-KEPT = frozenset({"cluster", "epoch", "vm_number", UNTIL, FLOOR})
+KEPT = frozenset({"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR})
 
 
 async def _each(

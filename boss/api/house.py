@@ -6,7 +6,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -21,7 +21,7 @@ from boss.api.targets import Targets
 from boss.core.events import Answer
 from boss.core.events import Request as Asked
 from boss.core.view import View
-from boss.ports import Datastore, Desk, Intake, Issuer, Reader
+from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0
@@ -36,7 +36,9 @@ class ApiFacts:
 
     ``read_datastore`` raises ValueError with what is wrong with the form of an address (``user@host[:port][:/folder]``).
     ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
-    (what was tried) or ValueError (what is wrong with the address).
+    (what was tried) or ValueError (what is wrong with the address). ``probe_host`` logs in at a plain SSH host and tells what it has, or
+    raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address) and raises MachineDown; None where no
+    worker is on a VM.
     """
 
     version: str
@@ -47,10 +49,13 @@ class ApiFacts:
     datastore_address: str
     read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
+    clouds: Sequence[Cloud] = ()
+    probe_host: Callable[[str], Mapping[str, float]] = lambda login: {}
     public_url: str = ""
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0
     patience: float = PATIENCE
+    debug: Callable[[str, str, str], Iterator[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

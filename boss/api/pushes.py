@@ -23,6 +23,7 @@ from boss.api.shapes import Opened, PushSummary, ReasonOut
 from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
 from boss.core.restored import UNTIL
+from boss.core.tokens import Role
 from boss.ports import JobRow, Plan, PushRequest
 from boss.taskfile.problems import LIMIT, Problem, Refused
 
@@ -72,12 +73,11 @@ class Pushes:
         if not options.dry_run and (problems := _not_sent(plan)):
             await blocking(self._house.intake.discard, plan)
             raise Refused(problems)
-        paused = request.existing is not None and request.existing.wanted is Wanted.PAUSE
         if options.dry_run:
             await blocking(self._house.intake.discard, plan)
-            return self._summary("", plan, await self._tentative_name(plan, options.name), paused)
+            return self._summary("", plan, await self._tentative_name(plan, options.name), _halted(request.existing))
         push_id = secrets.token_hex(16)
-        summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name), paused)
+        summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name))
         existing = None if request.existing is None else (request.existing.uid, len(request.existing.tasks))
         self._planned[push_id] = Push(push_id, caller.name, submission, plan, options.name, existing, summary)
         asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
@@ -136,7 +136,8 @@ class Pushes:
         if options.job or (options.merge and options.document_job and not options.name):
             named = options.job or str(options.document_job)
             row = house.targets.job(named) if options.job else house.reader.job(named)
-            if row is not None:
+            only_looks = options.dry_run and caller.role is Role.VIEWER
+            if row is not None and not only_looks:
                 must_own(caller, row.name, row.owner)
             return None if row is None else house.reader.full_job(row.name)
         if options.name:
@@ -156,8 +157,7 @@ class Pushes:
     async def _names(self) -> set[str]:
         return {row.name for row in await blocking(self._house.reader.jobs)}
 
-    def _summary(self, push_id: str, plan: Plan, job: str, paused: bool) -> PushSummary:
-        halted = [f"job {job} is paused: nothing of it is dealt out until `admin.py resume {job}`"] if paused else []
+    def _summary(self, push_id: str, plan: Plan, job: str, halted: Sequence[str] = ()) -> PushSummary:
         unmade = {path: size for path, size in plan.makes.items() if path not in plan.files}
         return PushSummary(
             push=push_id,
@@ -175,6 +175,7 @@ class Pushes:
             makes=dict(plan.makes),
             reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
             more_reasons=plan.more_reasons,
+            example=plan.example,
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------
@@ -271,6 +272,14 @@ class Pushes:
 def free_names(base: str, taken: Collection[str]) -> Iterator[str]:
     """``base``, ``base-2``, ``base-3``... without those that are taken."""
     return (name for name in itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2))) if name not in taken)
+
+
+def _halted(existing: Job | None) -> list[str]:
+    """What a dry run says of a paused job; a real push says at its end whether that goes on."""
+    if existing is None or existing.wanted is not Wanted.PAUSE:
+        return []
+    replaced = f", or a push replaces the init task that failed ({existing.reason})" if existing.reason else ""
+    return [f"job {existing.name} is paused: nothing of it is dealt out until `admin.py resume {existing.name}`{replaced}"]
 
 
 def name_taken(name: str, other: str = "") -> Refusal:

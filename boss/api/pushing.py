@@ -15,7 +15,7 @@ from boss.api.bodies import Key, PushOptions
 from boss.api.door import MARGIN, too_long
 from boss.api.house import TheCaller, TheHouse, blocking
 from boss.api.pushes import Pushes
-from boss.api.roles import Guarded, needs
+from boss.api.roles import Guarded, must_be, needs
 from boss.api.shapes import AccessOut, Opened, PushSummary
 from boss.core.tokens import Role
 from boss.taskfile.problems import Problem, Refused, quoted
@@ -62,17 +62,19 @@ def pushes_of(request: Request) -> Pushes:
 ThePushes = Annotated[Pushes, Depends(pushes_of)]
 
 
-@router.post("/pushes", openapi_extra=needs(Role.RESEARCHER, **_BODY))
+@router.post("/pushes", openapi_extra=needs(Role.VIEWER, **_BODY))
 async def plan(request: Request, house: TheHouse, pushes: ThePushes, caller: TheCaller) -> PushSummary:
     """Validate a task file (part ``tasks``) with what the sender wants of it (part ``options``). Changes nothing yet.
 
-    The CSV files that it names come as parts ``csv``.
+    A viewer may do so with ``dry_run`` only. The CSV files that it names come as parts ``csv``.
     """
     async with request.form(max_files=2 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
         tasks = form.get("tasks")
         if not isinstance(tasks, UploadFile):
             raise Refusal(422, "send the task file as the part `tasks` of multipart/form-data, with a file name")
         options = _options(await _text(form.get("options")))
+        if not options.dry_run:
+            must_be(caller, Role.RESEARCHER)
         tables = _tables(form.getlist("csv"), options)
         if sum(part.size or 0 for part in (tasks, *tables.values())) > house.facts.max_task_file:
             raise HTTPException(413, too_long(house.facts.max_task_file))

@@ -12,6 +12,7 @@ from boss.api.causes import line_of
 from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
+from boss.api.newer import newer, newer_of
 from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import (
@@ -105,6 +106,12 @@ def results(house: TheHouse, job: str) -> Results:
     row = house.targets.job(job)
     files = [ResultFile(path=path, size=size, sha256=sha256) for path, size, sha256 in house.datastore.listing(row.name)]
     return Results(job=row.name, finished=_finished_tasks(row), total=sum(row.counts.values()), files=files)
+
+
+@router.get("/jobs/{job}/newer", tags=["look"], openapi_extra=needs(Role.VIEWER))
+def newer_results(house: TheHouse, job: str) -> list[str]:
+    """Paths of results that are newer than what the database knows of them; only a job that came with a back-up can have any."""
+    return newer(house, house.targets.job(job))
 
 
 @router.get("/jobs/{job}/graph", tags=["look"], openapi_extra=needs(Role.VIEWER))
@@ -203,7 +210,9 @@ def task(house: TheHouse, target: TargetText) -> TaskDetail:
     """One task: its definition as it runs, and all its attempts with the tails of their logs."""
     row = house.targets.task(target)
     full, attempts = house.reader.full_job(row.job), house.reader.attempts(row.job, row.index)
-    return detail_of(row, full, attempts, made_of(house.reader, row, full, attempts))
+    detail = detail_of(row, full, attempts, made_of(house.reader, row, full, attempts))
+    detail.newer = list(newer_of(house, house.reader.job(row.job), detail))
+    return detail
 
 
 @router.get("/why", tags=["look"], openapi_extra=needs(Role.VIEWER))

@@ -1,4 +1,4 @@
-"""The API's address, its tokens, and the HTTP server on a thread of its own.
+"""The API's address, its tokens, and the HTTP servers (of the API, of the join door), each on a thread of its own.
 
 Rules:
 - The port is chosen once and kept, so that scripts and open pages find the boss again after a restart; only if another program has it,
@@ -15,8 +15,9 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
+from boss.adapters.certificates import TlsFiles
 from boss.adapters.keys import write_private
 from boss.adapters.sockets import kept_port
 
@@ -63,13 +64,28 @@ def tokens_of(path: Path, url: str, owner: str) -> Mapping[str, str]:
 
 
 class Served:
-    """The app, served on a listening socket while the context lasts."""
+    """An app, served on a listening socket while the context lasts; with ``tls`` over HTTPS.
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    ``at_once`` bounds the connections that are served at the same time; more are answered 503.
+    """
+
+    def __init__(
+        self, app: ASGIApp, listener: socket.socket, tls: TlsFiles | None = None, name: str = "api", at_once: int | None = None
+    ) -> None:
         self._listener = listener
-        options = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+        options = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            limit_concurrency=at_once,
+            server_header=tls is None,
+            ssl_certfile=tls.certificate if tls is not None else None,
+            ssl_keyfile=tls.key if tls is not None else None,
+        )
         self._server = uvicorn.Server(options)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="api", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=name, daemon=True)
 
     def __enter__(self) -> "Served":
         self._thread.start()

@@ -226,6 +226,7 @@ class TaskDetail(TaskOut):
     """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots.
 
     ``dependencies`` are the ids of the tasks that it waits for (``after``: the same), ``dependents`` of those that wait for it.
+    ``newer`` are paths among its files that are newer on the datastore than what is told here: the database came from a back-up.
     """
 
     commands: list[str]
@@ -246,6 +247,7 @@ class TaskDetail(TaskOut):
     losses: int
     attempts: list[AttemptOut]
     made_of: MadeOf | None
+    newer: list[str] = []
 
 
 class Node(BaseModel):
@@ -297,7 +299,7 @@ class WorkerOut(Plain):
 
 
 class VmOut(Plain):
-    """A claim on a server; ``deadline`` is null where its state has none."""
+    """A claim on a server, which is ``server`` for the cloud; ``deadline`` is null where its state has none."""
 
     id: str
     state: str
@@ -307,6 +309,7 @@ class VmOut(Plain):
     deadline: float | None
     reason: str
     created: float
+    server: str
 
 
 class BossOut(BaseModel):
@@ -318,7 +321,7 @@ class BossOut(BaseModel):
 
 
 class Status(BaseModel):
-    """How things stand. ``rate`` is tasks finished per second of late; ``notes`` are sentences about what is wrong outside."""
+    """How things stand. ``rate`` is tasks of all jobs finished per second of late; ``notes`` say what is wrong outside."""
 
     jobs: list[JobOut]
     tasks: dict[str, int]
@@ -427,7 +430,7 @@ class PushSummary(BaseModel):
     ``files`` and ``bytes`` are what the push wants on the datastore; ``unread_files`` are sent along but no task reads them. ``makes``
     are the files (with their bytes) that a replay reads and no task yields: the sender makes them, and sends them along.
     ``reasons`` say why the tasks of a merge ``changed`` or ``keep-succeeded`` run (at most 1,000 are told; ``more_reasons`` counts
-    tasks beside them).
+    tasks beside them). ``example`` is a task of the first ``foreach`` with its parameters in place, or empty.
     """
 
     push: str
@@ -445,6 +448,7 @@ class PushSummary(BaseModel):
     makes: dict[str, int] = {}
     reasons: list[ReasonOut] = []
     more_reasons: int = 0
+    example: str = ""
 
 
 class Opened(BaseModel):

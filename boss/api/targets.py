@@ -24,6 +24,7 @@ FEW = 5
 #: How alike names must be to be suggested, from 0 to 1; a typing error in a short name changes more of it.
 ALIKE = 0.6
 SHORT, SHORT_ALIKE = 4, 0.5
+_ONE_BY_ONE = "of several jobs name each one (`admin.py show_jobs` lists them)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Targets:
     def job(self, name: str) -> JobRow:
         """A job by its name; 404 with the nearest names."""
         row = self._reader.job(name)
+        if row is None and _is_glob(name):
+            raise Refusal(
+                404, f"{name!r} is no job: the job part of a target takes no glob, only the part after the colon; {_ONE_BY_ONE}"
+            )
         if row is None:
             known = [job.name for job in self._reader.jobs()]
             near = nearest(name, known)
@@ -112,13 +117,17 @@ class Targets:
 
     def _unknown(self, word: str) -> Refusal:
         jobs = self._reader.jobs()
-        if any(letter in word for letter in "*?["):
-            return Refusal(404, f"{word!r} is no job; a glob over tasks is written JOB:{word}")
+        if _is_glob(word):
+            return Refusal(404, f"{word!r} is no job; a glob over tasks is written JOB:{word}; {_ONE_BY_ONE}")
         near = nearest(word, (job.name for job in jobs))
         for job in reversed(jobs[-5:]):
             near += nearest(word, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
         hint = perhaps(near[:3]) or all_of([job.name for job in jobs])
         return Refusal(404, f"there is no job and no task named {word!r}{hint}", near[:3])
+
+
+def _is_glob(word: str) -> bool:
+    return any(letter in word for letter in "*?[")
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:

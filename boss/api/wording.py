@@ -8,7 +8,8 @@ Rules:
 
 import re
 
-#: The highest level.
+#: The level at which numbers do not matter, and the highest.
+NUMBERS = 1
 LEVELS = 2
 
 _NUMBER = re.compile(
@@ -63,7 +64,7 @@ def _parts(text: str, level: int) -> list[_Part]:
     if not level:
         return []
     numbers = [(found.start(), found.end(), "#") for found in _NUMBER.finditer(text)]
-    if level == 1:
+    if level == NUMBERS:
         return numbers
     names = [(found.start(), found.end(), "...") for found in _NAME.finditer(text)]
     rest = [one for one in numbers if not any(start <= one[0] and one[1] <= end for start, end, _ in names)]

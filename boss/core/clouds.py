@@ -5,13 +5,15 @@ Rules:
 - Limits, flavors and troubles are what was heard last; they are not stored and come anew after each start.
 """
 
-from boss.core import health, jobs
+from boss.core import fleet, health, jobs, sizes
 from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, JoinAsked, LimitsSeen
 from boss.core.model import Refusal, Vm, VmState
 from boss.core.state import State
 
 #: Characters of a console's end that are kept for the one who asks why a VM never joined.
 CONSOLE = 4000
+#: How many of them.
+CONSOLES = 50
 #: States of a claim whose server may still become its worker, or is it.
 _JOINABLE = frozenset({VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
 
@@ -39,25 +41,34 @@ def on_cloud_failed(state: State, event: CloudFailed, now: float) -> None:
     for pool in state.policy.pools:
         if pool.provider == event.provider:
             health.failed(state, pool.name, "", event.kind, event.reason, now, event.retry_after)
-            return  # it speaks for all pools of this cloud
 
 
-def on_console(state: State, event: ConsoleRead) -> None:
-    """Keep the end of what a server has written."""
+def on_console(state: State, event: ConsoleRead, now: float) -> None:
+    """Keep the end of what a server has written; one that waited for this before it is deleted goes now."""
     if event.text.strip():
         state.consoles[event.vm] = event.text[-CONSOLE:]
-        while len(state.consoles) > 50:
+        while len(state.consoles) > CONSOLES:
             del state.consoles[next(iter(state.consoles))]
+    vm = state.vms.get(event.vm)
+    if vm is not None and vm.id in state.last_words:
+        fleet.condemn(state, vm, state.last_words.pop(vm.id), now)
 
 
 def on_join(state: State, event: JoinAsked, now: float) -> None:
     """A VM with a good token of a claim group wants to be a worker: bind it to a claim, or say why not."""
     rows = [vm for vm in state.vms.values() if vm.group == event.group]
-    vm = next((row for row in rows if row.key == event.key), None) or _free_row(rows, event)
+    vm = next((row for row in rows if row.key == event.key), None)
+    if vm is None and event.bound:
+        jobs.answer(state, event.reply, 403, error="the time of this join token is over, and no claim is bound to this key")
+        return
+    vm = vm or _free_row(rows, event)
     if not rows:
         error = f"the claim {event.group} is not known here (any more): it was given up, or another boss made it"
     elif vm is None:
-        error = f"every claim of {event.group} has its worker already"
+        left = next((row for row in rows if not row.key), None)
+        error = (
+            f"the claim {left.id} is {left.state}" if left is not None else f"every claim of {event.group} has its worker already"
+        )
     elif vm.state not in _JOINABLE:
         error = f"the claim {vm.id} is {vm.state}"
     else:
@@ -85,4 +96,6 @@ def _bind(state: State, vm: Vm, event: JoinAsked, now: float) -> None:
     vm.server = vm.server or event.server
     vm.address = vm.address or event.address
     state.touch_vm(vm)
-    jobs.answer(state, event.reply, 200, worker=vm.id, pool=vm.pool, flavor=vm.flavor)
+    flavor = sizes.flavor_of(state, vm)
+    resources = dict(flavor.resources) if flavor is not None else {}
+    jobs.answer(state, event.reply, 200, worker=vm.id, pool=vm.pool, flavor=vm.flavor, resources=resources)

@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health
+from boss.core import backlog, fleet, health, hosts
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Refusal, TaskState, VmState, WorkerState
@@ -42,6 +42,7 @@ def expire(state: State, now: float) -> None:
     _silent_workers(state, now)
     _late_vms(state, now)
     _empty_drained(state, now)
+    hosts.keep_up(state, now)
     if any(state.listed.get(pool.provider, 0.0) + state.policy.list_interval <= now for pool in state.policy.pools):
         for pool in state.policy.pools:
             state.listed[pool.provider] = now
@@ -71,9 +72,13 @@ def _late_vms(state: State, now: float) -> None:
             continue
         state_was = vm.state
         if state_was in (VmState.CREATING, VmState.BOOTING):
+            if state_was is VmState.CREATING and vm.id in state.unsure:
+                state.unsure.discard(vm.id)
+                fleet.condemn(state, vm, "the boss was started again while it was being asked for", now)
+                continue
             what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
             health.failed(state, vm.pool, vm.flavor, Refusal.BROKEN, f"{vm.id}: {what} in time", now)
-            fleet.condemn(state, vm, f"{what} in time", now)
+            fleet.give_up(state, vm, f"{what} in time", now)
         elif state_was is VmState.DRAINING and _holds_results(state, vm.id):
             vm.deadline = now + state.policy.drain_timeout  # its results are all that it is waited for
             state.touch_vm(vm)

@@ -16,6 +16,16 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Certify:
+    """Sign a worker's public keys again and send it the certificates, as its message ``seq``."""
+
+    worker: str
+    tls_key: str
+    ssh_key: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptResult:
     """Have the gate accept an attempt's upload into ``jobs/<job>/``; ends as ResultAccepted or ResultRefused.
 
@@ -101,5 +111,16 @@ class Stop:
 
 
 Effect = (
-    Send | AcceptResult | RejectResult | ReadRecord | CreateVms | DeleteVm | ReadConsole | ListServers | Announce | Reply | Stop
+    Send
+    | Certify
+    | AcceptResult
+    | RejectResult
+    | ReadRecord
+    | CreateVms
+    | DeleteVm
+    | ReadConsole
+    | ListServers
+    | Announce
+    | Reply
+    | Stop
 )

@@ -160,7 +160,8 @@ class JoinAsked:
 
     ``key`` is the fingerprint of its new public key: the same key asking again gets the same answer, and no other key ever does.
     ``server`` and ``name`` are what it thinks it is called (instance uuid, host name; either may be empty), ``address`` where it asked
-    from. Answered with ``worker``, ``pool``, ``flavor`` and ``resources``, or an error.
+    from. ``bound``: its token's time is over, so only a key that has joined before is let in. Answered with ``worker``, ``pool``,
+    ``flavor`` and ``resources``, or an error.
     """
 
     group: str
@@ -168,6 +169,7 @@ class JoinAsked:
     server: str = ""
     name: str = ""
     address: str = ""
+    bound: bool = False
     reply: int = 0
 
 
@@ -350,6 +352,39 @@ class WorkersDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetClosed:
+    """``shutdown``: create no VM any more, whatever waits, and let all go; with ``now`` without waiting for their tasks."""
+
+    now: bool = False
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOpened:
+    """Create VMs for what waits again, after a ``FleetClosed``."""
+
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostAdded:
+    """A plain SSH host (``login``: ``user@host[:port]``) was looked at and may have a worker with these resources."""
+
+    login: str
+    resources: Resources
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostRemoved:
+    """A host that was added is to have no worker any more, and no trace of one; ``now``: without waiting for its tasks."""
+
+    login: str
+    now: bool = False
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ContextSet:
     """Facts that survive restarts; a value of None removes the fact."""
 
@@ -435,6 +470,10 @@ Request = (
     | FailedRetried
     | WorkersWanted
     | WorkersDrained
+    | FleetClosed
+    | FleetOpened
+    | HostAdded
+    | HostRemoved
     | ContextSet
     | WhyAsked
     | LogFollowed

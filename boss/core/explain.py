@@ -8,7 +8,7 @@ from boss.core.deals import is_prepared, preparing
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
-from boss.core.scaling import members
+from boss.core.scaling import CLOSED, members
 from boss.core.state import State
 
 S = TaskState
@@ -97,6 +97,10 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
         return _paused(job)
     if state.stopping:
         return ["The boss is stopping."]
+    if CLOSED in state.context and not any(worker.state is WorkerState.ONLINE for worker in state.workers.values()):
+        return ["The fleet is shut down: no VM is created, whatever waits.", "`admin.py open` lets them come again."]
+    if state.fenced:
+        return [f"{state.fenced}."]
     if not state.connected:
         return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
     shape = shape_of(task.template)

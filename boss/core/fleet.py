@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from boss.core import backlog, health, outcomes, sizes
 from boss.core.deals import assignment_of, send_assignments
-from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, Send
+from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
 from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
 from boss.core.model import Attempt, Refusal, TaskState, Vm, VmState, Worker, WorkerState
@@ -22,6 +22,8 @@ from worker.protocol import Drain, Goodbye, Heartbeat, Hello, Recall, Renew, Res
 
 #: Nova's words for servers that run nothing (any more) and never will.
 BROKEN = frozenset({"ERROR", "SHUTOFF", "DELETED", "SOFT_DELETED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED"})
+#: Seconds that a VM which never joined may wait for its console to be read before it is deleted.
+CONSOLE_WAIT = 20.0
 #: A VM that vanishes within so many seconds after it joined counts as one that failed to come up.
 EARLY_DEATH = 2.0
 #: Seconds that an attempt may wait unstarted on a worker before it is asked back; one whose inputs are on their way stays.
@@ -262,6 +264,18 @@ def _claim(state: State, pool: str, flavor: str, keep: float, reason: str, now: 
     return vm
 
 
+def give_up(state: State, vm: Vm, reason: str, now: float) -> None:
+    """A VM that never became a worker is deleted, once the end of its console was read: it may say why."""
+    if vm.id in state.last_words or not vm.server:
+        state.last_words.pop(vm.id, None)
+        condemn(state, vm, reason, now)
+        return
+    state.last_words[vm.id] = reason
+    vm.deadline = now + CONSOLE_WAIT
+    state.touch_vm(vm)
+    state.out.append(ReadConsole(vm.id, vm.pool, vm.server))
+
+
 def condemn(state: State, vm: Vm, reason: str, now: float) -> None:
     """Have a server deleted; its worker's attempts are given up."""
     worker = state.workers.get(vm.id)
@@ -314,6 +328,14 @@ def on_deleted(state: State, name: str, now: float) -> None:
 
 def on_listed(state: State, event: ServersListed, now: float) -> None:
     """Compare the cloud's servers with the claims, both ways."""
+    latest = max((server.epoch for server in event.servers), default=0)
+    if latest > state.epoch:
+        state.fenced = (
+            f"a server of this cluster was made in life {latest} of its boss, and this is life {state.epoch}: the database is older "
+            "than what has happened. Nothing is created or deleted until `python -m boss adopt` was run with the boss stopped"
+        )
+        return
+    state.fenced = ""
     servers = [_bound(state, server) for server in event.servers]
     listed = {server.vm: server for server in servers}
     state.listed[event.provider] = now
@@ -367,10 +389,21 @@ def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
         kind = Refusal.NO_HOST if "no valid host" in server.reason.lower() else Refusal.BROKEN
         if vm.state in (VmState.CREATING, VmState.BOOTING):
             health.failed(state, vm.pool, vm.flavor, kind, f"{vm.id}: {reason}", now)
+        _look_for_results(state, vm)
         condemn(state, vm, reason, now)
 
 
+def _look_for_results(state: State, vm: Vm) -> None:
+    """A VM that ended by itself may have delivered what it could not tell: what the datastore has of it counts."""
+    worker = state.workers.get(vm.id)
+    for attempt in worker.held.values() if worker is not None else ():
+        task = state.current(attempt.id)
+        if task is not None and task.template.outputs and not attempt.init:
+            state.out.append(ReadRecord(attempt.id))
+
+
 def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
+    _look_for_results(state, vm)
     worker = state.workers.get(vm.id)
     if worker is not None:
         end_worker(state, worker, reason, now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, health, inits
+from boss.core import backlog, health, inits, scaling
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
@@ -110,7 +110,7 @@ def _worker(state: State, worker: Worker) -> WorkerView:
 
 def _vm(state: State, vm: Vm) -> VmView:
     deadline = None if vm.deadline is None else state.wall(vm.deadline)
-    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created)
+    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created, vm.server, vm.group)
 
 
 def _notes(state: State, now: float) -> list[str]:
@@ -120,6 +120,12 @@ def _notes(state: State, now: float) -> list[str]:
     if not state.datastore_up:
         notes.append(f"The datastore cannot be reached ({state.datastore_reason}); finished results wait.")
     notes += backlog.notes(state)
+    if scaling.CLOSED in state.context:
+        notes.append("The fleet is shut down: no VM is created, whatever waits; `admin.py open` lets them come again.")
+    if state.fenced:
+        notes.append(f"{state.fenced}.")
+    for provider, reason in state.cloud_trouble.items():
+        notes.append(f"Cloud {provider} does not answer as it should: {reason}.")
     for (name, flavor), rest in state.health.items():
         pool = state.pool(name)
         if pool is not None and now < rest.resume_at:

@@ -9,9 +9,9 @@ Rules:
 
 from fnmatch import fnmatchcase
 
-from boss.core import accounts, again, clouds, deadlines, explain, fleet, jobs, outcomes, scaling
+from boss.core import accounts, again, bindings, clouds, deadlines, explain, fleet, hosts, jobs, outcomes, scaling
 from boss.core.deals import deal
-from boss.core.effects import AcceptResult, DeleteVm, Effect, ReadRecord, Send
+from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
     BrokerConnected,
     BrokerDisconnected,
@@ -22,6 +22,10 @@ from boss.core.events import (
     Event,
     FailedRetried,
     FlavorsSeen,
+    FleetClosed,
+    FleetOpened,
+    HostAdded,
+    HostRemoved,
     JobExtended,
     JobOpened,
     JobPaused,
@@ -55,10 +59,11 @@ from boss.core.events import (
 )
 from boss.core.model import JobState, Task, TaskState, VmState, Worker, WorkerState
 from boss.core.restored import is_restored
-from boss.core.state import State
+from boss.core.state import LIVE_VMS, State
 from worker.protocol import (
     Acknowledge,
     Cancel,
+    Certify,
     Drain,
     Follow,
     Goodbye,
@@ -112,7 +117,7 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
         case CloudFailed():
             clouds.on_cloud_failed(state, event, now)
         case ConsoleRead():
-            clouds.on_console(state, event)
+            clouds.on_console(state, event, now)
         case JoinAsked():
             clouds.on_join(state, event, now)
         case JobStaged():
@@ -139,6 +144,14 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _workers_wanted(state, event, now)
         case WorkersDrained():
             _workers_drained(state, event, now)
+        case FleetClosed():
+            _fleet_closed(state, event, now)
+        case FleetOpened():
+            _fleet_opened(state, event)
+        case HostAdded():
+            hosts.on_added(state, event, now)
+        case HostRemoved():
+            hosts.on_removed(state, event, now)
         case ContextSet():
             _context_set(state, event)
         case WhyAsked():
@@ -187,7 +200,10 @@ def resume(state: State, now: float) -> list[Effect]:
     for vm in state.vms.values():
         if vm.state is VmState.DELETING:
             state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
-        if vm.deadline is not None:
+        if vm.state is VmState.CREATING:  # perhaps it was never asked for: a complete list will tell
+            state.unsure.add(vm.id)
+            vm.deadline = state.settled_at + state.policy.list_interval
+        elif vm.deadline is not None:
             vm.deadline = max(vm.deadline, state.settled_at + state.policy.list_interval)
     fleet.list_servers(state, now)
     for pool in state.policy.pools:
@@ -207,6 +223,8 @@ def _resume_task(state: State, task: Task) -> None:
 
 def _take_effects(state: State) -> list[Effect]:
     taken, state.out = state.out, []
+    if state.fenced:
+        return [effect for effect in taken if not isinstance(effect, CreateVms | DeleteVm)]
     return taken
 
 
@@ -232,6 +250,8 @@ def _worker_said(state: State, event: WorkerSaid, now: float) -> None:
             outcomes.on_recalled(state, worker, event.message, now)
         case Goodbye():
             fleet.on_goodbye(state, worker, event.message, now)
+        case Certify():
+            bindings.on_certify(state, worker, event.message)
         case _:
             state.stale += 1
 
@@ -284,6 +304,10 @@ def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
         jobs.answer(state, event.reply, 404, error=f"there is no pool named {event.pool!r}; there are: {known}")
         return
     wish = scaling.ScalingPlan()
+    if scaling.CLOSED in state.context or state.fenced:
+        error = state.fenced or "the fleet is shut down; `admin.py open` lets VMs come again"
+        jobs.answer(state, event.reply, 409, error=error)
+        return
     for _ in range(event.count):
         if not scaling.may_add(state, pool, pool.flavors[0], wish):
             error = f"pool {pool.name} has room for {len(wish.create)} more VM(s), not for {event.count} (its maximum is {pool.maximum})"
@@ -310,6 +334,25 @@ def _workers_drained(state: State, event: WorkersDrained, now: float) -> None:
         else:
             fleet.drain(state, state.workers[name], "drained by hand", now)
     jobs.answer(state, event.reply, 200, workers=list(names), now=event.now)
+
+
+def _fleet_closed(state: State, event: FleetClosed, now: float) -> None:
+    """Nobody comes, everybody goes; that survives restarts."""
+    state.set_context(scaling.CLOSED, repr(state.wall(now)))
+    for vm in [vm for vm in state.vms.values() if vm.state in LIVE_VMS]:
+        worker = state.workers.get(vm.id)
+        if event.now or worker is None:
+            fleet.condemn(state, vm, "shut down by hand", now)
+        else:
+            fleet.drain(state, worker, "shut down by hand", now)
+    left = [vm.id for vm in state.vms.values() if vm.state in LIVE_VMS or vm.state is VmState.DELETING]
+    jobs.answer(state, event.reply, 200, workers=left, now=event.now)
+
+
+def _fleet_opened(state: State, event: FleetOpened) -> None:
+    if scaling.CLOSED in state.context:
+        state.set_context(scaling.CLOSED, None)
+    jobs.answer(state, event.reply, 200)
 
 
 def _context_set(state: State, event: ContextSet) -> None:

@@ -32,10 +32,15 @@ def marks(facts: Mapping[str, str], highest_attempt: int, newest_job: float, now
     }
 
 
+def came_back(facts: Mapping[str, str], created: float) -> bool:
+    """Whether a job that was made then came with a back-up, by the facts of the context."""
+    until = facts.get(UNTIL)
+    return until is not None and created <= float(until)
+
+
 def is_restored(state: State, job: Job) -> bool:
     """Whether the job came with a back-up."""
-    until = state.context.get(UNTIL)
-    return until is not None and job.created <= float(until)
+    return came_back(state.context, job.created)
 
 
 def next_number(state: State, task: Task) -> int:

@@ -11,6 +11,7 @@ Rules:
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Final
 
 from boss.core import backlog, health
 from boss.core.deals import demands_of, offers_of
@@ -20,6 +21,8 @@ from boss.core.ready import Shape
 from boss.core.sizes import flavor_of, flavors
 from boss.core.state import LIVE_VMS, State
 
+#: The fact in the context that says since when no VM may come.
+CLOSED: Final = "fleet_closed"
 #: States of a claim whose worker has not been heard yet.
 COMING = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING})
 
@@ -42,7 +45,7 @@ class ScalingPlan:
 def plan(state: State, now: float) -> ScalingPlan:
     """What the queue needs now, beyond what is there and coming; and what it does not need any more."""
     wish = ScalingPlan()
-    if state.stopping:
+    if state.stopping or state.fenced or CLOSED in state.context:
         return wish
     left = unplaced(state)
     if not backlog.is_full(state):  # its results would only wait on one more machine

@@ -81,6 +81,11 @@ class State:
     cloud_trouble: dict[str, str] = field(default_factory=dict)  #: why a provider could not be asked at last
     sizes: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the cloud says of a pool's flavor
     offered: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the last worker on one offered
+    fenced: str = ""  #: why nothing is created or deleted: a later life of this cluster's boss has worked there
+    unsure: set[str] = field(default_factory=set)  #: claims of an earlier life whose create call was perhaps never made
+    last_words: dict[str, str] = field(
+        default_factory=dict
+    )  #: VMs whose console is being read before they are deleted, and why they are
     consoles: dict[str, str] = field(default_factory=dict)  #: the end of what servers wrote that did not become workers
     blocked: dict[Shape, float] = field(default_factory=dict)
     strays: dict[tuple[str, str], float] = field(default_factory=dict)

@@ -51,6 +51,8 @@ class VmView:
     deadline: float | None
     reason: str
     created: float
+    server: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

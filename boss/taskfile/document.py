@@ -21,7 +21,7 @@ def load(data: bytes, max_bytes: int, problems: Problems) -> Any:
     try:
         document = json.loads(_decoded(data, max_bytes), object_pairs_hook=repeated.merge)
     except json.JSONDecodeError as error:
-        raise _refused(f"line {error.lineno}, column {error.colno}", f"is not JSON: {_lowered(error.msg)}") from None
+        raise _not_json(error) from None
     except RecursionError:
         raise _refused("", "is nested too deeply to be a task file") from None
     except ValueError:  # Python's own limit on the digits of an integer
@@ -43,6 +43,19 @@ def _mebibytes(size: int) -> str:
 
 def _refused(field: str, message: str) -> Refused:
     return Refused([Problem("", field, message)])
+
+
+def _not_json(error: json.JSONDecodeError) -> Refused:
+    """Where the text is no JSON, and what to change; the usual slips in words of their own."""
+    text, place = error.doc, error.pos
+    comma = place if text[place : place + 1] == "," else len(text[:place].rstrip()) - 1
+    closing = text[comma + 1 :].lstrip()[:1]
+    if comma > 0 and text[comma] == "," and closing in ("]", "}"):
+        before = json.JSONDecodeError("", text, comma)
+        where = f"line {before.lineno}, column {before.colno}"
+        return _refused(where, f"is not JSON: a comma too many; remove it, because nothing follows before the {quoted(closing)}")
+    remedy = "; texts stand between double quotes" if text[place : place + 1] == "'" else ""
+    return _refused(f"line {error.lineno}, column {error.colno}", f"is not JSON: {_lowered(error.msg)}{remedy}")
 
 
 def _lowered(message: str) -> str:

@@ -74,6 +74,22 @@ def path_problem(path: str) -> str | None:
     return unreadable(path)
 
 
+def input_remedy(path: str) -> str:
+    """What to do about an input that lies outside of the job's folder; empty for any other path."""
+    if not path.startswith("/") and ".." not in path.split("/"):
+        return ""
+    name = next((part for part in reversed(path.split("/")) if part not in ("", "..", ".")), "x")
+    to, read = ("data/", f"data/{name}") if is_pattern(path) else (f"{name}/", f"{name}/") if path.endswith("/") else (name, name)
+    return f'; push it along, "files": [{{"from": "{path}", "to": "{to}"}}], and read "{read}"; or put it once for many jobs: shared:NAME'
+
+
+def output_remedy(path: str) -> str:
+    """What to do about an output that lies outside of the job's folder; empty for any other path."""
+    if not path.startswith("/") and ".." not in path.split("/"):
+        return ""
+    return "; let the command write it below its working folder: `admin.py fetch JOB --to DIR` brings it to any place"
+
+
 def check_inventory(entries: Iterable[FileEntry], files: frozenset[str], sent: PathIndex, problems: Problems) -> None:
     """Tell what of the entries was not sent, and what was sent to a place where no file can lie."""
     for entry in entries:

@@ -8,6 +8,7 @@ Rules:
   and what is wrong with it is told once.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -151,6 +152,13 @@ def _is_block(kind: str, block: Mapping[str, Any]) -> bool:
 
 
 def _read_csv(form: Form, place: str, name: object, sheets: Sheets, found: Foreach) -> list[Dimension] | None:
+    if isinstance(name, list) and len(name) > 1:
+        named = [one for one in name if isinstance(one, str)]
+        form.wrong(
+            place,
+            f'is one CSV file, not a list: for every pair of rows write [{{"csv": ...}}, {{"csv": ...}}]; else {_joined(named)}',
+        )
+        return None
     if not isinstance(name, str) or not name.strip() or unsound(name) is not None:
         form.wrong(place, f'must be the path of a CSV file such as "params.csv", not {described(name)}')
         return None
@@ -162,7 +170,29 @@ def _read_csv(form: Form, place: str, name: object, sheets: Sheets, found: Forea
     return [sheet.table]
 
 
+def _files_in_zip(given: object) -> list[str] | None:
+    """The CSV files that somebody wants to move together in a zip, as far as they are named; None where none is meant."""
+    blocks = given if isinstance(given, list) else [given]
+    meant, named = False, list[str]()
+    for block in blocks:
+        for name, value in block.items() if isinstance(block, dict) else ():
+            inner = value["csv"] if isinstance(value, dict) and "csv" in value else value
+            if (name == "csv" and not isinstance(value, dict)) or inner is not value:
+                meant = True
+                named += [one for one in (inner if isinstance(inner, list) else [inner]) if isinstance(one, str)]
+    return named if meant else None
+
+
+def _joined(named: list[str]) -> str:
+    """How columns of several CSV files come to stand side by side."""
+    few = " ".join(shlex.quote(one) for one in named[:_NAMED]) if len(named) > 1 else "a.csv b.csv"
+    return f'join their columns into one file first, `paste -d, {few} > joined.csv`, and write {{"csv": "joined.csv"}}'
+
+
 def _read_zip(form: Form, place: str, given: object, limit: int, found: Foreach) -> list[Dimension] | None:
+    if (named := _files_in_zip(given)) is not None:
+        form.wrong(place, f"a CSV file cannot be in a zip; its columns move together already. Of several files {_joined(named)}")
+        return None
     if not isinstance(given, dict) or not given:
         form.wrong(place, f'must be an object of parameters such as {{"T": {{"values": [1, 2]}}}}, not {described(given)}')
         return None
@@ -190,4 +220,8 @@ def _names(block: object, dimensions: list[Dimension] | None) -> Iterator[str]:
 
 def _is_known(block: object, dimensions: list[Dimension] | None) -> bool:
     """Whether ``_names`` are all that a block declares."""
-    return dimensions is not None or (isinstance(block, dict) and bool(block) and not _is_block("csv", block))
+    if dimensions is not None:
+        return True
+    if not isinstance(block, dict) or not block or _is_block("csv", block):
+        return False
+    return not _is_block("zip", block) or (isinstance(block["zip"], dict) and _files_in_zip(block["zip"]) is None)

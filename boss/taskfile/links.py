@@ -16,7 +16,7 @@ from boss.core.model import Text
 from boss.core.templates import rows, size_of
 from boss.taskfile.context import Context
 from boss.taskfile.entry import Content, Entry
-from boss.taskfile.files import path_problem
+from boss.taskfile.files import input_remedy, path_problem
 from boss.taskfile.inputs import destination_problem, shared_problem
 from boss.taskfile.missing import Missing
 from boss.taskfile.paths import PathIndex, unreadable
@@ -185,7 +185,7 @@ class Links:
         if owner is not None and owner != task:
             return (owner,), True
         if (reason := path_problem(path)) is not None:
-            self._wrong(task, place, f"{quoted(path)} {reason}")
+            self._wrong(task, place, f"{quoted(path)} {reason}{input_remedy(path)}")
             return (), True
         if is_pattern(path) or is_folder(path):
             found = self._remembered("input " + path, lambda: self._meeting(path))

@@ -13,7 +13,7 @@ from boss.core.model import OutputSpec, Text
 from boss.core.templates import rows
 from boss.taskfile.context import Context, Existing
 from boss.taskfile.entry import Entry
-from boss.taskfile.files import path_problem
+from boss.taskfile.files import output_remedy, path_problem
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.roster import NOBODY, Roster
@@ -78,7 +78,7 @@ def _add(yields: Yields, entry: Entry, start: int, place: str, text: Text, roste
         if ordinary(path):
             other = yields.add_file(path, task)
         elif (reason := path_problem(path)) is not None:
-            problems.add(roster.label(task), place, f"{quoted(path)} {reason}")
+            problems.add(roster.label(task), place, f"{quoted(path)} {reason}{output_remedy(path)}")
             continue
         elif is_pattern(path) or is_folder(path):
             yields.add_open(path, task)

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from boss.core.model import TaskState
 from boss.core.stale import sentence as stale_sentence
@@ -57,7 +58,7 @@ def choose(
     chosen.look(Differences(existing, digests))
     chosen.follow_inits()
     chosen.hand_down(ranks)
-    groups = chosen.told()
+    groups = chosen.told(ranks)
     missing = roster.missing()
     notes = []
     if missing:
@@ -128,8 +129,8 @@ class _Chosen:
                     self._why[task], self._cause[task] = _BELOW, needed
                     break
 
-    def told(self) -> Groups:
-        """The reasons in the order of the file; everything else is left alone."""
+    def told(self, ranks: "array[int]") -> Groups:
+        """The reasons; everything else is left alone."""
         groups = Groups()
         roster = self._roster
         for number, (entry, start) in enumerate(zip(self._entries, roster.starts, strict=True)):
@@ -140,7 +141,9 @@ class _Chosen:
                     roster.leave_alone(place)
                 else:
                     kind = (number if entry.template.grid else -1, why)
-                    groups.add(kind, roster.names[task], lambda task=task, why=why: self._sentence(task, why))  # type: ignore[misc]
+                    sentence = partial(self._sentence, task, why)
+                    rank = len(ranks) if entry.template.init else ranks[task]  # an init task goes before all others
+                    groups.add(kind, roster.names[task], sentence, rank)
         return groups
 
     # ---- sentences ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Commands about accounts: tokens are made, taken back and listed. Only an admin may."""
 
+import sys
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ def create_token(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let somebody in: prints a new token, once, on stdout."""
+    """Let somebody in: prints a new token once, on stdout; on a terminal in the two lines that set it."""
     if role not in ROLES:
         raise typer.BadParameter(f"{role!r} is no role; one of {', '.join(ROLES)}")
     lifetime = None if expires is None else seconds_of(expires)
@@ -35,11 +36,15 @@ def create_token(
         return
     until = f", until {clock(made['expires'])}" if made["expires"] else ""
     say(f"token {made['id']} for {made['name']}, {made['role']}{until}; it is shown only now. {made['name']} sets:")
-    say(f"export ECLOUD_API_URL={made['api_url']}")
-    say(f"export ECLOUD_TOKEN={made['token']}")
+    url = f"export ECLOUD_API_URL={made['api_url']}"
+    if sys.stdout.isatty():
+        typer.echo(f"{url}\nexport ECLOUD_TOKEN={made['token']}")
+    else:  # a file or a program gets the token alone, and nobody who reads along on stderr
+        say(url)
+        say('export ECLOUD_TOKEN="$(cat FILE)"    # FILE: where the token went that is printed on stdout')
+        typer.echo(made["token"])
     for line in _reach(made["api_url"]):
         say(line)
-    typer.echo(made["token"])
 
 
 def _reach(url: str) -> list[str]:

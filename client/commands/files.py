@@ -1,5 +1,7 @@
 """Commands about files: logs, fetch, and the doctor, who needs no boss."""
 
+import dataclasses
+import os
 import shlex
 import subprocess
 import sys
@@ -10,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from client import Client, FilesDiffer, InvalidRequest, Job, NotFound
+from client.checks import FAILED, examine
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
-from client.commands.tables import lost
+from client.commands.tables import clean, lost, newer_files
 from client.commands.watching import transferring
 from datastore.layout import matches
 from datastore.transfer import Fetched
@@ -115,8 +118,11 @@ def fetch(
         with transferring(f"fetching {name}") as bar:
             done, differing = _fetched(job, folder, [pattern] if pattern else [], force, bar)
         stale = next(client.task_pages(f"{name}:*", stale=True)) if status["stale"] else []
+        newer = [path for path in job.newer() if not pattern or matches(pattern, path)]
     if stale:
         say(_stale(name, stale))
+    if newer:
+        say(f"note: {newer_files(newer)}")
     if as_json:
         facts = {"job": name, "folder": str(folder), **done._asdict()}
         print_json({**facts, "finished": there["finished"], "total": there["total"], "stale": len(stale)})
@@ -174,6 +180,26 @@ def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check this machine and the settings: one line each, with the remedy. Needs no boss."""
+    """Check this machine and the settings; with ECLOUD_API_URL the way to that boss: one line each, with the remedy."""
+    if os.environ.get("ECLOUD_API_URL"):
+        raise typer.Exit(_examine_way(as_json))
     command = [sys.executable, "-m", "boss", "doctor", *(["--json"] if as_json else [])]
     raise typer.Exit(subprocess.run(command, cwd=PROJECT, check=False).returncode)
+
+
+def _examine_way(as_json: bool) -> int:
+    """Check the way to a boss elsewhere, and print what was found; the exit code."""
+    failed, found = False, []
+    for finding in examine():
+        failed = failed or finding.verdict == FAILED
+        found.append(dataclasses.asdict(finding))
+        if not as_json:
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            typer.echo(f"{finding.verdict:<6}  {finding.check:<12}  {clean(finding.detail)}{remedy}")
+    if as_json:
+        print_json(found)
+    else:
+        say(
+            "this is the way to the boss that ECLOUD_API_URL names; `python -m boss doctor` checks a machine on which a boss is to run"
+        )
+    return int(failed)

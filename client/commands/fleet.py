@@ -1,6 +1,7 @@
 """Commands about workers: create, drain, terminate."""
 
 import re
+import time
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
@@ -8,7 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from client import Client
-from client.commands.frame import Json, Yes, agree, counted, print_json
+from client.commands.frame import Json, Yes, agree, counted, print_json, say
+from client.commands.tables import ago, show
 
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 KEEP_ALIVE = "8h"
@@ -75,6 +77,26 @@ def drain_worker(workers: Workers, as_json: Json = False) -> None:
     _tell(drained, as_json, "draining")
 
 
+def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
+    """Run debug.sh on a worker's VM: how it stands, and its start-up again with every command printed."""
+    with Client() as client, client.debug(worker) as lines:
+        for line in lines:
+            if line is not None:
+                typer.echo(line["line"])
+
+
+def set_boss_address(
+    address: Annotated[str, typer.Argument(metavar="HOST", help="A name or an address.")], as_json: Json = False
+) -> None:
+    """Say under which name or address VMs reach the boss; it counts from the boss's next start on."""
+    with Client() as client:
+        known = client.set_boss_address(address)
+    if as_json:
+        print_json({"boss_address": known})
+    else:
+        typer.echo(f"VMs will reach the boss at {known}, from its next start on")
+
+
 def terminate_workers(
     workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,
@@ -94,6 +116,113 @@ def terminate_workers(
         agree(what + (" and are lost" if now else "; they finish first"), yes)
         ended = client.terminate_workers(*(workers or []), now=now)
     _tell(ended, as_json, "ending" if now else "draining")
+
+
+def shutdown(
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for what runs; it is run again once the fleet is open.")
+    ] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Let no VM come any more, let all go, and make sure that nothing is left in any cloud."""
+    with Client() as client:
+        there = client.vms()
+        running = sum(len(worker["running"]) for worker in client.workers())
+        what = f"This ends {counted(len(there), 'VM')}, on which {counted(running, 'task')} run"
+        agree(what + (" and are lost" if now else "; they finish first"), yes)
+        left = client.close_fleet(now)
+        while left:
+            if not as_json:
+                say(f"{counted(len(left), 'VM')} on the way out: {', '.join(left[:5])}{' ...' if len(left) > 5 else ''}")
+            left = _fewer(client, left)
+        found = client.leaks()
+    _tell_leaks(found, as_json, "nothing is left")
+    if not as_json:
+        say("no VM comes any more, whatever waits, until `admin.py open`")
+    raise typer.Exit(1 if found["things"] or found["silent"] else 0)
+
+
+def _fewer(client: Client, left: list[str]) -> list[str]:
+    """Wait until a VM has gone, or three seconds; those that are left."""
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        there = [vm["id"] for vm in client.vms()]
+        if len(there) < len(left):
+            return there
+        time.sleep(0.2)
+    return there
+
+
+def add_host(
+    host: Annotated[str, typer.Argument(metavar="[USER@]HOST[:PORT]", help="As the boss's user's ssh takes it.")],
+    cpus: Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="Slots; all that it has when not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Install and start a worker on any host that the boss's user can log in to with ssh."""
+    with Client() as client:
+        made = client.add_host(host, cpus)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"{made['worker']} on {made['login']} coming up: {made['resources']['cpus']:g} cpus")
+
+
+def remove_host(
+    host: Annotated[str, typer.Argument(metavar="[USER@]HOST[:PORT]", help="As it was added.")],
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for what runs; it is run again elsewhere.")] = False,
+    as_json: Json = False,
+) -> None:
+    """End the worker of a host that was added, and remove every trace of it there."""
+    with Client() as client:
+        leaving = client.remove_host(host, now)
+    _tell(leaving, as_json, "ending" if now else "draining")
+
+
+def open_fleet() -> None:
+    """Let VMs come again for what waits, after a shutdown."""
+    with Client() as client:
+        client.open_fleet()
+    typer.echo("VMs come again for what waits")
+
+
+def vm_leaks(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what no claim owns.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """All that lies in the clouds under this cluster's name, and who owns it."""
+    with Client() as client:
+        found = client.leaks()
+        leaks = [thing for thing in found["things"] if not thing["owner"]]
+        if delete and leaks:
+            agree(f"This removes {counted(len(leaks), 'thing')} that no claim owns", yes)
+            found = client.leaks(remove=True)
+            leaks = [thing for thing in found["things"] if not thing["owner"] and not thing["removed"]]
+    _tell_leaks(found, as_json, "no cloud has anything of this cluster")
+    if leaks and not delete and not as_json:
+        say(f"{counted(len(leaks), 'thing')} without an owner; `admin.py vm_leaks --delete` removes what has none")
+    raise typer.Exit(1 if leaks or found["silent"] else 0)
+
+
+def _tell_leaks(found: dict[str, Any], as_json: bool, nothing: str) -> None:
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            thing["kind"],
+            thing["name"] or thing["id"],
+            thing["status"],
+            "" if thing["created"] is None else ago(thing["created"]),
+            thing["claim"],
+            thing["owner"] or ("removed" if thing["removed"] else f"nobody: {thing['error']}" if thing["error"] else "nobody"),
+        )
+        for thing in found["things"]
+    ]
+    show(("kind", "name", "status", "made", "claim", "owner"), rows, nothing)
+    for provider, reason in found["silent"].items():
+        say(f"cloud {provider} was not looked at: {reason}")
 
 
 def _tell(workers: list[str], as_json: bool, words: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from client import Client
 from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, nothing, print_json, say
-from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, show, took
+from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, newer_files, show, took
 from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
 
@@ -69,7 +69,8 @@ def status(
     boss = found["boss"]
     typer.echo(f"boss {boss['version']}, epoch {boss['epoch']}, up {lasted(boss['uptime'])}")
     busy = sum(bool(worker["running"]) for worker in found["workers"])
-    typer.echo(f"tasks: {counts_in_words(found['tasks'])}; {found['rate']:.1f}/s")
+    rate = "" if job else f"; {found['rate']:.1f}/s"  # which is that of all jobs
+    typer.echo(f"tasks: {counts_in_words(found['tasks'])}{rate}")
     typer.echo(f"{counted(len(found['workers']), 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
     for note in found["notes"]:
         typer.echo(f"note: {clean(note)}")
@@ -190,6 +191,8 @@ def show_task(task: OneTask, as_json: Json = False) -> None:
     for name, value in _described(found):
         typer.echo(f"{name + ':':14}{clean(value)}")
     _show_origins(found["made_of"])
+    if found["newer"]:
+        say(f"note: {newer_files(found['newer'])}")
     attempts = found["attempts"]
     if attempts:
         columns = ("attempt", "state", "exit", "phase", "worker", "started", "took", "reason")

@@ -37,7 +37,7 @@ def push_tasks(
         bool, typer.Option("--skip-existing", help="Tasks whose results all exist count as succeeded.")
     ] = False,
     replay: Annotated[
-        float | None,
+        str | None,
         typer.Option("--replay", metavar="SCALE", help="Replay a workflow's trace (WfFormat), durations and sizes times SCALE."),
     ] = None,
     files: Annotated[
@@ -54,9 +54,8 @@ def push_tasks(
     """Push a task file: its local files are uploaded, its tasks run as soon as they can. Prints the job's name last."""
     if name is not None and job is not None:
         raise typer.BadParameter("--name makes a new job, --job adds to one; one of the two")
-    if replay is not None and not 0 < replay <= LARGEST_SCALE:
-        raise typer.BadParameter(f"--replay SCALE is a number greater than 0, such as 0.01, not {replay:g}")
-    wishes = Wishes(name, job, merge, skip_existing, dry_run, replay, tuple(files or ()))
+    scale = None if replay is None else _scale(replay)
+    wishes = Wishes(name, job, merge, skip_existing, dry_run, scale, tuple(files or ()))
     with Client() as client:
         try:
             with transferring("uploading") as bar:
@@ -82,6 +81,17 @@ def push_tasks(
         code = watch_job(client, pushed.job) if watch else 0
     typer.echo(pushed.job)
     raise typer.Exit(code)
+
+
+def _scale(text: str) -> float:
+    """What ``--replay`` multiplies by."""
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale <= LARGEST_SCALE:
+        raise typer.BadParameter(f"--replay SCALE is a number greater than 0, such as 0.01, not {text}")
+    return scale
 
 
 def reasons_of(summary: dict[str, Any], most: int | None = None) -> list[str]:
@@ -112,6 +122,8 @@ def _standing(job: str, summary: dict[str, Any]) -> Iterator[str]:
 
 def _describe(job: str, summary: dict[str, Any]) -> None:
     typer.echo(f"{'adds to' if summary['extends'] else 'would be'} job {job}: {_in_words(summary)}")
+    if summary.get("example"):
+        typer.echo(f"such as {clean(summary['example'])}")
     for path in summary["unread_files"]:
         typer.echo(f"no task reads {path}")
     typer.echo("nothing was pushed")

@@ -23,6 +23,8 @@ STATE_STYLES = {
     "offline": "red",
     "paused": "yellow",
 }
+#: Files that a note names.
+NAMED = 3
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -114,6 +116,17 @@ def tally(counts: dict[str, int]) -> str:
 def jobs_tasks(job: dict[str, Any]) -> str:
     """``tally`` of a job, with what is stale: ``500 succeeded (2 of them stale)``."""
     return tally(job["tasks"]) + (f" ({job['stale']:,} of them stale)" if job["stale"] else "")
+
+
+def newer_files(paths: Sequence[str]) -> str:
+    """What to say of results that are newer than a database that came from a back-up."""
+    named = ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
+    one = len(paths) == 1
+    return clean(
+        f"{len(paths):,} {'file is' if one else 'files are'} newer than the database, which came from a back-up ({named}): attempts and"
+        f" digests that show_task tells are those of older results. redo_task makes both agree, and puts the newer"
+        f" {'one' if one else 'ones'} aside, in replaced/ on the datastore"
+    )
 
 
 def lost(counts: dict[str, int]) -> list[str]:

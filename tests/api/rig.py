@@ -35,7 +35,7 @@ from boss.core.events import (
 )
 from boss.core.tokens import Role
 from boss.loop import Loop, Outside
-from boss.ports import Access, DatastoreDown, Put
+from boss.ports import Access, CloudDown, DatastoreDown, Put, Thing
 from tests.core.scene import GIB, policy
 from tests.servers import eventually
 from worker.protocol import (
@@ -152,6 +152,7 @@ class Instant:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._servers: dict[str, Server] = {}
+        self.lost: list[Thing] = []
         self._put: Put = lambda event: True
 
     def start(self, put: Put) -> None:
@@ -172,6 +173,16 @@ class Instant:
         """Gone."""
         self._servers.pop(vm, None)
         self._put(VmDeleted(vm))
+
+    def inventory(self) -> Sequence[Thing]:
+        """The servers, and what a test has left beside them."""
+        return [*(Thing("local", "server", one.server, one.vm, one.vm, one.status) for one in self._servers.values()), *self.lost]
+
+    def remove(self, thing: Thing) -> None:
+        """Gone, unless it holds fast."""
+        if thing.status == "stuck":
+            raise CloudDown(f"{thing.name} cannot be removed")
+        self.lost.remove(thing)
 
     def console(self, vm: str, pool: str, server: str) -> None:
         """Nothing was written."""
@@ -299,6 +310,7 @@ class Rig:
                 "datastore_address": "ecloud@store",
                 "read_datastore": self._read,
                 "check_datastore": self._check,
+                "clouds": (self.cloud,),
                 "max_task_file": 1 << 20,
                 **facts,
             }

@@ -53,8 +53,19 @@ def test_equal_exit_code_and_line_are_one_cause_and_the_first_task_its_example()
     assert not any(cause.folded for cause in found)
 
 
-def test_few_different_lines_stay_as_they_are() -> None:
-    assert len(counted(*(row(number, f"value {number}") for number in range(FEW)))) == FEW
+def test_two_failures_that_differ_in_numbers_only_are_one_cause() -> None:
+    assert counted(row(1, "ValueError: T = 0.5"), row(2, "ValueError: T = 1.5")) == {"ValueError: T = #": 2}
+
+
+def test_thirty_failures_of_three_kinds_are_three_causes_and_one_of_a_kind_keeps_its_numbers() -> None:
+    rows = [row(number, f"ValueError: T = {number}.5") for number in range(8)]
+    rows += [row(100 + number, f"row {number}: no convergence after 300 steps") for number in range(4)]
+    rows += [row(200, "KeyError: 17")]
+    assert counted(*rows) == {"ValueError: T = #": 8, "row #: no convergence after 300 steps": 4, "KeyError: 17": 1}
+
+
+def test_few_lines_that_differ_in_names_stay_as_they_are() -> None:
+    assert len(counted(*(row(number, f"KeyError: '{chr(97 + number)}'") for number in range(FEW)))) == FEW
 
 
 def test_many_lines_that_differ_in_numbers_are_one_cause() -> None:

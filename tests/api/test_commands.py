@@ -19,6 +19,15 @@ def test_a_misspelt_target_among_several_changes_nothing(rig: Rig) -> None:
     assert rig.get("/jobs/job")["state"] == "running"
 
 
+def test_a_glob_over_jobs_is_told_that_the_job_part_takes_none(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    for path in ("/cancel", "/redo", "/retry"):
+        assert "the job part of a target takes no glob" in rig.post(path, {"targets": ["jo*:a"]}, 404)["error"]
+    for path in ("/cancel", "/pause"):
+        assert "of several jobs name each one" in rig.post(path, {"targets": ["jo*"]}, 404)["error"]
+    assert rig.states() == {"a": "running"}
+
+
 def test_a_change_refuses_an_id_that_two_jobs_have(rig: Rig) -> None:
     rig.push({"a": "hold"}, name="one")
     rig.push({"a": "hold"}, name="two")

@@ -15,12 +15,13 @@ def fail(rig: Rig, task: str, stderr: str, code: int = 1, job: str = "job") -> N
     )
 
 
-def sweep(rig: Rig, count: int, job: str = "job") -> None:
-    """A job of ``count`` tasks that all crash with ``bad <number>``, the last one with another exit code."""
+def sweep(rig: Rig, count: int, job: str = "job", words: str = "bad {number}") -> None:
+    """A job of ``count`` tasks that all crash with such words, the last one with another exit code."""
     rig.push({f"t{number}": "hold" for number in range(count)}, name=job)
     for number in range(count):
         rig.until(lambda rig, task=f"t{number}": any(a.task == task and a.job == job for _, a in rig.workers.held.values()))  # type: ignore[misc]
-        fail(rig, f"t{number}", f"Traceback\nbad {number}\n", 1 if number < count - 1 else 7, job)
+        said = words.format(number=number, letter="abcdefghijklmnopqrstuvwxyz"[number])
+        fail(rig, f"t{number}", f"Traceback\n{said}\n", 1 if number < count - 1 else 7, job)
     rig.until(lambda rig: rig.get(f"/jobs/{job}")["finished"])
 
 
@@ -70,14 +71,14 @@ def test_without_a_target_all_jobs_that_failed_are_told_newest_first(rig: Rig) -
 def test_a_glob_chooses_failures_and_an_unknown_target_is_refused(rig: Rig) -> None:
     sweep(rig, 3)
     found = rig.get("/failures", target="job:t[01]")
-    assert (found["total"], [cause["line"] for cause in found["causes"]]) == (2, ["bad 0", "bad 1"])
+    assert (found["total"], [cause["line"] for cause in found["causes"]]) == (2, ["bad #"])
     assert "did you mean 'job'" in rig.get("/failures", 404, target="jop")["error"]
 
 
 def test_of_very_many_failures_only_the_first_are_looked_at_and_that_is_said(rig: Rig, monkeypatch: object) -> None:
-    sweep(rig, 4)
+    sweep(rig, 4, words="bad {letter}")
     monkeypatch.setattr("boss.api.failing.LOOKED_AT", 2)  # type: ignore[attr-defined]
     monkeypatch.setattr("boss.api.failing.LISTED", 1)  # type: ignore[attr-defined]
     found = rig.get("/failures", target="job")
     assert (found["total"], found["looked_at"], found["others"]) == (4, 2, 1)
-    assert [cause["line"] for cause in found["causes"]] == ["bad 0"]
+    assert [cause["line"] for cause in found["causes"]] == ["bad a"]

@@ -19,11 +19,13 @@ DECIDED: dict[str, Role | None] = {
     "GET /jobs/{job}": Role.VIEWER,
     "GET /jobs/{job}/results": Role.VIEWER,
     "GET /jobs/{job}/graph": Role.VIEWER,
+    "GET /jobs/{job}/newer": Role.VIEWER,
     "GET /tasks": Role.VIEWER,
     "GET /task": Role.VIEWER,
     "GET /why": Role.VIEWER,
     "GET /failures": Role.VIEWER,
     "GET /workers": Role.VIEWER,
+    "GET /workers/{worker}/debug": Role.ADMIN,
     "GET /vms": Role.VIEWER,
     "GET /context": Role.VIEWER,
     "GET /shared": Role.VIEWER,
@@ -37,14 +39,21 @@ DECIDED: dict[str, Role | None] = {
     "POST /resume": Role.RESEARCHER,
     "POST /redo": Role.RESEARCHER,
     "POST /retry": Role.RESEARCHER,
-    "POST /pushes": Role.RESEARCHER,
+    "POST /pushes": Role.VIEWER,  # a dry run; anything else takes a researcher
     "POST /pushes/{push}/open": Role.RESEARCHER,
     "DELETE /pushes/{push}": Role.RESEARCHER,
     "POST /workers": Role.ADMIN,
     "POST /workers/drain": Role.ADMIN,
     "POST /workers/terminate": Role.ADMIN,
+    "POST /fleet/close": Role.ADMIN,
+    "POST /fleet/open": Role.ADMIN,
+    "POST /hosts": Role.ADMIN,
+    "DELETE /hosts/{login}": Role.ADMIN,
+    "GET /fleet/leaks": Role.ADMIN,
+    "DELETE /fleet/leaks": Role.ADMIN,
     "DELETE /context": Role.ADMIN,
     "PUT /context/datastore": Role.ADMIN,
+    "PUT /context/boss": Role.ADMIN,
     "GET /tokens": Role.ADMIN,
     "POST /tokens": Role.ADMIN,
     "DELETE /tokens/{which}": Role.ADMIN,
@@ -134,6 +143,11 @@ def test_a_viewer_sees_everything_and_changes_nothing(rig: Rig) -> None:
     for path in STEERING:
         assert "viewers see everything and change nothing" in told(viewer.post(path, json={"targets": ["job"]}))
     told(viewer.post("/pushes", files=parts({"tasks": [{"id": "x", "command": "true"}]}, {})))
+    before = snapshot(rig)
+    for more in ({}, {"job": "job", "merge": "changed"}):
+        tried = viewer.post("/pushes", files=parts({"tasks": [{"id": "x", "command": "true"}]}, {"dry_run": True, **more}))
+        assert (tried.status_code, tried.json()["tasks"], tried.json()["push"]) == (200, 1, "")
+    assert snapshot(rig) == before
     assert snapshot(rig) == before
 
 

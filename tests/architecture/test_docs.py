@@ -64,6 +64,12 @@ def test_every_page_is_in_the_index() -> None:
     assert [page for page in pages if f"({page})" not in index] == []
 
 
+def test_the_files_of_a_back_up_have_one_place_in_all_pages_and_no_command_needs_the_state_folders_variable() -> None:
+    pages = "".join(page.read_text() for page in PAGES if page.name != "CHANGELOG.md")
+    assert set(re.findall(r"/backups/(\w[\w-]*)", pages)) == {"datastore"}
+    assert not re.search(r"\$ECLOUD_STATE/", "".join(re.findall(r"```sh\n(.*?)```", pages, re.DOTALL)))
+
+
 def test_task_file_of_the_readme_is_the_example() -> None:
     [shown] = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown == (ROOT / "examples" / "hello.json").read_text()

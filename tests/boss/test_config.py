@@ -52,7 +52,7 @@ def test_without_any_setting_everything_is_local(tmp_path: Path) -> None:
 
 
 def test_the_default_pool_has_sizes_of_powers_of_two_and_all_slots_with_shares_of_the_machine() -> None:
-    (pool,) = made().policy.pools
+    pool, _hosts = made().policy.pools
     assert (pool.name, pool.provider, pool.maximum, dict(pool.limits)) == ("local", "local", 6, {"cpus": 6})
     assert [flavor.resources["cpus"] for flavor in pool.flavors] == [1, 2, 4, 6]
     assert [flavor.resources["memory"] for flavor in pool.flavors] == [9 * GIB, 18 * GIB, 36 * GIB, 54 * GIB]
@@ -63,7 +63,7 @@ def test_the_default_pool_has_sizes_of_powers_of_two_and_all_slots_with_shares_o
 @pytest.mark.parametrize(("slots", "sizes"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (8, [1, 2, 4, 8])])
 def test_sizes_follow_the_slots(slots: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECLOUD_LOCAL_SLOTS", str(slots))
-    (pool,) = made().policy.pools
+    pool, _hosts = made().policy.pools
     assert [flavor.resources["cpus"] for flavor in pool.flavors] == sizes
 
 
@@ -115,7 +115,7 @@ def test_a_pool_of_ones_own_replaces_the_default(tmp_path: Path) -> None:
         "[pools.big]\nmaximum = 1\ncooldown = '2m'\nlimits = {cpus = 8}\n"
         "[[pools.big.flavors]]\nname = 'whole'\nresources = {cpus = 8, memory = '32G', gpus = 1}\n",
     )
-    (pool,) = made().policy.pools
+    pool, _hosts = made().policy.pools
     assert (pool.name, pool.maximum, pool.cooldown) == ("big", 1, 120.0)
     assert pool.flavors[0].resources == {"cpus": 8, "memory": 32 * GIB, "gpus": 1}
 

@@ -53,6 +53,15 @@ def test_on_a_machine_with_everything_nothing_fails(capsys: pytest.CaptureFixtur
     assert found["settings"]["detail"] == "no file: everything at its default; and ECLOUD_STATE"
 
 
+def test_the_help_says_that_no_argument_starts_the_boss(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["restore", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            doctor.run(words)
+    said = capsys.readouterr().out
+    assert "usage: python -m boss [COMMAND ...]" in said and "Without a command: start the boss" in said
+    assert "usage: python -m boss restore [-h] [--force] PATH" in said
+
+
 def test_every_line_that_is_not_ok_has_a_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     doctor.run(["doctor"])
     lines = capsys.readouterr().out.splitlines()
@@ -151,6 +160,34 @@ def test_a_state_folder_that_others_can_write_is_said(state: Path, capsys: pytes
     state.mkdir()
     state.chmod(0o777)
     assert findings(capsys)[1]["state folder"]["remedy"] == f"chmod 700 {state}"
+
+
+CLOUD = """
+[vms]
+boss_address = "127.0.0.1"
+join_port = {port}
+broker_port = {other}
+gate_port = {third}
+[pools.cloud]
+provider = "openstack"
+image = "debian"
+flavors = ["small"]
+"""
+
+
+def test_where_vms_reach_the_boss_is_said_with_the_ports_to_open(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ports = {"port": free_port(), "other": free_port(), "third": free_port()}
+    Path("ecloud.toml").write_text(CLOUD.format(**ports))
+    found = findings(capsys)[1]["VMs' way"]
+    assert found["verdict"] == "note"
+    assert found["detail"] == "127.0.0.1 (by the setting boss_address), ports " + ", ".join(map(str, ports.values()))
+    with socket.create_server(("127.0.0.1", ports["port"])):
+        code, all_found = findings(capsys)
+    assert code == 1 and f"nobody can listen at {ports['port']}" in all_found["VMs' way"]["detail"]
+
+
+def test_a_boss_without_vms_says_nothing_of_their_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "VMs' way" not in findings(capsys)[1]
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

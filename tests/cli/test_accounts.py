@@ -1,5 +1,6 @@
 """Accounts on the command line: tokens, and what each role is told with exit code 4."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,15 +34,23 @@ def refused(said: Said) -> str:
 # ---- tokens ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_token_is_alone_on_stdout_and_the_two_lines_are_on_stderr(rig: Rig, shell: Shell) -> None:
+def test_a_new_token_is_alone_on_stdout_and_nowhere_on_stderr(rig: Rig, shell: Shell) -> None:
     said = shell.admin("create_token", "researcher", "ada", "--expires", "90d")
     token = said.out.rstrip("\n")
     assert "\n" not in token
     lines = said.err.splitlines()
     assert f"export ECLOUD_API_URL={rig.url}" in lines
-    assert f"export ECLOUD_TOKEN={token}" in lines
+    assert token not in said.err and any(line.startswith('export ECLOUD_TOKEN="$(cat FILE)"') for line in lines)
     assert any("ssh -N -L" in line for line in lines)  # this API is on loopback
     assert with_token(rig, shell, token).look("status")["jobs"] == []
+
+
+def test_on_a_terminal_the_two_lines_are_shown_and_the_token_once(rig: Rig, shell: Shell) -> None:
+    said = shell.on_terminal("admin.py", "create_token", "researcher", "ada").out.replace("\r", "")
+    found = re.findall(r"ecloud_[\w-]+", said)
+    assert len(found) == 1
+    assert f"export ECLOUD_API_URL={rig.url}\nexport ECLOUD_TOKEN={found[0]}\n" in said
+    assert with_token(rig, shell, found[0]).look("status")["jobs"] == []
 
 
 def test_a_public_address_is_what_people_are_told(tmp_path: Path, intake) -> None:  # type: ignore[no-untyped-def]

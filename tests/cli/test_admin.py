@@ -15,7 +15,7 @@ COMMANDS = {
     "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
     "show_vms", "show_context", "drop_context", "set_datastore", "instantiate_worker", "drain_worker", "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
-    "revoke_token", "show_tokens", "put", "show_shared",
+    "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "add_host", "remove_host", "vm_leaks",
 }  # fmt: skip
 
 
@@ -133,6 +133,11 @@ def test_an_empty_listing_says_of_what_nothing_is_how_on_stderr(rig: Rig, shell:
     assert shell.admin("show_in_progress", "g2").err == "nothing of g2 is in progress\n"
 
 
+def test_the_rate_of_all_jobs_is_not_shown_as_that_of_one(rig: Rig, shell: Shell) -> None:
+    rig.push({"a": "true"})
+    assert "/s" in shell.admin("status").out and "/s" not in shell.admin("status", "job").out
+
+
 def test_status_takes_the_job_as_an_argument_too(rig: Rig, shell: Shell) -> None:
     rig.push({"a": "true"}, name="one")
     rig.push({"a": "true"}, name="two")
@@ -189,7 +194,7 @@ def test_a_boss_that_is_not_there_ends_with_3(tmp_path: Path) -> None:
         assert "no boss is known here" in _one_line(said.err)
     shell.environment["ECLOUD_API_URL"] = "http://127.0.0.1:9"
     said = _one_line(shell.admin("status", code=3).err)
-    assert "no boss answers at http://127.0.0.1:9" in said and said.endswith("start it with `.venv/bin/python -m boss`\n")
+    assert "no boss answers at http://127.0.0.1:9" in said and "ask its admin" in said
     (tmp_path / "x.json").write_text("{}")
     assert shell.run("push_tasks.py", "x.json").code == 3
 
@@ -358,6 +363,17 @@ def test_fetch_of_a_task_says_that_paths_are_meant_and_names_what_the_task_yield
     assert meant.format("mute") + "; task mute yields no files; 2 of 3" in shell.admin("fetch", "job:mute", code=1).err
     for unknown in ("nobody", "*e", "[", "late/*"):
         assert meant.format(unknown) + "; 2 of 3" in _one_line(shell.admin("fetch", f"job:{unknown}", code=1).err)
+
+
+def test_doctor_of_a_boss_elsewhere_checks_the_way_there_and_ends_with_1_when_it_is_barred(rig: Rig, shell: Shell) -> None:
+    said = shell.admin("doctor", code=1)
+    lines = {line.split()[1]: line for line in said.out.splitlines()}
+    assert set(lines) == {"Python", "ssh", "boss", "token", "datastore"}
+    assert lines["token"].split(maxsplit=2)[2] == "of root, admin, for ever"
+    assert lines["datastore"].startswith("failed") and " -> " in lines["datastore"]
+    assert "mosquitto" not in said.out
+    facts = json.loads(shell.admin("doctor", "--json", code=1).out)
+    assert set(facts[0]) == {"check", "verdict", "detail", "remedy"}
 
 
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:

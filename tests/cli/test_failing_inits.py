@@ -77,7 +77,10 @@ def test_a_push_that_replaces_the_init_resumes_what_the_boss_paused(rig: Rig, sh
     same = shell.push({"tasks": [*TASKS, {"id": "more", "command": "true"}]}, "--job", "x", "--merge", "changed")
     assert "x stays paused: init task prepare failed" in same.err and "./admin.py resume x" in same.err
     mended = [{**TASKS[0], "command": "true"}, *TASKS[1:]]
+    dry = shell.push({"tasks": mended}, "--job", "x", "--merge", "changed", "--dry-run")
+    assert "until `admin.py resume x`, or a push replaces the init task that failed (init task prepare failed" in dry.err
     said = shell.push({"tasks": mended}, "--job", "x", "--merge", "changed", "--watch")
+    assert "is dealt out until" not in said.err
     assert "x was paused because an init task failed; that was replaced, so the job is resumed" in said.err
     row = shell.look("show_task", "x:prepare")
     assert (row["state"], row["phase"], row["reason"]) == ("succeeded", "", "")
@@ -89,5 +92,5 @@ def test_what_a_person_paused_stays_paused_whatever_is_pushed(rig: Rig, shell: S
     shell.admin("pause", "x")
     mended = [{**TASKS[0], "command": "true"}, *TASKS[1:]]
     said = shell.push({"tasks": mended}, "--job", "x", "--merge", "changed")
-    assert "x stays paused; ./admin.py resume x" in said.err
+    assert "x stays paused; ./admin.py resume x" in said.err and said.err.count("paused") == 1
     assert rig.get("/jobs/x")["state"] == "paused"

@@ -52,6 +52,18 @@ def test_a_dry_run_describes_and_pushes_nothing(rig: Rig, shell: Shell) -> None:
     assert rig.get("/jobs") == []
 
 
+def test_a_dry_run_of_a_sweep_shows_one_task_with_its_parameters_in_place(shell: Shell) -> None:
+    sweep = {
+        "id": "s-{row}",
+        "foreach": {"T": {"linspace": [1, 2, 3]}},
+        "command": "run {T:.3f} $HOME",
+        "outputs": ["o/{row}.txt"],
+    }
+    said = shell.push({"tasks": [{"id": "first", "command": "true"}, sweep]}, "--dry-run")
+    assert "\nsuch as s-0: run 1.000 $HOME -> o/0.txt\n" in said.out
+    assert "such as" not in shell.push(GOOD, "--dry-run").out
+
+
 def test_every_problem_is_a_line_with_file_task_and_field(rig: Rig, shell: Shell) -> None:
     text = {"tasks": [{"id": "sim", "command": "true", "inputs": ["nowhere.txt"]}, {"id": "b", "comand": "x", "after": ["sin"]}]}
     said = shell.push(text, code=2)
@@ -169,7 +181,7 @@ def test_files_take_folders_and_globs_of_the_task_files_folder_in_every_format(r
 def test_files_that_cannot_be_pushed_end_with_2_and_name_the_option(rig: Rig, shell: Shell) -> None:
     said = shell.push(LEGACY, "--files", "gone.py", "--files", "../x", "--files", "*.csv", code=2)
     assert said.err.splitlines() == [
-        f"x.json: --files gone.py: {shell.folder}/gone.py: No such file or directory",
+        f"x.json: --files gone.py: there is no file 'gone.py': paths are relative to the task file's folder, {shell.folder}",
         "x.json: --files ../x: '../x' leaves the job's folder ('..')",
         "x.json: --files *.csv: '*.csv' matches no file",
     ]
@@ -188,7 +200,10 @@ def _csv(shell: Shell, text: str, name: str = "data/p.csv") -> None:
 
 def test_a_csv_file_is_read_beside_the_task_file_and_makes_a_task_of_each_line(rig: Rig, shell: Shell) -> None:
     _csv(shell, "n,x\n007,0.10\n008,it's\n")
-    assert shell.push(SWEEP, "--dry-run").out == "would be job x: 2 tasks, 0 files (0 B)\nnothing was pushed\n"
+    assert (
+        shell.push(SWEEP, "--dry-run").out
+        == "would be job x: 2 tasks, 0 files (0 B)\nsuch as a-007: true 0.10\nnothing was pushed\n"
+    )
     assert rig.get("/jobs") == []
     assert shell.push(SWEEP, "--watch").out == "x\n"
     task = shell.look("show_task", "x:a-008")
@@ -218,7 +233,7 @@ def test_lines_that_a_csv_file_gains_are_added_to_the_job(rig: Rig, shell: Shell
 def test_what_is_wrong_with_a_csv_file_ends_with_2_and_names_task_field_file_and_line(rig: Rig, shell: Shell) -> None:
     told = shell.push({**SWEEP, "files": ["gone.txt"]}, code=2).err.splitlines()
     assert told == [
-        f"x.json: files[0]: {shell.folder}/gone.txt: No such file or directory",
+        f"x.json: files[0]: there is no file 'gone.txt': paths are relative to the task file's folder, {shell.folder}",
         f"x.json: tasks[0] 'a-{{n}}': foreach.csv: 'data/p.csv' was not found: there is none beside the task file, in {shell.folder}",
     ]
     _csv(shell, "n,x\n1,2\n", "data/P.csv")
@@ -253,6 +268,9 @@ def test_a_dry_run_of_a_replay_counts_the_files_that_would_be_made(rig: Rig, she
 
 def test_a_trace_needs_a_scale_and_a_scale_a_trace(rig: Rig, shell: Shell) -> None:
     assert "--replay SCALE" in shell.push(TRACE, code=2).err
+    for scale in ("fast", "0", "nan", "1e400"):
+        said = shell.push(TRACE, "--replay", scale, code=2).err
+        assert said == f"Invalid value: --replay SCALE is a number greater than 0, such as 0.01, not {scale}\n"
     assert "--replay is for workflow traces" in shell.push(GOOD, "--replay", "1", code=2).err
     for scale in ("0", "-1", "nan", "inf", "1e12", "x"):
         said = shell.push(TRACE, f"--replay={scale}", code=2)

@@ -64,6 +64,18 @@ def test_a_port_where_nobody_listens_is_an_unreachable_boss() -> None:
             client.status()
 
 
+def test_only_the_boss_of_this_machine_is_to_be_started_one_elsewhere_is_its_admins(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with Client(url, "t") as client, pytest.raises(BossUnreachable, match=r"tunnel.*ask its admin") as caught:
+            client.status()
+        assert "python -m boss" not in str(caught.value)
+        _note(tmp_path, json.dumps({"url": url, "token": "t"}))
+        with Client() as client, pytest.raises(BossUnreachable, match="start it with"):
+            client.status()
+
+
 @pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://[::1"])
 def test_an_address_that_is_none_is_said(url: str) -> None:
     with pytest.raises((InvalidRequest, BossUnreachable)):

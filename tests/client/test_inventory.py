@@ -123,6 +123,23 @@ def test_entries_from_elsewhere_than_the_text_are_judged_here(folder: Path) -> N
     assert told == [
         "--files ../elsewhere/mesh.h5: '../elsewhere/mesh.h5' leaves the job's folder ('..')",
         "--files /etc/passwd: '/etc/passwd' is absolute; write it relative to the job's folder",
-        f"--files gone.py: {folder}/gone.py: No such file or directory",
+        f"--files gone.py: there is no file 'gone.py': paths are relative to the task file's folder, {folder}",
         "--files : is empty",
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "meant"),
+    [
+        ("rum.py", "'run.py'"),
+        ("dtaa/", "'data/'"),
+        ("dtaa", "'data/'"),
+        ("nothing-like-it", None),
+        ({"from": "../elsewhere/mehs.h5", "to": "m.h5"}, "'../elsewhere/mesh.h5'"),
+    ],
+)
+def test_a_misspelt_file_is_told_with_the_nearest_that_is_there(folder: Path, entry: object, meant: str | None) -> None:
+    [problem] = take_inventory(folder, entries_of({"files": [entry]})).problems or [None]
+    assert problem is not None
+    assert (f"(did you mean {meant}?)" in problem.message) if meant else ("did you mean" not in problem.message)
+    assert str(folder) in problem.message

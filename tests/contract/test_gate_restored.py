@@ -26,7 +26,7 @@ def test_a_newer_file_that_differs_is_put_aside_and_never_overwritten(datastore:
     manifest = datastore.upload({"deep/a.txt": B, "same.txt": B, "new.txt": A}, "u.0.5001")
     uploads = [["u.0.5001", "j", [list(row) for row in manifest]]]
     answer = datastore.boss.ask({"op": "accept", "uploads": uploads, "keep": ["u.0.5001"]})["answers"][0]
-    assert answer == ["u.0.5001", "accepted", "1 older files that differ are in replaced/j/u.0.5001"]
+    assert answer == ["u.0.5001", "accepted", "1 older file that differs is in replaced/j/u.0.5001"]
     assert datastore.results() == {"deep/a.txt": B, "same.txt": B, "new.txt": A}
     assert datastore.sums_hold()
     kept = datastore.root / "replaced/j/u.0.5001"

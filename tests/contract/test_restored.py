@@ -16,11 +16,13 @@ from boss.adapters import archive, dump
 from boss.adapters.migrations import MIGRATIONS, migrate
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
+from boss.core.changes import Changes
 from boss.core.model import JobState
+from boss.core.tokens import Role, Token
 from boss.ports import Datastore
 from datastore.layout import job_folder
 from tests import builders
-from tests.contract.backups import Place, content, facts, live
+from tests.contract.backups import Admin, Place, content, facts, live
 
 # ---- what cannot be trusted ------------------------------------------------------------------------------------------
 
@@ -187,6 +189,62 @@ def test_the_archive_names_every_file_with_its_digest(place: Place, tmp_path: Pa
         manifest = json.loads(tar.extractfile(archive.MANIFEST).read())  # type: ignore[union-attr]
     assert (manifest["cluster"], manifest["database"], manifest["rows"]["tasks"]) == ("c0ffee00", "sqlite", 3)
     assert {"rows/jobs.jsonl.gz", "state/pki/ca.key", "state/pki/gate_secret"} <= set(manifest["files"])
+
+
+# ---- who may come in afterwards --------------------------------------------------------------------------------------
+
+
+def token(name: str) -> Token:
+    return Token(f"tok-{name}", name, Role.RESEARCHER, f"digest of {name}", 5.0, None, 7.0)
+
+
+def let_in(admin: Admin, *names: str, revoked: Sequence[str] = ()) -> None:
+    """Tokens made and taken back by a boss that ran there."""
+    store = Store(admin.url)
+    store.open()
+    store.load()
+    changes = Changes()
+    changes.tokens.update({f"tok-{name}": token(name) for name in names})
+    changes.tokens.update({f"tok-{name}": None for name in revoked})
+    store.commit(changes)
+    store.close()
+
+
+def tokens(url: str) -> list[Token]:
+    store = Store(url)
+    store.open()
+    found = store.load().tokens
+    store.close()
+    return sorted(found, key=lambda token: token.id)
+
+
+def test_a_restore_says_that_tokens_are_as_of_the_back_up(place: Place, tmp_path: Path) -> None:
+    here, there, other = place("here"), place("there"), place("other")
+    live(here)
+    let_in(here, "ada")
+    here.run("backup", str(tmp_path / "saved.tar"))
+    said = there.run("restore", str(tmp_path / "saved.tar"))
+    line = next(line for line in said.splitlines() if line.startswith("Tokens"))
+    assert line.startswith("Tokens are as of 20") and "show_tokens" in line and "revoke again" in line
+    live(other, cluster="decade00")
+    let_in(other, "eve")
+    assert line in other.run("restore", str(tmp_path / "saved.tar"), "--force").splitlines()
+    assert [one.name for one in tokens(there.url)] == [one.name for one in tokens(other.url)] == ["ada"]
+    assert "show_tokens" in there.run("adopt")
+
+
+def test_with_force_what_was_revoked_since_the_back_up_stays_revoked(place: Place, url: str, tmp_path: Path) -> None:
+    here = place("here", url)
+    live(here)
+    let_in(here, "ada", "bob")
+    here.run("backup", str(tmp_path / "saved.tar"))
+    let_in(here, "cyd", revoked=["ada"])
+    said = here.run("restore", str(tmp_path / "saved.tar"), "--force")
+    assert "what was revoked stays revoked (1 of the back-up left out: tok-ada of ada)." in said
+    assert [(one.name, one.digest, one.used) for one in tokens(url)] == [
+        ("bob", "digest of bob", 7.0),
+        ("cyd", "digest of cyd", 7.0),
+    ]
 
 
 # ---- the files that belong to it -------------------------------------------------------------------------------------

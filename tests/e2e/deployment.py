@@ -19,6 +19,9 @@ T = TypeVar("T")
 class Deployment:
     """Starts and stops a boss on ``folder/state``; ``admin`` and ``push`` run the two commands against it."""
 
+    #: What Python runs as the boss.
+    program: Sequence[str] = ("-m", "boss")
+
     def __init__(self, folder: Path, through: Sequence[str] = (), **settings: str) -> None:
         """``through`` is a command that ends by running what follows it (another view of the disks, say)."""
         self.folder = folder
@@ -43,7 +46,7 @@ class Deployment:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self.boss = subprocess.Popen(
-                [*self.through, sys.executable, "-m", "boss"],
+                [*self.through, sys.executable, *self.program],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE,

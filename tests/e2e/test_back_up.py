@@ -143,6 +143,38 @@ def test_an_older_database_deletes_and_overwrites_no_newer_file(tmp_path: Path) 
 
 
 @pytest.mark.long
+def test_files_that_are_newer_than_a_restored_database_are_told_where_they_are_shown(tmp_path: Path) -> None:
+    with deployed(tmp_path) as ecloud:
+        tasks = [
+            {"id": "a", "command": "date +%s.%N > a.json", "outputs": ["a.json"], "metrics": "a.json"},
+            {"id": "b", "command": "cat a.json > b.txt", "inputs": ["a.json"], "outputs": ["b.txt"]},
+        ]
+        ecloud.push({"tasks": tasks}, name="saved")
+        ecloud.finished("saved")
+        boss(ecloud, "backup", str(tmp_path / "then.tar"))
+        ecloud.admin("redo_task", "saved:a", "--descendants")
+        ecloud.finished("saved")
+        ecloud.stop()
+        boss(ecloud, "restore", str(tmp_path / "then.tar"), "--force")
+        ecloud.start()
+
+        def notes() -> list[bool]:
+            said = [
+                ecloud.run("admin.py", *words).stderr
+                for words in (("fetch", "saved", "--to", str(tmp_path / "x")), ("table", "saved"), ("show_task", "saved:b"))
+            ]
+            return ["newer than the database" in text for text in said]
+
+        assert notes() == [True, True, True]
+        assert "note: 2 files are newer than the database, which came from a back-up (a.json, b.txt)" in (
+            ecloud.run("admin.py", "fetch", "saved", "--to", str(tmp_path / "y")).stderr
+        )
+        ecloud.admin("redo_task", "saved:a", "--descendants")
+        ecloud.finished("saved")
+        assert notes() == [False, False, False]
+
+
+@pytest.mark.long
 def test_a_boss_on_a_database_that_was_put_back_by_hand_starts_nothing_until_it_is_adopted(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         ecloud.push(job_of(4, tmp_path / "go"), name="saved")

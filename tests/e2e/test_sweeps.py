@@ -50,7 +50,7 @@ def test_a_sweep_that_crashes_in_two_ways_is_understood_mended_and_tabled(ecloud
     crashed = {f"row-{n}" for n in range(ROWS) if n % 20 == 3 or n % 50 == 7}
     assert {name for name, state in states.items() if state == "failed"} == crashed
     said = ecloud.admin("show_failed", "--job", "sweep")
-    assert said.startswith("11 tasks of sweep failed, in ")
+    assert said.startswith("11 tasks of sweep failed, in 2 ways\n")
     grouped = ecloud.look("show_failed", "--job", "sweep", "--group")
     assert sum(cause["count"] for cause in grouped["causes"]) == len(crashed)
     assert {(cause["exit_code"], cause["signal"]) for cause in grouped["causes"]} == {(1, None), (None, 11)}

@@ -12,7 +12,16 @@ from tests.taskfile.push import push, refusal
         (b" \n\t ", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
         (b"{", "line 1, column 2: is not JSON: expecting property name enclosed in double quotes"),
-        (b'{"tasks": [\n {"id": "a",}]}', "line 2, column 13: is not JSON:"),
+        (b'{"tasks": [\n {"id": "a",}]}', "line 2, column 12: is not JSON: a comma too many; remove it"),
+        (
+            b'{"tasks": [\n {"id": "a"},\n\n]}',
+            "line 2, column 13: is not JSON: a comma too many; remove it, because nothing follows",
+        ),
+        (b'{"tasks": [1,, 2]}', "line 1, column 14: is not JSON: expecting value"),
+        (
+            b"{'tasks': []}",
+            "line 1, column 2: is not JSON: expecting property name enclosed in double quotes; texts stand between",
+        ),
         (b'{"tasks": []} x', "line 1, column 15: is not JSON: extra data"),
         (b'{"tasks":\n\n "a\0b"}', "line 3: has a NUL byte (byte 14)"),
         (b'{"tasks":\n "a\xe9b"}', "line 2: is not UTF-8: byte 13 is 0xe9; save it as UTF-8"),

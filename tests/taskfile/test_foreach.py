@@ -125,6 +125,14 @@ def test_tasks_of_two_entries_meet_row_by_row() -> None:
             "foreach[0]: zip stands beside 'seed': blocks are multiplied as a list, [{\"zip\": ...}, {...}]",
         ),
         ({"zip": []}, 'foreach.zip: must be an object of parameters such as {"T": {"values": [1, 2]}}, not a list'),
+        (
+            {"zip": [{"csv": "a.csv"}, {"csv": "b c.csv"}]},
+            """foreach.zip: a CSV file cannot be in a zip; its columns move together already. Of several files join their columns into""",
+        ),
+        ({"zip": {"csv": ["a.csv", "b.csv"]}}, "foreach.zip: a CSV file cannot be in a zip;"),
+        ({"zip": {"csv": "a.csv"}}, "foreach.zip: a CSV file cannot be in a zip;"),
+        ({"zip": {"T": {"csv": "a.csv"}, "seed": {"csv": "b.csv"}}}, "foreach.zip: a CSV file cannot be in a zip;"),
+        ({"csv": ["a.csv", "b.csv"]}, "foreach.csv: is one CSV file, not a list: for every pair of rows write"),
         ({"zip": {}}, 'foreach.zip: must be an object of parameters such as {"T": {"values": [1, 2]}}, not an object'),
         ({"zip": {"a": [1, 2]}}, 'foreach.zip.a: must be an object: write {"values": [...]} for a list of values'),
         ({"zip": {"a": {"range": [0]}}}, "foreach.zip.a: range [0] has no values (it ends before its stop, like Python's)"),
@@ -147,6 +155,22 @@ def test_each_way_to_get_blocks_wrong_has_its_one_sentence(foreach: object, sent
     told = wrong(foreach)
     assert len(told) == 1, told
     assert told[0].startswith(sentence), told
+
+
+def test_of_csv_files_in_a_zip_the_command_that_joins_them_is_told() -> None:
+    [told] = wrong({"zip": [{"csv": "a.csv"}, {"csv": "b c.csv"}]})
+    assert '`paste -d, a.csv \'b c.csv\' > joined.csv`, and write {"csv": "joined.csv"}' in told
+
+
+def test_parameters_of_a_csv_file_in_a_zip_are_not_told_to_be_missing() -> None:
+    for foreach in (
+        {"zip": [{"csv": "a.csv"}, {"csv": "b.csv"}]},
+        {"zip": {"csv": "a.csv"}},
+        {"zip": {"T": {"csv": "a.csv"}}},
+        {"csv": ["a.csv", "b.csv"]},
+        {"zip": []},
+    ):
+        assert len(refusal(tasks({"id": "x-{T}", "foreach": foreach, "command": "echo {T} {other}"}))) == 1, foreach
 
 
 def test_what_is_wrong_with_a_csv_file_is_told_once_however_many_tasks_name_it() -> None:

@@ -129,9 +129,10 @@ def test_values_that_print_alike_give_one_id_twice() -> None:
 
 def test_paths_are_checked_row_by_row() -> None:
     told = refusal(tasks({"id": "a-{x}", "foreach": {"x": {"values": ["ok", "..", "/etc", "", "a b"]}}, "outputs": ["{x}"]}))
+    remedy = "; let the command write it below its working folder: `admin.py fetch JOB --to DIR` brings it to any place"
     assert told == [
-        "tasks[0] 'a-..': outputs[0]: '..' leaves the job's folder ('..')",
-        "tasks[0] 'a-/etc': outputs[0]: '/etc' is absolute; write it relative to the job's folder",
+        f"tasks[0] 'a-..': outputs[0]: '..' leaves the job's folder ('..'){remedy}",
+        f"tasks[0] 'a-/etc': outputs[0]: '/etc' is absolute; write it relative to the job's folder{remedy}",
         "tasks[0] 'a-': outputs[0]: '' is empty",
     ]
 

@@ -264,3 +264,15 @@ def test_a_task_with_wrong_fields_still_has_its_links_looked_at() -> None:
     told = refusal({"tasks": [entry]})
     assert [line.split(": ")[1] for line in told] == ["prio", "outputs[1]", "after[0]", "inputs[0]"]
     assert "is yielded by this task only" in told[-1]
+
+
+def test_what_lies_elsewhere_is_told_how_it_comes_along_or_where_it_is_written() -> None:
+    def told(**fields: object) -> str:
+        [sentence] = refusal(tasks({"id": "a", **fields}))
+        return sentence
+
+    assert '"files": [{"from": "../up.txt", "to": "up.txt"}], and read "up.txt"' in told(inputs=["../up.txt"])
+    assert '"files": [{"from": "/data/set/", "to": "set/"}], and read "set/"' in told(inputs=["/data/set/"])
+    assert '"files": [{"from": "../../*.csv", "to": "data/"}], and read "data/*.csv"' in told(inputs=["../../*.csv"])
+    assert "write it below its working folder" in told(outputs=["../out.txt"])
+    assert "fetch JOB --to DIR" in told(outputs=["/scratch/out.txt"])

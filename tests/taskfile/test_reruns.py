@@ -10,7 +10,7 @@ from boss.core.deals import assignment_of
 from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, Attempt, FileRef, Job, Task, TaskState
 from boss.taskfile.context import Digests, Existing, Merge
 from boss.taskfile.expansion import Expansion
-from boss.taskfile.reasons import ALL, FEW, GROUPS
+from boss.taskfile.reasons import ALL, FEW, GROUPS, in_order
 from tests.taskfile.existing import digests, finished
 from tests.taskfile.push import push, refusal, tasks
 
@@ -35,8 +35,7 @@ def merge(document: dict[str, Any], existing: Existing, files: Digests = FILES, 
 
 def told(expansion: Expansion) -> list[str]:
     """The reasons as people read them."""
-    lines = [line for group in expansion.reasons for line in group.lines()]
-    return [f"{name}: {why}" + (f" +{more}" if more else "") for name, why, more in lines]
+    return [f"{name}: {why}" + (f" +{more}" if more else "") for name, why, more in in_order(expansion.reasons)]
 
 
 def test_nothing_runs_when_nothing_changed() -> None:
@@ -227,6 +226,17 @@ def test_what_runs_after_without_a_file_says_so() -> None:
     ]
 
 
+def test_reasons_are_told_in_the_order_of_dependency_whatever_the_order_of_the_file() -> None:
+    study = tasks(
+        {"id": "plot", "command": "plot", "inputs": ["all.txt"], "outputs": ["p.png"]},
+        {"id": "agg", "command": "agg", "inputs": ["sim-*.txt"], "outputs": ["all.txt"]},
+        {"id": "sim-{i}", "foreach": {"i": {"range": [2]}}, "command": "sim", "inputs": ["mesh"], "outputs": ["sim-{i}.txt"]},
+        {"id": "prep", "command": "prep", "inputs": ["sim.py"], "outputs": ["mesh"]},
+    )
+    said = told(merge(study, finished(study, FILES), {**FILES, **digests(sim__py="2")}))
+    assert [line.partition(":")[0] for line in said] == ["prep", "sim-0", "sim-1", "agg", "plot"]
+
+
 def test_tasks_that_the_file_does_not_have_are_named_and_left_alone_and_hand_nothing_down() -> None:
     existing = finished(STUDY, FILES)
     newer = {**FILES, **digests(sim__py="2")}
@@ -247,7 +257,7 @@ def test_an_init_task_that_changed_runs_everything_again() -> None:
     why = "init task env changed"
     assert told(merge(newer, finished(document))) == ["env: its command changed", f"a: {why}", f"b: {why}"]
     fresh = tasks(*document["tasks"], {"id": "more", "init": True})
-    assert told(merge(fresh, finished(document))) == ["a: init task more is new", "b: init task more is new", "more: new"]
+    assert told(merge(fresh, finished(document))) == ["more: new", "a: init task more is new", "b: init task more is new"]
     assert told(merge(document, finished(document, env="cancelled"))) == ["env: was cancelled before"]
 
 

@@ -74,6 +74,8 @@ MESSAGES: list[Message] = [
     wire.Recalled("s1", ("u7.2.1",)),
     wire.Goodbye("s1", "drained by the boss"),
     wire.LogChunk("s1", "u7.0.1", "stdout", 4096, "line\n"),
+    wire.Certified(3, 26, "-----BEGIN CERTIFICATE-----\n", "ssh-ed25519-cert-v01@openssh.com AAAA\n", 345600.0),
+    wire.Certify("s1", "ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 AAAA"),
 ]
 
 

@@ -1,0 +1,251 @@
+"""Plain SSH hosts as a pool: port ``Cloud`` with provider ``hosts``. A "flavor" is a login (``user@host[:port]``), its "server" a process.
+
+Rules:
+- The system's OpenSSH client logs in, as the boss's own user: ``~/.ssh/config``, ``known_hosts``, agents and jump hosts count, as they
+  do for the admin who added the host. It never asks: a host whose key or login is not known is refused, with the remedy.
+- On the host only ``~/.ecloud/<cluster>`` is touched, and it is gone when the last worker there is.
+- A host that does not answer is not taken for one whose worker is gone: the list says that it is there.
+"""
+
+import io
+import json
+import logging
+import subprocess
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boss.adapters.certificates import Authority, Gate
+from boss.adapters.local import WorkerTerms
+from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
+from boss.core.hosts import PROVIDER
+from boss.core.model import Refusal
+from boss.ports import HostRefused, Put, Thing
+
+_SCRIPT = Path(__file__).resolve().parents[2] / "worker" / "host.py"
+_OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
+_PATIENCE = 120.0
+_CERTIFICATE_HOURS = 366 * 24.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A worker on a host; ``process`` is empty while it is being started."""
+
+    login: str
+    process: str
+
+
+class SshHosts:
+    """Workers on hosts that somebody has added. ``terms`` and ``gate()`` tell workers where broker and datastore are."""
+
+    provider = PROVIDER
+
+    def __init__(self, cluster: str, bundle: Path, authority: Authority, gate: Callable[[], Gate], terms: WorkerTerms) -> None:
+        self._root = f"~/.ecloud/{cluster}"
+        self._bundle = bundle
+        self._authority = authority
+        self._gate = gate
+        self._terms = terms
+        self._put: Put = lambda _event: False
+        self._calls = ThreadPoolExecutor(8, "hosts")
+        self._lock = threading.Lock()
+        self._started: dict[str, Known] = {}
+        self._resources: dict[str, dict[str, float]] = {}
+
+    def start(self, put: Put) -> None:
+        """Begin to work."""
+        self._put = put
+
+    def expect(self, vm: str, login: str, resources: dict[str, float]) -> None:
+        """A host with its claim, of an earlier life of the boss."""
+        self._resources[login] = resources
+        with self._lock:
+            self._started[vm] = Known(login, "of an earlier life")
+
+    def probe(self, login: str) -> dict[str, float]:
+        """Log in and look: what the host has. Raises HostRefused with what is in the way."""
+        gate = self._gate()
+        addresses = (f"{self._terms.broker_host}:{self._terms.broker_port}", f"{gate.host}:{gate.port}")
+        said = self._run(login, "probe", *addresses)
+        if said["unreachable"]:
+            address, reason = next(iter(said["unreachable"].items()))
+            raise HostRefused(
+                f"{login} cannot reach the boss at {address}: {reason}; set `boss_address` in the settings to an address that it can reach"
+            )
+        self._resources[login] = said["resources"]
+        return dict(said["resources"])
+
+    def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
+        """Each ends as VmCreated or VmCreateFailed; a worker that runs already is left alone."""
+        for vm in vms:
+            self._calls.submit(self._create, vm, flavor)
+
+    def delete(self, vm: str, pool: str, server: str) -> None:
+        """Ends as VmDeleted or VmDeleteFailed: the worker and its tasks are killed, and their folder is removed."""
+        self._calls.submit(self._delete, vm)
+
+    def console(self, vm: str, pool: str, server: str) -> None:
+        """What is in the worker's log is on its host."""
+        self._put(ConsoleRead(vm, ""))
+
+    def inventory(self) -> Sequence[Thing]:
+        """Nothing that costs."""
+        return ()
+
+    def remove(self, thing: Thing) -> None:
+        """There is nothing to remove."""
+
+    def list(self, asked: float) -> None:
+        """Ends as ServersListed."""
+        self._calls.submit(self._list, asked)
+
+    def stop(self) -> None:
+        """End the threads; workers stay."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+
+    # ---- on threads ------------------------------------------------------------------------------------------------
+
+    def _create(self, vm: str, login: str) -> None:
+        with self._lock:
+            self._started[vm] = Known(login, "")
+        try:
+            resources = self._resources.get(login) or self.probe(login)
+            with tempfile.TemporaryDirectory() as folder:
+                archive = self._pack(Path(folder) / vm, vm, resources)
+            said = self._run(login, "start", vm, self._bundle.name, data=archive)
+        except HostRefused as error:
+            self._put(VmCreateFailed(vm, str(error), kind=Refusal.NO_HOST))
+        except (OSError, ValueError) as error:
+            self._put(VmCreateFailed(vm, f"the worker on {login} could not be started: {error}", kind=Refusal.NO_HOST))
+        else:
+            with self._lock:
+                self._started[vm] = Known(login, said["process"])
+            self._put(VmCreated(vm, said["process"], login.rpartition("@")[2].partition(":")[0]))
+
+    def _delete(self, vm: str) -> None:
+        with self._lock:
+            known = self._started.get(vm)
+        if known is None:
+            self._put(VmDeleted(vm))
+            return
+        try:
+            self._run(known.login, "stop", vm)
+        except HostRefused as error:
+            self._put(VmDeleteFailed(vm, str(error)))
+            return
+        with self._lock:
+            self._started.pop(vm, None)
+        self._put(VmDeleted(vm))
+
+    def _list(self, asked: float) -> None:
+        with self._lock:
+            claims = dict(self._started)
+        logins = sorted({known.login for known in claims.values()})
+        living = dict(zip(logins, self._ask_all(logins), strict=True))
+        servers = []
+        for vm, known in claims.items():
+            there = living[known.login]
+            if there is not None and vm not in there and known.process:
+                self._calls.submit(self._bury, vm, known)
+            elif there is None or vm in there:
+                servers.append(Server((there or {}).get(vm, known.process), vm, PROVIDER, "ACTIVE" if there else "UNKNOWN"))
+        self._put(ServersListed(self.provider, asked, tuple(servers)))
+
+    def _bury(self, vm: str, known: Known) -> None:
+        """A worker that ended by itself has left its folder."""
+        try:
+            self._run(known.login, "stop", vm)
+        except HostRefused as error:
+            _log.info("what %s left on its host stays for now: %s", vm, error)
+            return
+        with self._lock:
+            self._started.pop(vm, None)
+
+    def _ask_all(self, logins: Sequence[str]) -> Sequence[dict[str, str] | None]:
+        with ThreadPoolExecutor(max(1, min(16, len(logins)))) as calls:
+            return list(calls.map(self._living, logins))
+
+    def _living(self, login: str) -> dict[str, str] | None:
+        """The workers on a host; None when it does not answer."""
+        try:
+            return dict(self._run(login, "list")["workers"])
+        except HostRefused as error:
+            _log.info("%s", error)
+            return None
+
+    def _pack(self, folder: Path, vm: str, resources: dict[str, float]) -> bytes:
+        """A tar stream with the worker's folder: configuration, credentials, bundle."""
+        self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
+        (folder / "ca.pem").write_bytes(self._terms.broker_ca.read_bytes())
+        config = {
+            "worker": vm,
+            "pool": PROVIDER,
+            "cluster": self._terms.cluster,
+            "folder": ".",
+            "broker": {
+                "host": self._terms.broker_host,
+                "port": self._terms.broker_port,
+                "ca": "ca.pem",
+                "certificate": "tls.pem",
+                "key": "tls.key",
+            },
+            "datastore": {
+                "host": gate.host,
+                "port": gate.port,
+                "user": gate.user,
+                "key": "key",
+                "certificate": "key-cert.pub",
+                "known_hosts": "known_hosts",
+            },
+            "resources": resources,
+            "heartbeat": self._terms.heartbeat,
+            "lease": self._terms.lease,
+            "cache_bytes": self._terms.cache_bytes,
+        }
+        (folder / "worker.json").write_text(json.dumps(config, indent=2))
+        (folder / self._bundle.name).write_bytes(self._bundle.read_bytes())
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for path in [folder, *sorted(folder.iterdir())]:
+                entry = archive.gettarinfo(path, f"{vm}/{path.name}" if path != folder else vm)
+                entry.mode, entry.uid, entry.gid, entry.uname, entry.gname = 0o700 if entry.isdir() else 0o600, 0, 0, "", ""
+                archive.addfile(entry, io.BytesIO(path.read_bytes()) if path.is_file() else None)
+        return packed.getvalue()
+
+    def _run(self, login: str, what: str, *words: str, data: bytes = b"") -> dict[str, Any]:
+        """Run one command of ``worker/host.py`` there. Raises HostRefused with one sentence."""
+        script = _SCRIPT.read_bytes()
+        place, colon, port = login.rpartition(":")
+        options = ("-p", port) if colon and port.isdecimal() else ()
+        remote = f"python3 -c 'import sys; exec(sys.stdin.buffer.read({len(script)}))' {' '.join([what, self._root, *words])}"
+        command = ["ssh", *_OPTIONS, *options, "--", place if options else login, remote]
+        try:
+            done = subprocess.run(command, input=script + data, capture_output=True, timeout=_PATIENCE, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HostRefused(f"{login} did not answer within {_PATIENCE:.0f} s ({type(error).__name__})") from None
+        lines = done.stdout.decode(errors="replace").splitlines()
+        try:
+            said: dict[str, Any] = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            raise HostRefused(_trouble(login, done.returncode, done.stderr.decode(errors="replace"))) from None
+        if "error" in said:
+            raise HostRefused(f"{login}: {said['error']}")
+        return said
+
+
+def _trouble(login: str, code: int, stderr: str) -> str:
+    """What ssh has said, and what helps."""
+    last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), f"exit code {code}")
+    if "Host key verification failed" in stderr:
+        return f"{login}: its host key is not known here: log in there once as the boss's user with ssh, and compare the key"
+    if "Permission denied" in stderr:
+        return f"{login}: {last}: put the boss's user's public key into authorized_keys there"
+    return f"{login} cannot be reached with ssh: {last}"

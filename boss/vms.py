@@ -1,0 +1,103 @@
+"""What a boss with pools of VMs has besides: an address for them, doors that open there, and what they are given to start with.
+
+Rules:
+- Without such a pool none of this exists: nothing listens beyond loopback.
+- The broker's and the join door's certificates name the address; the CA in a VM's user data is all that it trusts.
+- Workers of this machine keep to loopback.
+"""
+
+import logging
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from boss.adapters import address, sockets
+from boss.adapters.address import BossAddress
+from boss.adapters.certificates import Authority, Gate
+from boss.adapters.daemons import LOOPBACK_NAMES, DaemonError, Outer
+from boss.adapters.hosts import Hosts
+from boss.adapters.join_tokens import JoinTokens
+from boss.adapters.userdata import MachineTerms, UserData
+from boss.api.join import JoinDoor, JoinTerms
+from boss.api.serving import Served
+from boss.config import BossConfig
+from boss.ports import Certifier, Desk
+
+#: Connections of the join door that are served at the same time.
+AT_ONCE = 256
+
+log = logging.getLogger(__name__)
+
+
+class Doors:
+    """Where VMs reach this boss: made once, before anything listens. Raises NoAddress, a ValueError."""
+
+    def __init__(self, settings: BossConfig, context: Mapping[str, str]) -> None:
+        self._settings = settings
+        self.address: BossAddress = address.find(context.get(address.FACT, ""), settings.vms.address)
+        shown = f" (listening on {self.address.listen})" if self.address.listen != self.address.host else ""
+        log.info("VMs reach this boss at %s%s, by %s", self.address.host, shown, self.address.how)
+
+    @property
+    def broker(self) -> Outer:
+        """Where the private broker listens for them."""
+        return Outer(self.address.host, self.address.listen, self._settings.vms.broker_port)
+
+    @property
+    def sshd(self) -> Outer:
+        """Where the private sshd listens for them."""
+        return Outer(self.address.host, self.address.listen, self._settings.vms.gate_port)
+
+    def gate(self, own: Gate) -> Gate:
+        """The datastore's gate as they reach it: an outside one is where it is."""
+        if own.host != sockets.LOOPBACK:
+            return own
+        return replace(own, host=self.address.host, port=self._settings.vms.gate_port)
+
+    def hosts(self) -> Hosts:
+        """How the boss looks into them."""
+        software = self._settings.software
+        folders = {name: one.folder for name, one in software.items() if one.kind == "cloud-config"}
+        return Hosts(self._settings.state / "hosts", self._settings.pki / "vm_key", folders)
+
+    def user_data(self, authority: Authority, cluster: str) -> UserData:
+        """What makes their user data."""
+        pools = {pool.name: pool for pool in self._settings.policy.pools}
+        url = f"https://{self.address.at(self._settings.vms.join_port)}"
+        times = self._settings.vms.join_allowance, self._settings.policy.worker_lease
+        terms = MachineTerms(url, authority.ca.read_text(), *times, self.hosts().public_key)
+        return UserData(pools, self._settings.software, self._tokens(cluster).make, terms)
+
+    def open(
+        self, desk: Desk, authority: Authority, certifier: Certifier, gate: Gate, cluster: str, bundle: Path, stack: ExitStack
+    ) -> None:
+        """Serve the join door until the stack is left. Raises DaemonError when nobody can listen there."""
+        settings, outside = self._settings, self._settings.broker
+        broker = (outside.host, outside.port) if outside is not None else (self.address.host, settings.vms.broker_port)
+        broker_ca = (outside.ca if outside is not None else None) or authority.ca
+        terms = JoinTerms(
+            cluster,
+            *broker,
+            broker_ca.read_text(),
+            settings.policy.heartbeat,
+            settings.policy.worker_lease,
+            settings.longest_lease,
+            settings.cache_bytes,
+        )
+        door = JoinDoor(desk, self._tokens(cluster), certifier, lambda: self.gate(gate), terms, bundle, self.hosts().remember)
+        outer = Outer(self.address.host, self.address.listen, settings.vms.join_port)
+        outer.check("join door", "join_port")
+        family = socket.AF_INET6 if ":" in outer.listen else socket.AF_INET
+        try:
+            listener = socket.create_server((outer.listen, outer.port), family=family, backlog=AT_ONCE)
+        except OSError as error:
+            raise DaemonError(
+                f"the join door cannot listen on {outer.shown}: {error}; choose another join_port in [vms]"
+            ) from None
+        tls = authority.server([*LOOPBACK_NAMES, self.address.host])
+        stack.enter_context(Served(door.app(), listener, tls, "join door", AT_ONCE))
+
+    def _tokens(self, cluster: str) -> JoinTokens:
+        return JoinTokens(self._settings.pki / "join_key", cluster)

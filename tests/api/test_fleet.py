@@ -1,0 +1,44 @@
+"""The fleet is shut down and opened again; what lies in a cloud without an owner is found and removed."""
+
+from boss.ports import CloudDown, Thing
+from tests.api.rig import Rig
+
+
+def lost(name: str = "ecloud-c-local-99", status: str = "ACTIVE") -> Thing:
+    """A server that no claim knows."""
+    return Thing("local", "server", f"id-of-{name}", name, "local-99", status)
+
+
+def test_a_closed_fleet_goes_away_and_comes_back_when_it_is_opened(rig: Rig) -> None:
+    rig.push({"a": "hold"})
+    rig.until(lambda rig: rig.states() == {"a": "running"})
+    assert rig.post("/fleet/close", {"now": True})["workers"] == ["local-1"]
+    rig.until(lambda rig: not rig.get("/vms"))
+    assert any("admin.py open" in note for note in rig.get("/status")["notes"])
+    assert rig.post("/workers", {"count": 1}, 409)["error"].startswith("the fleet is shut down")
+    rig.post("/fleet/open", {})
+    rig.until(lambda rig: [vm["id"] for vm in rig.get("/vms")] == ["local-2"])
+
+
+def test_a_server_is_owned_by_its_claim_and_what_nobody_owns_is_removed(rig: Rig) -> None:
+    rig.post("/workers", {"count": 1})
+    rig.cloud.lost.append(lost())
+    owners = {thing["name"]: thing["owner"] for thing in rig.get("/fleet/leaks")["things"]}
+    assert owners == {"local-1": "local-1", "ecloud-c-local-99": ""}
+    removed = {thing["name"]: thing["removed"] for thing in rig.http.delete("/fleet/leaks").json()["things"]}
+    assert removed == {"local-1": False, "ecloud-c-local-99": True}
+    assert [thing["name"] for thing in rig.get("/fleet/leaks")["things"]] == ["local-1"]
+
+
+def test_what_cannot_be_removed_says_why(rig: Rig) -> None:
+    rig.cloud.lost.append(lost(status="stuck"))
+    [thing] = rig.http.delete("/fleet/leaks").json()["things"]
+    assert (thing["removed"], thing["error"]) == (False, "ecloud-c-local-99 cannot be removed")
+
+
+def test_a_cloud_that_does_not_answer_is_named_and_not_taken_for_an_empty_one(rig: Rig) -> None:
+    def silent() -> list[Thing]:
+        raise CloudDown("connection refused")
+
+    rig.cloud.inventory = silent  # type: ignore[method-assign]
+    assert rig.get("/fleet/leaks") == {"things": [], "silent": {"local": "connection refused"}}
