@@ -7,6 +7,7 @@ Rules:
 - A server that the cloud lets us see but whose things it does not let us tag is used all the same.
 """
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -26,6 +27,8 @@ _A_ROUND = 100
 #: Seconds between looks for ports of new servers that get floating IPs, and how many looks.
 _HURRY, _HURRIES = 2.0, 60
 Raw = Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 class Belongings:
@@ -157,10 +160,14 @@ class Belongings:
 
     def _hurry(self, lane: Lane, times: int) -> None:
         """Look at once for servers that wait for a floating IP, and again until none does."""
-        ours = {str(raw["id"]): raw for raw in self._servers.raw()}
-        with self._lock:
-            self._ports = self.ports()
-            left = self._give_floating(ours)
+        try:
+            ours = {str(raw["id"]): raw for raw in self._servers.raw()}
+            with self._lock:
+                self._ports = self.ports()
+                left = self._give_floating(ours)
+        except CloudError as error:
+            _log.warning("floating IPs wait: %s", error.reason)
+            left = 1
         if left and times > 1:
             lane.do(partial(self._hurry, lane, times - 1), _HURRY)
 

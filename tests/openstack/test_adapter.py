@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from boss.adapters import openstack_asking
+from boss.adapters.openstack import OpenStackCloud
 from boss.adapters.openstack_inventory import Kind
 from boss.core.events import CloudFailed, FlavorsSeen, LimitsSeen, VmCreated, VmCreateFailed
 from boss.core.model import Refusal
 from tests.contract.cloud_contract import Life, only
-from tests.openstack.conftest import OpenStackRig, lab
+from tests.openstack.conftest import OpenStackRig, lab, pool
 from tests.servers import eventually
 
 pytestmark = pytest.mark.openstack
@@ -129,6 +131,42 @@ def test_without_the_image_service_nothing_is_sent_and_with_it_all_goes_on(rig: 
     assert (refused.final, refused.kind) == (True, Refusal.UNAVAILABLE)
     assert "the image service cannot be reached" in refused.reason
     assert isinstance(life.create("p-2")["p-2"], VmCreated)
+
+
+def test_an_answer_that_is_lost_leaves_the_claims_open_and_the_list_finds_what_was_made(
+    rig: OpenStackRig, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openstack_asking, "_READ", 2.0)
+    life = Life(rig.open(cluster), rig.patience)
+    life.create("p-1")  # what the settings name is known from here on
+    with rig.silent():
+        ends = life.create("p-2", "p-3")
+    assert {(end.final, end.kind) for end in ends.values() if isinstance(end, VmCreateFailed)} == {(False, Refusal.UNAVAILABLE)}
+    assert "did not answer" in next(end.reason for end in ends.values() if isinstance(end, VmCreateFailed))
+    assert {server.vm for server in life.until(lambda servers: len(servers) == 3).values()} == {"p-1", "p-2", "p-3"}
+
+
+def test_a_service_that_fails_and_says_so_has_made_nothing_that_a_list_does_not_show(rig: OpenStackRig, cluster: str) -> None:
+    life = Life(rig.open(cluster), rig.patience)
+    life.create("p-1")
+    lab("stop", "glance-api")  # Nova asks it for the image, and answers 500; a list does not need it
+    try:
+        ends = life.create("p-2", "p-3")
+    finally:
+        lab("up")
+    assert {(end.final, end.kind) for end in ends.values() if isinstance(end, VmCreateFailed)} == {(True, Refusal.UNAVAILABLE)}
+    assert "the compute service failed (5" in next(end.reason for end in ends.values() if isinstance(end, VmCreateFailed))
+    assert {server.vm for server in life.servers().values()} == {"p-1"}
+    assert isinstance(life.create("p-4")["p-4"], VmCreated)
+
+
+def test_user_data_beyond_what_nova_takes_is_refused_before_anything_is_sent(rig: OpenStackRig, cluster: str) -> None:
+    cloud = OpenStackCloud("lab", cluster, 1, [pool("lab")], lambda _pool, _group, _count: "#" * 50_000)
+    rig.opened.append(cloud)
+    refused = Life(cloud, rig.patience).create("p-1")["p-1"]
+    assert isinstance(refused, VmCreateFailed)
+    assert (refused.final, refused.kind) == (True, Refusal.INVALID)
+    assert "has 66668 bytes, and Nova takes 65535" in refused.reason
 
 
 def test_a_server_whose_boot_fails_is_in_error_with_the_reason(rig: OpenStackRig, cluster: str) -> None:
