@@ -47,7 +47,7 @@ class Silence(StrEnum):
 
 
 _QUOTA = re.compile(r"quota|maximum number of \S+ exceeded|limit ?exceeded|no more ip addresses", re.IGNORECASE)
-_LIST = r"\d+(?:, \d+)*"
+_LIST = r"\d+(?:-\d+)?(?:, \d+(?:-\d+)?)*"  # 1-7: of a call for one to seven servers
 _NUMBERS = re.compile(
     rf"quota exceeded for (?P<what>[\w ,]+?): requested (?P<asked>{_LIST}), but already used (?P<used>{_LIST}) of (?P<total>{_LIST})",
     re.IGNORECASE,

@@ -28,6 +28,11 @@ ALL = nova(
     403,
     "Quota exceeded for cores, instances, ram: Requested 2, 1, 4096, but already used 6, 3, 12288 of 6, 3, 16384 cores, instances, ram",
 )
+SEVERAL = nova(
+    "forbidden",
+    403,
+    "Quota exceeded for cores, instances, ram: Requested 14, 1-7, 28672, but already used 6, 3, 12288 of 6, 3, 16384 cores, instances, ram.",
+)
 PORTS = nova("forbidden", 403, "Maximum number of ports exceeded")
 POLICY = nova("forbidden", 403, "Policy doesn't allow os_compute_api:servers:create:zone_forced to be performed.")
 KEYSTONE = json.dumps(
@@ -53,6 +58,13 @@ NGINX = "<html>\r\n<head><title>504</title></head>\r\n<body>\r\n<center><h1>504 
             "QUOTA",
             "NONE",
             "cores: 2 asked for, 6 of 6 used; instances: 1 asked for, 3 of 3 used; ram: 4096 asked for, 12288 of",
+        ),
+        (
+            403,
+            SEVERAL,
+            "QUOTA",
+            "NONE",
+            "cores: 14 asked for, 6 of 6 used; instances: 1-7 asked for, 3 of 3 used; ram: 28672 asked",
         ),
         (403, PORTS, "QUOTA", "NONE", "the project's quota is used up: Maximum number of ports exceeded"),
         (
