@@ -31,7 +31,8 @@ ALL = nova(
 SEVERAL = nova(
     "forbidden",
     403,
-    "Quota exceeded for cores, instances, ram: Requested 14, 1-7, 28672, but already used 6, 3, 12288 of 6, 3, 16384 cores, instances, ram.",
+    "Quota exceeded for cores, instances, ram: Requested 14, 1-7, 28672, but already used 6, 3, 12288 of 6, 3, 16384 cores, "
+    "instances, ram.",
 )
 PORTS = nova("forbidden", 403, "Maximum number of ports exceeded")
 POLICY = nova("forbidden", 403, "Policy doesn't allow os_compute_api:servers:create:zone_forced to be performed.")
