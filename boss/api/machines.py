@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -20,11 +21,12 @@ from boss.ports import MachineDown
 router = APIRouter(tags=["look"], route_class=Guarded)
 
 NDJSON = "application/x-ndjson"
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {NDJSON: {}}, "description": "One JSON object a line"}}
 #: Seconds of silence after which a stream says that it lives.
 ALIVE = 5.0
 
 
-@router.get("/workers/{worker}/debug", response_class=StreamingResponse, openapi_extra=needs(Role.ADMIN))
+@router.get("/workers/{worker}/debug", response_class=StreamingResponse, responses=_STREAM, openapi_extra=needs(Role.ADMIN))
 async def debug(house: TheHouse, worker: str) -> StreamingResponse:
     """Run ``debug.sh`` on a worker's VM: how it stands, and its start-up again with every command printed, as ``{"line"}`` objects."""
     view = house.view()

@@ -13,7 +13,8 @@ from tests.cli.shell import ROOT, Shell
 
 COMMANDS = {
     "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
-    "show_vms", "show_context", "drop_context", "set_datastore", "instantiate_worker", "drain_worker", "terminate_workers", "logs", "why",
+    "show_vms", "show_context", "drop_context", "set_datastore", "set_boss_address", "debug", "instantiate_worker", "drain_worker",
+    "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
     "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "add_host", "remove_host", "vm_leaks",
 }  # fmt: skip
@@ -169,7 +170,7 @@ def test_wrong_usage_and_unknown_targets_end_with_2_and_one_line(rig: Rig, shell
         ["status", "--job", "nothing"], ["fetch", "nothing"], ["drain_worker", "nobody"], ["retry_failed", "nothing"],
         ["terminate_workers"], ["terminate_workers", "w", "--all"], ["logs", "job:good", "--stdout", "--stderr"], ["no_such_command"],
         ["status", "--colour"], ["show_tasks", "--state", "sleeping"], ["instantiate_worker", "--keep-alive", "soon"], ["cancel"],
-        ["set_datastore", "nowhere"],
+        ["set_datastore", "nowhere"], ["set_boss_address", "no host"], ["debug", "nobody"],
     ):  # fmt: skip
         said = shell.admin(*words, code=2)
         assert said.out == "", words
@@ -231,6 +232,15 @@ def test_workers_come_and_go_by_command(rig: Rig, shell: Shell) -> None:
     rig.until(lambda rig: rig.get("/vms") == [])
     assert "dropped" in shell.admin("drop_context").out
     assert shell.admin("set_datastore", "eva@new").out == "datastore eva@new: wrote and read 16 bytes\n"
+    assert shell.admin("set_boss_address", "boss.example.org").out.startswith("VMs will reach the boss at boss.example.org")
+    assert shell.look("show_context")["boss_address"] == "boss.example.org"
+
+
+def test_a_worker_of_this_machine_is_not_looked_into_over_ssh(rig: Rig, shell: Shell) -> None:
+    [made] = shell.look("instantiate_worker", "1", "--pool", "local")["workers"]
+    rig.until(lambda rig: [worker["state"] for worker in rig.get("/workers")] == ["online"])
+    said = shell.admin("debug", made, code=1)
+    assert said.out == "" and "worker.log" in _one_line(said.err)
 
 
 def test_keep_alive_takes_a_time_or_stands_alone(shell: Shell) -> None:
