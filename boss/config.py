@@ -8,6 +8,7 @@ Rules:
 
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,7 +192,8 @@ def _memory() -> int:
 
 def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
-    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **values.policy.model_dump())
+    zone = local_time(time.time()) if any(pool.quiet for pool in pools) else ()
+    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), zone=zone, **values.policy.model_dump())
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:
@@ -204,7 +206,31 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         limits=values.limits,
         cooldown=values.cooldown,
         boot_timeout=values.boot_timeout,
+        haste=values.haste,
+        head_room=values.head_room,
+        boots_per_minute=values.boots_per_minute,
+        billing=values.billing,
+        quiet=tuple(_times(text) for text in values.quiet_hours),
     )
+
+
+def _times(text: str) -> tuple[float, float]:
+    """``22:00-07:30`` as seconds of the day."""
+    begin, _, end = text.partition("-")
+    hours = [moment.partition(":") for moment in (begin, end)]
+    first, last = (int(hour) * 3600.0 + int(minute) * 60.0 for hour, _, minute in hours)
+    return first, last
+
+
+def local_time(now: float, years: int = 2) -> tuple[tuple[float, float], ...]:
+    """From when on (Unix seconds) which offset from UTC holds on this machine, from now on for some years: the core knows no clock."""
+    found: list[tuple[float, float]] = []
+    for hour in range(years * 366 * 24):
+        moment = (now // 3600 + hour) * 3600
+        offset = float(time.localtime(moment).tm_gmtoff)
+        if not found or found[-1][1] != offset:
+            found.append((moment, offset))
+    return tuple(found)
 
 
 def _broker(values: Settings, file: Path | None) -> OutsideBroker:
