@@ -9,7 +9,7 @@ Rules:
   boot time before it opens; a VM that would come up after the work is gone is not asked for.
 - An idle VM is kept over a gap that is shorter than deleting it and booting another, and let go as soon as nothing in sight needs it
   before.
-- Where a VM was let go, no equal one is asked for within a boot time, unless a job has come since.
+- Where a VM was let go, no equal one is asked for within one and a half boot times, unless a job has come since.
 """
 
 from collections.abc import Iterator
@@ -35,6 +35,8 @@ STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 26, 30, 36, 43, 50, 60, 75, 10
 PATIENT, FLAVORS, GROUPS = 5, 3, 3
 #: Seconds: a VM that is first needed this much later than it could be up is still asked for now.
 NEAR = 0.5
+#: Boot times after one was let go in which no equal VM is asked for: some take longer than the mean.
+REST = 1.5
 #: Seconds before the end of a paid period in which an idle VM is let go.
 END_OF_PERIOD = 90.0
 #: Seconds: VMs that are up sooner are asked for when they are needed.
@@ -316,8 +318,8 @@ class Chooser:
             if later:
                 choice.due = min(choice.due, self.now + min(later) - boot)
             dropped = self.state.outlook.dropped.get((pool_name, flavor_name), -inf)
-            if needed and self.now < dropped + boot and not self._news_since(dropped):
-                choice.due = min(choice.due, dropped + boot)
+            if needed and self.now < dropped + REST * boot and not self._news_since(dropped):
+                choice.due = min(choice.due, dropped + REST * boot)
                 continue
             reason = self._reason(len(needed), boot, outcome, without)
             for number in needed:
