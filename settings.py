@@ -205,6 +205,13 @@ class PolicySettings(Section):
         default=0.25, ge=0, description="Seconds of work that may wait on a worker beyond what it runs."
     )
     prefetch_limit: int = Field(default=128, ge=0, description="Tasks per slot that may wait on a worker.")
+    budget: float = Field(
+        default=0.0,
+        ge=0,
+        description="vCPU hours of all VMs together, from the first start on; when they are used up, no VM is created and no task "
+        "dealt out, and what runs finishes. 0: no bound.",
+    )
+    job_budget: float = Field(default=0.0, ge=0, description="The same for the tasks of each job. 0: no bound.")
     worker_failures: int = Field(default=3, gt=0, description="Infrastructure failures in a row that drain a worker.")
     check: bool = Field(default=False, description="Check the state's invariants after every turn (slow; for tests).")
 
@@ -272,7 +279,26 @@ class PoolSettings(Section):
     maximum: int = Field(default=4, ge=0, description="VMs at most.")
     limits: Amounts = Field(default={}, description="Bounds for sums of resources over its VMs, such as {cpus = 8}.")
     cooldown: Duration = Field(
-        default=10.0, description="How long a worker may be idle before it is drained; `openstack`: 60 unless set."
+        default=10.0,
+        description="How long a worker may be idle, with nothing in sight that needs it, before it is drained; `openstack`: 60 unless set.",
+    )
+    haste: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Between 0, as few VM hours as there can be, and 1, results as soon as can be; see docs/scaling.md.",
+    )
+    head_room: Amounts = Field(
+        default={},
+        description="What of the project's quota is left to its people, such as {cpus = 8, instances = 2, addresses = 10}.",
+    )
+    boots_per_minute: float = Field(default=0.0, ge=0, description="VMs that are created within a minute at most; 0: no bound.")
+    billing: Annotated[float, BeforeValidator(_duration), Field(ge=0)] = Field(
+        default=0.0,
+        description="The time that is always paid for as a whole, such as 1h: an idle VM is let go only near its end.",
+    )
+    quiet_hours: list[Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]] = Field(
+        default=[], description='Times of the day (of the boss\'s machine) in which no VM is created, such as ["08:00-18:00"].'
     )
     boot_timeout: Duration = Field(
         default=60.0, description="Time for a new VM's worker to be heard; `openstack`: 600 unless set."

@@ -8,6 +8,7 @@ Rules:
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,7 +269,8 @@ def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     numbers = values.policy.model_dump()
     if any(pool.provider != "local" for pool in values.pools.values()) and "create_timeout" not in values.policy.model_fields_set:
         numbers["create_timeout"] = _CLOUD_CREATE_TIMEOUT
-    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), **numbers)
+    zone = local_time(time.time()) if any(pool.quiet for pool in pools) else ()
+    return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), zone=zone, **numbers)
 
 
 def _pool(name: str, values: PoolSettings) -> Pool:
@@ -281,6 +283,11 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         limits=values.limits,
         cooldown=values.cooldown,
         boot_timeout=values.boot_timeout,
+        haste=values.haste,
+        head_room=values.head_room,
+        boots_per_minute=values.boots_per_minute,
+        billing=values.billing,
+        quiet=tuple(_times(text) for text in values.quiet_hours),
     )
 
 
@@ -325,6 +332,25 @@ def _cloud_pool(name: str, values: PoolSettings) -> CloudPool:
         floating_network=values.floating_network,
         metadata=values.metadata,
     )
+
+
+def _times(text: str) -> tuple[float, float]:
+    """``22:00-07:30`` as seconds of the day."""
+    begin, _, end = text.partition("-")
+    hours = [moment.partition(":") for moment in (begin, end)]
+    first, last = (int(hour) * 3600.0 + int(minute) * 60.0 for hour, _, minute in hours)
+    return first, last
+
+
+def local_time(now: float, years: int = 2) -> tuple[tuple[float, float], ...]:
+    """From when on (Unix seconds) which offset from UTC holds on this machine, from now on for some years: the core knows no clock."""
+    found: list[tuple[float, float]] = []
+    for hour in range(years * 366 * 24):
+        moment = (now // 3600 + hour) * 3600
+        offset = float(time.localtime(moment).tm_gmtoff)
+        if not found or found[-1][1] != offset:
+            found.append((moment, offset))
+    return tuple(found)
 
 
 def _broker(values: Settings, file: Path | None) -> OutsideBroker:

@@ -172,7 +172,7 @@ class Client:
         return found
 
     def why(self, target: str) -> Plain:
-        """Why a task waits, or how it ended: ``why`` is a list of sentences, the remedy last."""
+        """Why a task waits, or how it ended (or why a VM is up): ``why`` is a list of sentences, the remedy last."""
         found: Plain = self.connection.get("/why", {"target": target})
         return found
 

@@ -22,16 +22,18 @@ from boss.core.events import (
     WorkersDrained,
     WorkersWanted,
 )
+from boss.core.learned import BOOTS_FACT, PROGRAMS_FACT
 from boss.core.model import VmState
 from boss.core.restored import FLOOR, UNTIL
 from boss.core.scaling import CLOSED
 from boss.core.tokens import Role
+from boss.core.usage import JOBS_FACT, TOTAL_FACT
 
 router = APIRouter(tags=["change"], route_class=Guarded)
 
 #: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
-#: back-up that was restored must not repeat or overwrite.
-KEPT = frozenset({"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR})
+#: back-up that was restored must not repeat or overwrite; what was used of budgets, and what was learned.
+KEPT = frozenset({"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR, BOOTS_FACT, PROGRAMS_FACT, TOTAL_FACT, JOBS_FACT})
 
 
 async def _each(

@@ -3,7 +3,7 @@
 import glob
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -33,7 +33,7 @@ from boss.api.shapes import (
     WorkerOut,
 )
 from boss.api.targets import Target
-from boss.core.events import WhyAsked
+from boss.core.events import BasisAsked, WhyAsked
 from boss.core.model import FINAL_STATES, TaskState
 from boss.core.tokens import Role
 from boss.core.view import JobView
@@ -217,8 +217,14 @@ def task(house: TheHouse, target: TargetText) -> TaskDetail:
 
 @router.get("/why", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def why(house: TheHouse, target: TargetText) -> Why:
-    """Why a task waits, or how it ended, with the cheapest remedy."""
-    row = await blocking(house.targets.task, target)
+    """Why a task waits, or how it ended, with the cheapest remedy; of a VM's id (that is no task's), why it is up or going."""
+    try:
+        row = await blocking(house.targets.task, target)
+    except Refusal:
+        if all(vm.id != target for vm in house.view().vms):
+            raise
+        found = await house.ask(lambda reply: WhyAsked("", target, reply))
+        return Why.model_validate(found)
     detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
     said = detail.get("why", [])
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
@@ -232,6 +238,12 @@ def _last_words(house: House, row: TaskRow) -> str:
     """The last line on stderr of a failed task; empty when the reason of its failure says more, or when it is not failed any more."""
     failure = next(iter(house.reader.failures(row.job, glob.escape(row.id))), None)
     return "" if failure is None else line_of(failure)
+
+
+@router.get("/basis", tags=["look"], openapi_extra=needs(Role.VIEWER))
+async def basis(house: TheHouse) -> dict[str, Any]:
+    """What a plan is made from: pools with their limits, quotas, and what was learned of run and boot times."""
+    return dict(await house.ask(BasisAsked))
 
 
 @router.get("/workers", tags=["look"], openapi_extra=needs(Role.VIEWER))

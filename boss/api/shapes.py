@@ -275,7 +275,10 @@ class Graph(BaseModel):
 
 
 class Why(BaseModel):
-    """Why a task waits, or how it ended: the cause first, the cheapest remedy last. ``never``: why it fits nowhere, if that is so."""
+    """Why a task waits, or how it ended: the cause first, the cheapest remedy last. ``never``: why it fits nowhere, if that is so.
+
+    Of a VM ``job`` is empty.
+    """
 
     job: str
     id: str

@@ -21,6 +21,7 @@ _JOINABLE = frozenset({VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmStat
 def on_limits(state: State, event: LimitsSeen, now: float) -> None:
     """What a project may have: room in it ends the wait for the quota."""
     state.limits[event.provider] = dict(event.limits)
+    state.outlook.limited[event.provider] = now
     state.cloud_trouble.pop(event.provider, None)
     if all(limit.used < limit.total for limit in event.limits.values()):
         for pool in state.policy.pools:

@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health, hosts
+from boss.core import backlog, fleet, health, hosts, usage
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Refusal, TaskState, VmState, WorkerState
@@ -16,6 +16,8 @@ from boss.core.state import LIVE_VMS, State
 
 #: Seconds between two looks at workers and VMs.
 SWEEP = 1.0
+#: Seconds between two times that what was learned is stored, at least.
+KEPT_EVERY = 60.0
 
 
 def next_look(state: State, now: float) -> float | None:
@@ -43,12 +45,22 @@ def expire(state: State, now: float) -> None:
     _late_vms(state, now)
     _empty_drained(state, now)
     hosts.keep_up(state, now)
+    _remember(state, now)
     if any(state.listed.get(pool.provider, 0.0) + state.policy.list_interval <= now for pool in state.policy.pools):
         for pool in state.policy.pools:
             state.listed[pool.provider] = now
         fleet.list_servers(state, now)
     if state.stopping:
         _end(state, now)
+
+
+def _remember(state: State, now: float) -> None:
+    """Store what was learned and used, at most once a minute while jobs run, and when one has ended."""
+    if now < state.outlook.save_at:
+        return
+    state.outlook.save_at = now + KEPT_EVERY
+    for name, value in (state.learned.facts() | usage.facts(state)).items():
+        state.set_context(name, value)
 
 
 def _silent_workers(state: State, now: float) -> None:

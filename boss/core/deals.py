@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import backlog, fairness, pace, provenance
+from boss.core import backlog, fairness, pace, provenance, usage
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -82,12 +82,16 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
 
     ``elsewhere`` are workers that a job cannot use at this moment, by its uid.
     """
-    demands = []
+    demands: list[Demand] = []
+    if usage.is_spent(state, state.last_turn):
+        return demands
     owners = {bucket.job.owner for bucket in state.ready.buckets.values()}
     window = state.policy.prefetch_seconds / (CONTENDED if len(owners) > 1 else 1.0)
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
+            continue
+        if usage.is_spent_by(state, job, state.last_turn):
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
         refused |= elsewhere.get(job.uid, frozenset())

@@ -394,10 +394,17 @@ class ContextSet:
 
 @dataclass(frozen=True, slots=True)
 class WhyAsked:
-    """Why does this task wait (or: how did it end)? ``task`` is a task's name; answered with sentences."""
+    """Why does this task wait (or: how did it end)? ``task`` is a task's name; answered with sentences. Without a job: a VM's id."""
 
     job: str
     task: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BasisAsked:
+    """What would a plan be made from? Answered with pools, limits and what was learned (``boss.core.basis``)."""
+
     reply: int = 0
 
 
@@ -476,6 +483,7 @@ Request = (
     | HostRemoved
     | ContextSet
     | WhyAsked
+    | BasisAsked
     | LogFollowed
     | TokenMade
     | TokensRevoked

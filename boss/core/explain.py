@@ -3,12 +3,16 @@
 Rules: the first sentence is the cause, the last one the cheapest remedy; nothing is guessed.
 """
 
-from boss.core import backlog, health, inits, remedies, sizes, stale
+from math import inf
+
+from boss.core import backlog, health, inits, limits, remedies, sizes, stale, usage
+from boss.core.ahead import SLOW, is_slow, told
 from boss.core.deals import is_prepared, preparing
+from boss.core.limits import members
 from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
-from boss.core.scaling import CLOSED, members
+from boss.core.scaling import CLOSED
 from boss.core.state import State
 
 S = TaskState
@@ -101,6 +105,10 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
         return ["The fleet is shut down: no VM is created, whatever waits.", "`admin.py open` lets them come again."]
     if state.fenced:
         return [f"{state.fenced}."]
+    if usage.is_spent(state, now):
+        return [usage.spent_sentence(state, now)]
+    if usage.is_spent_by(state, job, now):
+        return [usage.job_sentence(state, job, now)]
     if not state.connected:
         return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
     shape = shape_of(task.template)
@@ -194,18 +202,30 @@ def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
     unknown = sizes.unknown(state, pool)
     if unknown and pool.provider in state.cloud_trouble:
         return [f"Pool {name}: what {', '.join(unknown)} offers is not known yet: {state.cloud_trouble[pool.provider]}."]
-    if not any(can_ever(shape, flavor.resources) for flavor in sizes.flavors(state, pool)):
+    fitting = [flavor for flavor in sizes.flavors(state, pool) if can_ever(shape, flavor.resources)]
+    if not fitting:
         return []
     rest = health.resting(state, name, "", now)
     if rest is not None:
         return [health.sentence(pool, rest, now)]
-    there = members(state, name)
-    coming = sum(1 for vm in there if vm.state in ("claimed", "creating", "booting"))
+    said = []
+    coming = [vm for vm in members(state, name) if vm.state in ("claimed", "creating", "booting")]
     if coming:
-        return [f"{coming} VM(s) of pool {name} are coming up."]
-    if len(there) >= pool.maximum:
-        return [f"Pool {name} has its maximum of {pool.maximum} VM(s); a larger `maximum` in the settings would help."]
-    return []
+        left = min(state.learned.boot(name, vm.flavor, pool.provider) - (state.wall(now) - vm.created) for vm in coming)
+        when = f", the first in about {told(max(1.0, left))}" if left > SLOW else ""
+        said.append(f"{len(coming)} VM(s) of pool {name} are coming up{when}.")
+    rooms = [limits.room(state, pool, flavor, (), now) for flavor in fitting]
+    if all(not room.count for room in rooms):
+        return [*said, min(rooms, key=lambda room: len(room.cut)).cut]
+    if not coming and all(is_slow(state, pool, flavor.name) for flavor in fitting):
+        boot = min(state.learned.boot(name, flavor.name, pool.provider) for flavor in fitting)
+        ends = state.outlook.ends
+        sooner = f"; as things stand, all work in sight ends in about {told(ends - now)}" if ends and now < ends < inf else ""
+        said.append(
+            f"Pool {name} adds no VM for it at this moment: one takes about {told(boot)} to come up, which costs more than it gains"
+            f"{sooner}. A larger `haste` of the pool buys more."
+        )
+    return said
 
 
 def amount(name: str, count: float) -> str:

@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from boss.core import backlog, health, outcomes, sizes
+from boss.core import backlog, health, outcomes, sizes, usage
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
@@ -44,6 +44,7 @@ def heard(state: State, worker: Worker, now: float) -> None:
     if vm is not None and vm.state in (VmState.CREATING, VmState.BOOTING):
         _step(state, vm, VmCause.HEARD, now)
         vm.deadline = None
+        state.learned.booted(vm, state.wall(now) - vm.created)
 
 
 def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
@@ -411,6 +412,7 @@ def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
     vm.deadline = None
     if wanted or vm.state in (VmState.GONE, VmState.FAILED):
         _step(state, vm, VmCause.VANISHED, now)
+        usage.vm_ended(state, vm, now)
         state.vms.pop(vm.id, None)
     else:
         _fail(state, vm, VmCause.VANISHED, reason, now)
@@ -432,6 +434,7 @@ def _fail(
     worker = state.workers.get(vm.id)
     if worker is not None:
         end_worker(state, worker, reason, now)
+    usage.vm_ended(state, vm, now)
     state.vms.pop(vm.id, None)
     if after is VmState.FAILED and early:
         health.failed(state, vm.pool, vm.flavor, kind, reason, now, retry_after)

@@ -150,6 +150,7 @@ class Template:
     init: bool = False
     grid: tuple[Dimension, ...] = ()
     metrics: Text = ""  #: the JSON file among its outputs whose numbers are columns of the job's table; empty: none
+    runtime: float = 0.0  #: how long a task of it will run, as whoever pushed it expects (seconds); 0: nobody has said
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +313,7 @@ class Worker:
     last_seen: float = 0.0
     idle_since: float = 0.0
     sent: int = 0
+    done: int = 0  #: attempts that it has finished
     failures_in_a_row: int = 0
     undelivered: frozenset[str] = frozenset()  #: attempts that have ended and whose results it cannot deliver
     trouble: str = ""  #: why it cannot
@@ -361,6 +363,11 @@ class Pool:
     labels: tuple[str, ...] = ()
     cooldown: float = 60.0
     boot_timeout: float = 600.0
+    haste: float = 0.5  #: 0: as few VM hours as there can be; 1: as soon as can be
+    head_room: Resources = field(default_factory=dict)  #: what is left of the project's quota to its people
+    boots_per_minute: float = 0.0  #: 0: no bound
+    billing: float = 0.0  #: the seconds that are paid for as a whole
+    quiet: tuple[tuple[float, float], ...] = ()  #: seconds of the local day between which no VM is created
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,4 +391,7 @@ class Policy:
     prefetch_seconds: float = 0.25  #: work that may wait on a worker beyond what its slots run
     prefetch_limit: int = 128  #: attempts that may wait on a worker beyond what its slots run, per slot
     worker_failures: int = 3  #: infrastructure failures in a row that drain a worker
+    budget: float = 0.0  #: vCPU hours of all VMs together; 0: no bound
+    job_budget: float = 0.0  #: vCPU hours of the tasks of one job; 0: no bound
+    zone: tuple[tuple[float, float], ...] = ()  #: local time: from when on (Unix seconds) so many seconds are added
     check: bool = False  #: state.check() after every turn

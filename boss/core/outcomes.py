@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, health, inits, pace, remedies, stale
+from boss.core import dag, health, inits, pace, remedies, stale, usage
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -154,6 +154,8 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
     job = task.job
     attempt = worker.held.get(result.attempt)
     state.release(worker, result.attempt, now)
+    if attempt is not None and result.started:
+        usage.add(state, job.uid, task.template.needs.get("cpus", 0.0), result.finished - result.started)
     acknowledge(state, worker, result.attempt)
     known = task.index in worker.prepared.get(job.uid, ()) or job.uid in worker.barred
     if number > task.number or result.attempt in state.ended_inits or (attempt is None and known):
@@ -303,6 +305,8 @@ def skip_below(state: State, task: Task, now: float) -> None:
 def lose(state: State, worker: Worker, attempt: Attempt, reason: str, now: float) -> None:
     """The worker will not finish this attempt, as far as anyone knows; it stays current until the next one is dealt."""
     state.release(worker, attempt.id, now)
+    if attempt.started and attempt.state == "running":
+        usage.add(state, attempt.job, attempt.needs.get("cpus", 0.0), state.wall(now) - attempt.started)
     task = state.current(attempt.id)
     if attempt.init or task is None or task.state not in (S.ASSIGNED, S.RUNNING):
         if attempt.state in ("assigned", "running"):
@@ -367,6 +371,7 @@ def close_if_done(state: State, job: Job, now: float) -> None:
     if left or job.finished is not None:
         return
     job.finished = state.wall(now)
+    state.outlook.save_at = now
     state.touch_job(job)
     if job.inits:
         _end_inits(state, job)

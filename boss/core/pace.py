@@ -5,6 +5,7 @@ Rules:
 - A task that had to be asked back because others ran long before it slows its pace down at once.
 """
 
+from boss.core import usage
 from boss.core.model import Task
 from boss.core.state import State
 from worker.protocol import Result
@@ -23,6 +24,8 @@ def learn(state: State, task: Task, result: Result) -> None:
     for key in _keys(task):
         old = state.pace.get(key)
         state.pace[key] = seen if old is None else old + WEIGHT * (seen - old)
+    state.learned.ran(task, seen)
+    usage.add(state, task.job.uid, task.template.needs.get("cpus", 0.0), seen)
 
 
 def slow_down(state: State, task: Task, seconds: float) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, health, inits, scaling
+from boss.core import backlog, health, inits, scaling, usage
+from boss.core.learned import Learned
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
 from boss.core.state import State
@@ -23,7 +24,7 @@ def state_of(
     tokens: Iterable[Token] = (),
 ) -> State:
     """The state that these rows describe: indices, holdings and shares are derived, never stored."""
-    state = State(policy, epoch, context=dict(context))
+    state = State(policy, epoch, context=dict(context), learned=Learned.of(context), used=usage.jobs_of(context))
     state.workers = {worker.id: worker for worker in workers}
     state.vms = {vm.id: vm for vm in vms}
     state.tokens = {token.id: token for token in tokens}
@@ -130,7 +131,11 @@ def _notes(state: State, now: float) -> list[str]:
         pool = state.pool(name)
         if pool is not None and now < rest.resume_at:
             notes.append(health.sentence(pool, rest, now, flavor))
+    if usage.is_spent(state, now):
+        notes.append(usage.spent_sentence(state, now))
     for job in state.jobs.values():
+        if state.policy.job_budget and job.finished is None and usage.is_spent_by(state, job, now):
+            notes.append(usage.job_sentence(state, job, now))
         if job.reason and job.finished is None:
             notes.append(f"Job {job.name} is paused: {job.reason}.")
     if state.stopping:

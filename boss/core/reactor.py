@@ -9,10 +9,25 @@ Rules:
 
 from fnmatch import fnmatchcase
 
-from boss.core import accounts, again, bindings, clouds, deadlines, explain, fleet, hosts, jobs, outcomes, scaling
+from boss.core import (
+    accounts,
+    again,
+    basis,
+    bindings,
+    clouds,
+    deadlines,
+    explain,
+    explain_vm,
+    fleet,
+    hosts,
+    jobs,
+    outcomes,
+    scaling,
+)
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
+    BasisAsked,
     BrokerConnected,
     BrokerDisconnected,
     CloudFailed,
@@ -156,6 +171,8 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _context_set(state, event)
         case WhyAsked():
             _why_asked(state, event, now)
+        case BasisAsked():
+            jobs.answer(state, event.reply, 200, **basis.basis_of(state, now))
         case LogFollowed():
             _log_followed(state, event)
         case TokenMade():
@@ -370,6 +387,14 @@ def _task_named(state: State, job_name: str, task_name: str, reply: int) -> Task
 
 
 def _why_asked(state: State, event: WhyAsked, now: float) -> None:
+    if not event.job:
+        vm = state.vms.get(event.task)
+        if vm is None:
+            jobs.answer(state, event.reply, 404, error=f"there is no VM {event.task}")
+        else:
+            sentences = explain_vm.why(state, vm, now)
+            jobs.answer(state, event.reply, 200, job="", id=vm.id, state=vm.state.value, why=sentences, never="")
+        return
     task = _task_named(state, event.job, event.task, event.reply)
     if task is not None:
         sentences = explain.why(state, task, now)

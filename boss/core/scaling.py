@@ -1,9 +1,12 @@
 """Which VMs to create and which workers to drain: a snapshot in, a plan with reasons out. Asks placement "what if".
 
 Rules:
-- What waits is placed on what is there and what is coming (claimed, creating, booting); only what finds no room asks for more.
-- A VM is wanted only if the real placement gives it work, and only within its pool's maximum and limits and outside its back-off.
-- A worker that has held nothing for its pool's cool-down is drained, unless it is kept, or its pool's minimum needs it.
+- VMs that are up at once (processes of this machine) are asked for when they are needed: what is ready is placed on what is there and what
+  is coming; only what finds no room asks for more, and an idle worker goes when it has held nothing for its pool's cool-down.
+- For VMs that take their time to come up the work in sight is played through (``ahead``): at most once a second, when something has
+  changed, and when the last look said so.
+- A VM is wanted only if the real placement gives it work, and only within its pool's limits (``limits``) and outside its back-off.
+- A worker that is kept, or that its pool's minimum needs, is not drained; one that holds anything never is, except to make room:
 - When a pool's limits keep out a task that a larger VM could run, idle workers of that pool make room at once; busy ones are drained
   (never killed) once the task has waited for a cool-down.
 """
@@ -11,20 +14,27 @@ Rules:
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
-from boss.core import backlog, health
+from boss.core import backlog, forecast, health, limits
+from boss.core.ahead import Chooser, is_slow
 from boss.core.deals import demands_of, offers_of
-from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
+from boss.core.limits import members
+from boss.core.model import Flavor, Pool, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.ready import Shape
 from boss.core.sizes import flavor_of, flavors
-from boss.core.state import LIVE_VMS, State
+from boss.core.state import State
 
 #: The fact in the context that says since when no VM may come.
 CLOSED: Final = "fleet_closed"
 #: States of a claim whose worker has not been heard yet.
 COMING = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING})
+#: Seconds between two looks ahead, at least; more when much is in sight.
+PAUSE = 1.0
+#: Seconds after which it is looked again though nothing has happened here: quotas, quiet hours and back-offs change by themselves.
+RELOOK = 15.0
 
 
 @dataclass(slots=True)
@@ -50,9 +60,52 @@ def plan(state: State, now: float) -> ScalingPlan:
     left = unplaced(state)
     if not backlog.is_full(state):  # its results would only wait on one more machine
         _grow(state, left, wish, now)
+    _look_ahead(state, wish, now)
     _keep_minimum(state, wish, now)
     _shrink(state, left, wish, now)
     return wish
+
+
+def _look_ahead(state: State, wish: ScalingPlan, now: float) -> None:
+    """Play the work in sight through, if there are pools whose VMs take their time, and it is time to look."""
+    if not any(is_slow(state, pool, flavor.name) for pool in state.policy.pools for flavor in pool.flavors):
+        return
+    outlook = state.outlook
+    seen = _seen(state, now)
+    urgent = seen[:4] != outlook.seen[:4]  # jobs or VMs have come or gone, or clouds say something else
+    if now < outlook.due and (seen == outlook.seen or (not urgent and now < outlook.looked + outlook.pause)):
+        return
+    work = forecast.look(state, now, lambda shape: _may_be_held(state, shape))
+    planned = [(pool, flavor) for pool, flavor, _ in wish.create]
+    choice = Chooser(state, work, planned, now).choose()
+    if not backlog.is_full(state):
+        wish.create += choice.buy
+    for name, reason in choice.release:
+        wish.drain.append((name, reason))
+        vm = state.vms[name]
+        outlook.dropped[vm.pool, vm.flavor] = now
+    outlook.looked, outlook.seen = now, seen
+    outlook.pause = PAUSE * (1.0 + len(work.sight.seconds) / 300)
+    again = now + RELOOK if work.jobs else inf
+    outlook.due = max(min(choice.due, again), now + outlook.pause)
+
+
+def _seen(state: State, now: float) -> tuple[int, ...]:
+    """What tells whether anything has changed since the last look, at the cost of a few sums."""
+    joined = sum(1 for vm in state.vms.values() if vm.state is VmState.JOINED)
+    ready = sum(bucket.count for bucket in state.ready.buckets.values())
+    done = sum(worker.done for worker in state.workers.values())
+    held = sum(len(worker.held) for worker in state.workers.values())
+    resting = sum(1 for health in state.health.values() if now < health.resume_at)
+    said = hash((resting, len(state.sizes), *(tuple(limits.items()) for limits in state.limits.values())))
+    return len({job for job, _, _ in state.ready.buckets}), len(state.vms), joined, said, ready, held, done
+
+
+def _may_be_held(state: State, shape: Shape) -> bool:
+    """Whether some VM that may be had, or a worker that is there, can hold a task of this shape."""
+    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in flavors(state, pool)):
+        return True
+    return any(can_ever(shape, worker.resources) for worker in state.workers.values() if worker.state is WorkerState.ONLINE)
 
 
 def unplaced(state: State) -> list[Demand]:
@@ -72,11 +125,6 @@ def _coming(state: State) -> Iterator[Offer]:
             flavor = flavor_of(state, vm)
             if flavor is not None:
                 yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
-
-
-def members(state: State, pool: str) -> list[Vm]:
-    """The pool's claims that count against its maximum: everything that is not gone yet."""
-    return [vm for vm in state.vms.values() if vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
 
 
 def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
@@ -100,7 +148,9 @@ def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tupl
     best: tuple[tuple[float, float, int], Pool, Flavor] | None = None
     for rank, pool in enumerate(state.policy.pools):
         for flavor in flavors(state, pool):
-            if health.resting(state, pool.name, flavor.name, now) is not None:
+            if is_slow(state, pool, flavor.name) or health.resting(state, pool.name, flavor.name, now) is not None:
+                continue
+            if limits.room(state, pool, flavor, [(name, other) for name, other, _ in wish.create], now).count == 0:
                 continue
             if can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
                 cost = (flavor.price, flavor.resources.get("cpus", 0.0), rank)
@@ -115,15 +165,7 @@ def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without
     The claims in ``without`` are left out: would it stay within them once those are gone?
     """
     planned = [name for pool_name, name, _ in wish.create if pool_name == pool.name]
-    there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]
-    if len(there) + len(planned) >= pool.maximum:
-        return False
-    sizes = {flavor.name: flavor.resources for flavor in flavors(state, pool)}
-    for name, limit in pool.limits.items():
-        used = sum(sizes[other].get(name, 0.0) for other in there + planned if other in sizes)
-        if used + flavor.resources.get(name, 0.0) > limit + 1e-9:
-            return False
-    return True
+    return limits.within(state, pool, flavor, planned, without).count > 0
 
 
 def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
@@ -145,6 +187,8 @@ def _shrink(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float)
         workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
         spare = len(members(state, pool.name)) - pool.minimum
         for worker in workers:
+            if is_slow(state, pool, state.vms[worker.id].flavor):
+                continue  # the look ahead decides
             if spare > 0 and not worker.held and now - worker.idle_since >= pool.cooldown and worker.state is WorkerState.ONLINE:
                 wish.drain.append((worker.id, f"idle for {pool.cooldown:.0f} s"))
                 spare -= 1

@@ -14,6 +14,7 @@ from heapq import heappush
 from boss.core.changes import Changes
 from boss.core.effects import Effect
 from boss.core.events import Limit
+from boss.core.learned import Learned
 from boss.core.lifecycle import TaskCause, advance
 from boss.core.model import (
     ACTIVE_STATES,
@@ -32,6 +33,7 @@ from boss.core.model import (
     Worker,
     WorkerState,
 )
+from boss.core.outlook import Outlook
 from boss.core.placement import Turns, needs_on
 from boss.core.ready import ReadyTasks, Shape
 from boss.core.tokens import Token
@@ -86,6 +88,9 @@ class State:
     last_words: dict[str, str] = field(
         default_factory=dict
     )  #: VMs whose console is being read before they are deleted, and why they are
+    used: dict[str, float] = field(default_factory=dict)  #: vCPU seconds of jobs' tasks that have ended, by uid
+    learned: Learned = field(default_factory=Learned)
+    outlook: Outlook = field(default_factory=Outlook)
     consoles: dict[str, str] = field(default_factory=dict)  #: the end of what servers wrote that did not become workers
     blocked: dict[Shape, float] = field(default_factory=dict)
     strays: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -197,6 +202,7 @@ class State:
         gone = worker.held.pop(attempt, None)
         if gone is None:
             return
+        worker.done += 1
         for name, count in gone.needs.items():
             worker.used[name] -= count
         kind = (gone.job, gone.template)
@@ -212,6 +218,7 @@ class State:
     def forget(self, job: Job) -> None:
         """Drop what is remembered beside a finished job's tasks: they leave the memory."""
         self.ready.forget(job.uid)
+        self.learned.forget(job.uid)
         self.turns.jobs.pop(job.uid, None)
         for key in [(job.uid, number) for uid, number in self.pace if uid == job.uid]:
             del self.pace[key]

@@ -286,7 +286,7 @@ def template_to_data(template: Template) -> dict[str, Any]:
         data["grid"] = [dimension_to_data(dimension) for dimension in template.grid]
     if template.metrics:
         data["metrics"] = _text_to_data(template.metrics)
-    data.update({name: value for name in ("retries", "priority", "init") if (value := getattr(template, name))})
+    data.update({name: value for name in ("retries", "priority", "init", "runtime") if (value := getattr(template, name))})
     return data
 
 
@@ -306,6 +306,7 @@ def template_from_data(data: Mapping[str, Any]) -> Template:
         retries=data.get("retries", 0),
         priority=data.get("priority", 0),
         init=data.get("init", False),
+        runtime=data.get("runtime", 0.0),
         grid=tuple(map(dimension_from_data, data.get("grid", ()))),
         metrics=_text_from_data(data.get("metrics", "")),
     )

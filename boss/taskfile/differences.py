@@ -2,8 +2,8 @@
 
 Rules:
 - A definition is what the worker is told and what decides the result: commands, inputs, outputs, variables, all with the parameters in
-  place, and whether it is an init task. How the texts came about (which entry, which grid), cpus, memory, timeout, retries and priority
-  do not count, and neither does the order of inputs, outputs and variables.
+  place, and whether it is an init task. How the texts came about (which entry, which grid), cpus, memory, timeout, runtime, retries and
+  priority do not count, and neither does the order of inputs, outputs and variables.
 - Files are compared with those that the task's last attempt was given, by digest and permission bits. Where nobody knows them (an
   earlier version dealt it, or its results were there already), or where the next attempt is still to be dealt, with the job's files as
   they were before this push.

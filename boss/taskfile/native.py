@@ -111,6 +111,7 @@ def _merged(defaults: Written, own: Written, init: bool, name: str | None) -> Wr
         env={**defaults.env, **own.env},
         needs={**defaults.needs, **own.needs},
         timeout=defaults.timeout if own.timeout is None else own.timeout,
+        runtime=defaults.runtime if own.runtime is None else own.runtime,
         retries=defaults.retries if own.retries is None else own.retries,
         priority=defaults.priority if own.priority is None else own.priority,
     )
@@ -135,6 +136,7 @@ def _entry(label: str, name: str, written: Written, init: bool, grid: tuple[Dime
         needs={"cpus": 1} | {kind: count for kind, count in written.needs.items() if count},
         timeout=DEFAULT_TIMEOUT if written.timeout is None else written.timeout,
         retries=written.retries or 0,
+        runtime=written.runtime or 0.0,
         priority=written.priority or 0,
         init=init,
         grid=grid,

@@ -162,6 +162,7 @@ def _entry(
             inputs=tuple(InputSpec(source) for source in sources),
             outputs=tuple(OutputSpec(path) for path in outputs),
             timeout=DEFAULT_TIMEOUT + 2 * seconds,
+            runtime=seconds,
         ),
         after=tuple((place, name) for name, place in after.items()),
         input_places=("inputFiles",) * len(sources),

@@ -26,6 +26,7 @@ SHARED_FIELDS = (
     "gpus",
     "disk",
     "timeout",
+    "runtime",
     "retries",
     "env",
     "priority",
@@ -51,6 +52,7 @@ class Written:
     env: dict[str, Placed] = field(default_factory=dict)
     needs: dict[str, float] = field(default_factory=dict)
     timeout: float | None = None
+    runtime: float | None = None
     retries: int | None = None
     priority: int | None = None
 
@@ -67,6 +69,7 @@ def read_written(form: Form) -> Written:
         after=form.texts("after", "task ids"),
         env=_read_env(form),
         timeout=form.duration("timeout"),
+        runtime=form.duration("runtime"),
         retries=form.whole("retries", 0, 1000),
         priority=form.whole("priority", -1_000_000, 1_000_000),
     )

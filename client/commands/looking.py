@@ -282,14 +282,16 @@ def _some(names: list[str]) -> str:
 
 
 def why(task: OneTask, as_json: Json = False) -> None:
-    """Why a task waits, or how it ended, and what would help."""
+    """Why a task waits, or how it ended, and what would help; of a VM (its id as show_vms says it), why it is up or going."""
     with Client() as client:
         found = client.why(task)
-    name_job(task, found["job"])
+    if found["job"]:
+        name_job(task, found["job"])
     if as_json:
         print_json(found)
         return
-    typer.echo(f"{found['job']}:{found['id']} is {found['state']}.")
+    name = f"{found['job']}:{found['id']}" if found["job"] else found["id"]
+    typer.echo(f"{name} is {found['state']}.")
     for sentence in found["why"]:
         typer.echo(clean(sentence))
 

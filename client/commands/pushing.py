@@ -1,6 +1,7 @@
 """The one command of push_tasks.py."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client, Refused
+from client.commands import planning
 from client.commands.frame import counted, say
 from client.commands.tables import amount, clean
 from client.commands.watching import fits_nowhere, transferring, watch_job
@@ -50,20 +52,29 @@ def push_tasks(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be pushed.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say how long it would take, on how many VMs, at what cost.")] = False,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="T", help="With --plan: what keeps this time (6h).")
+    ] = None,
+    budget: Annotated[float | None, typer.Option("--budget", metavar="N", help="With --plan: what keeps N vCPU hours.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="With --plan: draw cost against time.")] = None,
 ) -> None:
     """Push a task file: its local files are uploaded, its tasks run as soon as they can. Prints the job's name last."""
     if name is not None and job is not None:
         raise typer.BadParameter("--name makes a new job, --job adds to one; one of the two")
     scale = None if replay is None else _scale(replay)
+    if not plan and (deadline is not None or budget is not None or plot is not None):
+        raise typer.BadParameter("--deadline, --budget and --plot go with --plan")
+    if plan and (job is not None or merge is not None or watch or dry_run):
+        raise typer.BadParameter("--plan is of a new job, and pushes nothing: without --job, --merge, --watch and --dry-run")
     wishes = Wishes(name, job, merge, skip_existing, dry_run, scale, tuple(files or ()))
+    if plan:
+        end = None if deadline is None else planning.seconds_in(deadline)
+        with _refusals(file):
+            raise typer.Exit(planning.run(file, wishes, end, budget, plot))
     with Client() as client:
-        try:
-            with transferring("uploading") as bar:
-                pushed = client.push_file(file, wishes, bar)
-        except Refused as refused:
-            for problem in refused.problems:
-                say(f"{file}: {problem}")
-            raise typer.Exit(refused.exit_code) from None
+        with _refusals(file), transferring("uploading") as bar:
+            pushed = client.push_file(file, wishes, bar)
         for warning in pushed.summary["warnings"]:
             say(f"{file}: {warning}")
         if dry_run:
@@ -81,6 +92,17 @@ def push_tasks(
         code = watch_job(client, pushed.job) if watch else 0
     typer.echo(pushed.job)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _refusals(file: Path) -> Iterator[None]:
+    """Tell all that is wrong with a file, one a line."""
+    try:
+        yield
+    except Refused as refused:
+        for problem in refused.problems:
+            say(f"{file}: {problem}")
+        raise typer.Exit(refused.exit_code) from None
 
 
 def _scale(text: str) -> float:

@@ -23,6 +23,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /tasks": Role.VIEWER,
     "GET /task": Role.VIEWER,
     "GET /why": Role.VIEWER,
+    "GET /basis": Role.VIEWER,
     "GET /failures": Role.VIEWER,
     "GET /workers": Role.VIEWER,
     "GET /workers/{worker}/debug": Role.ADMIN,

@@ -24,10 +24,16 @@ from boss.core.events import (
     WhyAsked,
     WorkersWanted,
 )
-from boss.core.model import Flavor, OutputSpec, Pool, Refusal, VmState
-from tests.core.scene import Scene, bag
+from boss.core.model import Flavor, OutputSpec, Pool, Refusal, TaskSpec, Template, VmState
+from tests.core import scene as stage
+from tests.core.scene import Scene
 
 SMALL = Flavor("small", {"cpus": 1.0, "memory": 2.0**30})
+
+
+def bag(count: int, **template: object) -> tuple[tuple[Template, ...], tuple[TaskSpec, ...]]:
+    """Tasks that are said to run so long that each is worth a VM."""
+    return stage.bag(count, **{"runtime": 3600.0, **template})
 
 
 def cloud_pool(**fields: object) -> Pool:

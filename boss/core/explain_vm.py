@@ -1,0 +1,64 @@
+"""Why a VM is up, or is coming or going: sentences for people, from the state alone."""
+
+from boss.core import backlog, limits
+from boss.core.ahead import END_OF_PERIOD, is_slow, paid_for, told
+from boss.core.model import Vm, VmState, WorkerState
+from boss.core.state import State
+
+
+def why(state: State, vm: Vm, now: float) -> list[str]:
+    """Two or three sentences: how the VM stands, why it was asked for or let go, and what becomes of it."""
+    said = [_standing(state, vm, now)]
+    if vm.reason:
+        going = vm.state in (VmState.DRAINING, VmState.DELETING)
+        said.append(f"Why it {'goes' if going else 'was asked for'}: {vm.reason}.")
+    said += _next(state, vm, now)
+    return said
+
+
+def _standing(state: State, vm: Vm, now: float) -> str:
+    age = told(max(0.0, state.wall(now) - vm.created))
+    what = f"{vm.id} ({vm.pool}, {vm.flavor})"
+    worker = state.workers.get(vm.id)
+    held = len(worker.held) if worker is not None else 0
+    match vm.state:
+        case VmState.CLAIMED | VmState.CREATING:
+            return f"{what} was asked for {age} ago; the cloud has not answered yet."
+        case VmState.BOOTING:
+            pool = state.pool(vm.pool)
+            usual = state.learned.boot(vm.pool, vm.flavor, pool.provider if pool else "")
+            return f"{what} was asked for {age} ago and boots; such a VM takes about {told(usual)}."
+        case VmState.JOINED if worker is not None and worker.state is not WorkerState.ONLINE:
+            return f"{what} is up since {age}, but its worker is {worker.state}."
+        case VmState.JOINED if held:
+            return f"{what} is up since {age} and holds {held} task(s)."
+        case VmState.JOINED:
+            return f"{what} is up since {age} and idle since {told(now - worker.idle_since if worker else 0.0)}."
+        case VmState.DRAINING:
+            return f"{what} takes nothing new and goes when the {held} task(s) that it holds have ended."
+        case VmState.DELETING:
+            return f"{what} is being deleted."
+        case _:
+            return f"{what} is {vm.state}."
+
+
+def _next(state: State, vm: Vm, now: float) -> list[str]:
+    """What keeps an idle one, or when it goes."""
+    worker, pool = state.workers.get(vm.id), state.pool(vm.pool)
+    if vm.state is not VmState.JOINED or worker is None or worker.held or pool is None:
+        return []
+    kept = max(vm.keep_until, worker.keep_until)
+    if kept > now:
+        return [f"It is kept for another {told(kept - now)}, as was asked by hand."]
+    if backlog.waits_on(worker):
+        return ["It is kept because results wait on it for the datastore."]
+    if len(limits.members(state, pool.name)) <= pool.minimum:
+        return [f"It is kept because the minimum of pool {pool.name} is {pool.minimum}."]
+    needed = state.outlook.needed.get(vm.id)
+    if is_slow(state, pool, vm.flavor) and needed is not None and needed > now:
+        return [f"It is kept for tasks that come in about {told(needed - now)}: sooner than another one would be up."]
+    paid = paid_for(pool, vm, state.wall(now)) - END_OF_PERIOD
+    if paid > 0:
+        return [f"It is paid for until then anyway, and goes in about {told(paid)} if nothing comes."]
+    left = worker.idle_since + pool.cooldown - now
+    return [f"It goes in {told(max(0.0, left))} if nothing comes (`cooldown` of pool {pool.name})."]

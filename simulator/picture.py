@@ -1,0 +1,25 @@
+"""Cost against time of a plan, drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import pyplot
+
+
+def draw(made: dict[str, Any], picture: Path) -> None:
+    """Cost against time of a plan, as a picture."""
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    hours = [way["makespan"] / 3600 for way in made["ways"]]
+    cost = [way["cpu_hours"] for way in made["ways"]]
+    axes.plot(hours, cost, "o-")
+    for way, x, y in zip(made["ways"], hours, cost, strict=True):
+        axes.annotate(f"haste {way['haste']:g}, {way['vms']} VMs", (x, y), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    axes.set_xlabel("hours until all has ended")
+    axes.set_ylabel("vCPU hours of the VMs")
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(picture, dpi=120)

@@ -1,0 +1,97 @@
+"""Plans and elastic runs: the real core on a virtual clock, with VMs that take their time to come up."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wfcommons import WorkflowGenerator
+from wfcommons.wfchef.recipes import MontageRecipe
+
+from boss.core.basis import basis_of
+from boss.core.events import Limit
+from boss.core.model import Flavor, Policy, Pool, TaskSpec, Template, Vm
+from boss.core.state import State
+from simulator.elastic import ElasticWorld, Run, simple_pool
+from simulator.planning import MOST, NoPlan, plan
+from simulator.workload import Workload, read_trace
+
+POLICY = Policy(heartbeat=60.0, offline_after=200.0, lease=600.0, create_timeout=3600.0)
+
+
+def fan(width: int, seconds: float = 600.0, **template: Any) -> tuple[list[Template], list[TaskSpec]]:
+    """So many tasks, and one that waits for them all."""
+    specs = [TaskSpec(i, f"t{i}", 0, 0, (), 1) for i in range(width)]
+    return [Template(0, "t", ("run",), runtime=seconds, **template)], [
+        *specs,
+        TaskSpec(width, "sum", 0, 0, tuple(range(width)), 0),
+    ]
+
+
+def basis(**limits: tuple[float, float]) -> dict[str, Any]:
+    """What a boss with one pool in a cloud says."""
+    state = State(Policy(pools=(Pool("cloud", "sky", (Flavor("one", {"cpus": 1}, 0.1),), maximum=20, cooldown=5.0),)))
+    state.learned.booted(Vm("cloud-1", "cloud", "one", 0.0), 60.0)
+    state.limits["sky"] = {name: Limit(total, used) for name, (total, used) in limits.items()}
+    return basis_of(state, 1000.0)
+
+
+def elastic(load: Workload, boot: float = 90.0, **pool: Any) -> Run:
+    """One run from an empty cloud until nothing is left."""
+    world = ElasticWorld(replace(POLICY, pools=(simple_pool(boot_timeout=3600.0, **pool),)), {("vm", "one"): boot})
+    world.push(load)
+    world.finish()
+    return world.settle(4000)
+
+
+@pytest.fixture(scope="module")
+def montage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace in the shape of a real one."""
+    path = tmp_path_factory.mktemp("traces") / "montage.json"
+    WorkflowGenerator(MontageRecipe.from_num_tasks(120)).build_workflow().write_json(path)
+    return path
+
+
+def test_a_trace_ends_sooner_with_haste_and_cheaper_with_thrift_and_nothing_swings(montage: Path) -> None:
+    load = read_trace(montage)
+    thrifty, hasty = elastic(load, haste=0.0), elastic(load, haste=1.0)
+    assert hasty.makespan <= thrifty.makespan
+    assert thrifty.vm_seconds <= hasty.vm_seconds
+    assert thrifty.oscillations(90.0) == hasty.oscillations(90.0) == 0
+    assert hasty.makespan >= 90 + load.critical_path - 1e-6
+    assert thrifty.vm_seconds >= load.work
+
+
+def test_run_times_that_are_learned_while_running_still_bring_it_to_its_end(montage: Path) -> None:
+    run = elastic(read_trace(montage, known=False))
+    assert run.peak <= 50
+    assert run.oscillations(90.0) == 0
+
+
+def test_a_plan_tells_time_cost_and_where_run_times_come_from() -> None:
+    made = plan(*fan(10), basis())
+    assert (made.tasks, made.widest, made.critical_path, made.hinted) == (11, 10, 1200.0, 11)
+    assert made.work == pytest.approx(6600)
+    assert made.enough == 10
+    assert made.own is not None
+    assert made.own.makespan == pytest.approx(60 + 1200, abs=10)
+    assert made.own.vms == 10
+    assert made.own.price == pytest.approx(made.own.vm_hours * 0.1)
+    assert [way.haste for way in made.ways] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_plan_keeps_to_the_quota_of_now_and_says_so() -> None:
+    made = plan(*fan(10), basis(cpus=(20, 17)))
+    assert made.own is not None
+    assert made.own.vms == 3
+    assert any("quota of 20 cpus" in sentence for sentence in made.cut)
+
+
+def test_what_cannot_be_planned_says_why() -> None:
+    with pytest.raises(NoPlan, match="t0 needs cpus 9: no flavor of any pool holds that"):
+        plan(*fan(2, needs={"cpus": 9}), basis())
+    with pytest.raises(NoPlan, match="too many to play through"):
+        plan(*fan(MOST), basis())
+    templates, specs = fan(1)
+    with pytest.raises(NoPlan, match="nothing to run"):
+        plan(templates, [replace(spec, done=True) for spec in specs], basis())
