@@ -178,7 +178,9 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
         )
     ]
     ahead = sum(bucket.count for bucket in state.ready.buckets.values() if bucket.priority >= task.template.priority)
-    if not free:
+    if not able:
+        said.append(f"No worker is there that can hold it; {ahead} task(s) are ready, this one among them.")
+    elif not free:
         said.append(f"All {len(able)} worker(s) that can hold it are full; {ahead} task(s) are ready, this one among them.")
     else:
         said.append("A worker has room for it; it is dealt out now.")
