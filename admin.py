@@ -26,6 +26,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         looking.show_succeeded,
         looking.show_workers,
         looking.show_vms,
+        fleet.console,
         fleet.vm_leaks,
         looking.show_context,
         looking.why,

@@ -24,6 +24,7 @@ from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
+from boss.adapters.consoles import Consoles
 from boss.adapters.daemons import DaemonError, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
@@ -142,6 +143,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         check_datastore=lambda address: datastores.check(settings, authority, address),
         clouds=tuple(there.values()),
         probe_host=plain.probe,
+        console=Consoles(settings.consoles).read,
         public_url=settings.api_public_url or public_address(settings.api_host, url),
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,

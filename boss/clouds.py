@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from boss.adapters.consoles import Consoles
 from boss.adapters.openstack import OpenStackCloud
 from boss.config import BossConfig
 
@@ -12,5 +13,6 @@ UserData = Callable[[str, str, int], str]
 def open_clouds(settings: BossConfig, cluster: str, epoch: int, user_data: UserData) -> dict[str, OpenStackCloud]:
     """By provider, as the pools name it; nothing is asked of them before they are started."""
     named = {pool.cloud: tuple(other for other in settings.clouds if other.cloud == pool.cloud) for pool in settings.clouds}
-    clouds = (OpenStackCloud(name, cluster, epoch, pools, user_data) for name, pools in named.items())
+    keep = Consoles(settings.consoles).keep
+    clouds = (OpenStackCloud(name, cluster, epoch, pools, user_data, keep) for name, pools in named.items())
     return {cloud.provider: cloud for cloud in clouds}

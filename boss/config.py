@@ -171,6 +171,11 @@ class BossConfig:
         return self.state / "bundles"
 
     @property
+    def consoles(self) -> Path:
+        """What servers wrote to their consoles that never became workers."""
+        return self.state / "consoles"
+
+    @property
     def inbox(self) -> Path:
         """Pushed files that are being looked at."""
         return self.state / "pushes"

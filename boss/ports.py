@@ -180,6 +180,9 @@ class Reader(Protocol):
         """The attempt whose result was accepted last, of each task that has one: task's index, number."""
         ...
 
+    def vm(self, name: str) -> Vm | None:
+        """A claim by its id, also one that is gone or has failed."""
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
 

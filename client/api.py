@@ -186,6 +186,10 @@ class Client:
         found: list[Plain] = self.connection.get("/vms")
         return found
 
+    def console(self, vm: str) -> str:
+        """The end of what the server of a VM wrote that never became a worker."""
+        return str(self.connection.get(f"/vms/{quote(vm, safe='')}/console")["text"])
+
     def context(self) -> Plain:
         """Addresses of boss and datastore, and the cluster's id."""
         found: Plain = self.connection.get("/context")

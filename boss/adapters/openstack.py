@@ -42,6 +42,7 @@ class OpenStackCloud:
         epoch: int,
         pools: Sequence[CloudPool],
         user_data: Callable[[str, str, int], str],
+        keep_console: Callable[[str, str], None] = lambda vm, text: None,
     ) -> None:
         self.provider = f"openstack:{cloud}" if cloud else "openstack"
         named = {pool.name: pool for pool in pools}
@@ -50,6 +51,7 @@ class OpenStackCloud:
         self._looks = Lane(f"{self.provider} looks", 1)
         self._rest = Lane(f"{self.provider} rest", 2)
         self._pools = named
+        self._keep_console = keep_console
         self._api = Api(cloud)
         book, zones = Book(self._api), Zones()
         servers = Servers(self._api, cluster, named)
@@ -113,4 +115,10 @@ class OpenStackCloud:
                 text = str(answer.get("output") or "")
             except CloudError as error:
                 _log.info("%s: no console of %s: %s", self.provider, vm, error.reason)
-        self._put(ConsoleRead(vm, text.encode()[-_CONSOLE:].decode(errors="ignore")))
+        end = text.encode()[-_CONSOLE:].decode(errors="ignore")
+        if end.strip():
+            try:
+                self._keep_console(vm, end)
+            except OSError as error:
+                _log.warning("the console of %s could not be kept: %s", vm, error)
+        self._put(ConsoleRead(vm, end))

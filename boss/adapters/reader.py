@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from boss.adapters import loading
+from boss.adapters import loading, rows
 from boss.adapters.database import Database, Row
 from boss.adapters.definitions import Definitions
-from boss.core.model import Attempt, Job, TaskState, Template
+from boss.core.model import Attempt, Job, TaskState, Template, Vm
 from boss.core.outcomes import job_state
 from boss.core.stale import sentence as stale_sentence
 from boss.ports import FailureRow, JobRow, Manifest, Origins, TaskRow
@@ -172,6 +172,11 @@ class Reader:
             " WHERE j.name = ? AND a.state = 'succeeded' AND a.init = 0 GROUP BY a.task_index ORDER BY a.task_index"
         )
         return [(index, number) for index, number in self._db.select(sql, (job,))]
+
+    def vm(self, name: str) -> Vm | None:
+        """A claim by its id, also one that is gone or has failed."""
+        sql = f"SELECT {', '.join(rows.VM_COLUMNS)} FROM vms WHERE id = ?"
+        return next((rows.vm_from(row) for row in self._db.select(sql, (name,))), None)
 
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""

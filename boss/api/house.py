@@ -50,6 +50,7 @@ class ApiFacts:
     read_datastore: Callable[[str], object]
     check_datastore: Callable[[str], str]
     clouds: Sequence[Cloud] = ()
+    console: Callable[[str], str] = lambda vm: ""
     probe_host: Callable[[str], Mapping[str, float]] = lambda login: {}
     public_url: str = ""
     max_task_file: int = 64 * 1024 * 1024

@@ -17,6 +17,7 @@ from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import (
     BossOut,
+    Console,
     Context,
     Graph,
     Health,
@@ -34,7 +35,7 @@ from boss.api.shapes import (
 )
 from boss.api.targets import Target
 from boss.core.events import BasisAsked, WhyAsked
-from boss.core.model import FINAL_STATES, TaskState
+from boss.core.model import FINAL_STATES, TaskState, Vm
 from boss.core.tokens import Role
 from boss.core.view import JobView
 from boss.ports import JobRow, TaskRow
@@ -222,7 +223,10 @@ async def why(house: TheHouse, target: TargetText) -> Why:
         row = await blocking(house.targets.task, target)
     except Refusal:
         if all(vm.id != target for vm in house.view().vms):
-            raise
+            gone = await blocking(house.reader.vm, target)
+            if gone is None:
+                raise
+            return _why_gone(gone, await blocking(house.facts.console, target))
         found = await house.ask(lambda reply: WhyAsked("", target, reply))
         return Why.model_validate(found)
     detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
@@ -232,6 +236,23 @@ async def why(house: TheHouse, target: TargetText) -> Why:
         sentences.insert(1, f"The last line that it wrote to stderr: {line}")
     state = str(detail.get("state", row.state))
     return Why(job=row.job, id=row.id, state=state, why=sentences, never=str(detail.get("never", "")))
+
+
+def _why_gone(vm: Vm, console: str) -> Why:
+    """What became of a VM that is not there any more."""
+    said = [f"It is {vm.state}" + (f": {vm.reason}." if vm.reason else ".")]
+    if console:
+        said.append(f"`admin.py console {vm.id}` shows the end of what its server wrote.")
+    return Why(job="", id=vm.id, state=vm.state.value, why=said, never="")
+
+
+@router.get("/vms/{vm}/console", tags=["look"], openapi_extra=needs(Role.RESEARCHER))
+async def console(house: TheHouse, vm: str) -> Console:
+    """The end of what the server of a VM wrote that never became a worker; it is kept when the VM is given up."""
+    text = await blocking(house.facts.console, vm)
+    if not text:
+        raise Refusal(404, f"no console of {vm!r} was kept: that is done for VMs that never joined, where their cloud has one")
+    return Console(vm=vm, text=text)
 
 
 def _last_words(house: House, row: TaskRow) -> str:

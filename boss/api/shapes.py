@@ -315,6 +315,13 @@ class VmOut(Plain):
     server: str
 
 
+class Console(BaseModel):
+    """The end of what a VM's server wrote to its console."""
+
+    vm: str
+    text: str
+
+
 class BossOut(BaseModel):
     """The boss itself: ``epoch`` counts its lives on this database, ``uptime`` is in seconds."""
 

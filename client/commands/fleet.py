@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from client import Client
 from client.commands.frame import Json, Yes, agree, counted, print_json, say
-from client.commands.tables import ago, show
+from client.commands.tables import ago, clean, show
 
 SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 KEEP_ALIVE = "8h"
@@ -184,6 +184,19 @@ def open_fleet() -> None:
     with Client() as client:
         client.open_fleet()
     typer.echo("VMs come again for what waits")
+
+
+def console(
+    vm: Annotated[str, typer.Argument(metavar="VM", help="Its id, as events and `why` say it.")], as_json: Json = False
+) -> None:
+    """The end of what a VM's server wrote that never became a worker."""
+    with Client() as client:
+        text = client.console(vm)
+    if as_json:
+        print_json({"vm": vm, "text": text})
+        return
+    for line in text.splitlines():
+        typer.echo(clean(line) if line else "")
 
 
 def vm_leaks(

@@ -42,3 +42,14 @@ def test_a_cloud_that_does_not_answer_is_named_and_not_taken_for_an_empty_one(ri
 
     rig.cloud.inventory = silent  # type: ignore[method-assign]
     assert rig.get("/fleet/leaks") == {"things": [], "silent": {"local": "connection refused"}}
+
+
+def test_a_vm_that_is_gone_tells_what_became_of_it_and_what_its_console_said(rig: Rig) -> None:
+    rig.post("/workers", {"count": 1})
+    rig.post("/workers/terminate", {"workers": ["local-1"], "now": True})
+    rig.until(lambda rig: not rig.get("/vms"))
+    object.__setattr__(rig.facts, "console", lambda vm: "no route to the boss" if vm == "local-1" else "")
+    told = rig.get("/why", target="local-1")
+    assert told["state"] == "gone" and "`admin.py console local-1`" in told["why"][-1]
+    assert rig.get("/vms/local-1/console")["text"] == "no route to the boss"
+    assert "never joined" in rig.http.get("/vms/local-2/console").json()["error"]

@@ -50,6 +50,7 @@ DECIDED: dict[str, Role | None] = {
     "POST /fleet/open": Role.ADMIN,
     "POST /hosts": Role.ADMIN,
     "DELETE /hosts/{login}": Role.ADMIN,
+    "GET /vms/{vm}/console": Role.RESEARCHER,
     "GET /fleet/leaks": Role.ADMIN,
     "DELETE /fleet/leaks": Role.ADMIN,
     "DELETE /context": Role.ADMIN,
