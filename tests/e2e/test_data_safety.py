@@ -28,7 +28,6 @@ def reason_of(ecloud: Deployment, task: str) -> tuple[str, str]:
     return found["phase"], found["reason"]
 
 
-@pytest.mark.long
 def test_bit_rot_is_found_by_sha256sum_by_fetch_and_by_the_task_that_would_read_it(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         seq = "seq 1000 > numbers.txt; seq 9 > zz.txt"
@@ -83,7 +82,6 @@ def test_files_that_were_lost_are_missed_by_globs_and_folders_too(tmp_path: Path
             )
 
 
-@pytest.mark.long
 def test_results_outlive_redo_failure_cancellation_and_the_boss_itself(tmp_path: Path) -> None:
     """Nobody deletes results: not a redo that fails, not a cancelled job, not a restart; and no ecloud is needed to read them."""
     with deployed(tmp_path) as ecloud:
@@ -109,7 +107,6 @@ def test_results_outlive_redo_failure_cancellation_and_the_boss_itself(tmp_path:
         subprocess.run(["sha256sum", "-c", "--quiet", "--strict", "SHA256SUMS"], cwd=copied, check=True)
 
 
-@pytest.mark.long
 def test_on_one_machine_state_and_files_are_for_the_bosss_user_alone(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         ecloud.push({"job": "mine", "tasks": [{"id": "a", "command": "echo a > a.txt", "outputs": ["a.txt"]}]}, name="mine")
@@ -143,7 +140,6 @@ def test_a_full_disk_of_the_boss_loses_nothing_and_all_goes_on_when_there_is_roo
         assert len(journal.read_text().split()) == 40, "nothing ran twice"
 
 
-@pytest.mark.long
 def test_a_worker_that_dies_before_its_upload_is_replaced_and_the_attempt_repeats_from_zero(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         journal = tmp_path / "journal"

@@ -97,6 +97,7 @@ def online(ecloud: Deployment) -> Any:
     return until(lambda: [one for one in ecloud.look("show_workers") if one["state"] == "online"] or None, 60, "a worker")
 
 
+@pytest.mark.long
 def test_a_host_is_added_runs_tasks_is_kept_up_and_leaves_no_trace(ecloud: Deployment, host: Host) -> None:
     assert "coming up: 1 cpus" in ecloud.admin("add_host", host.login, "--cpus", "1")
     [worker] = online(ecloud)

@@ -175,6 +175,7 @@ def test_what_a_machine_was_given_is_private_and_in_one_folder(cloudy: Cloudy) -
     assert not any(token in command(process.pid) for process in running(folder))
 
 
+@pytest.mark.long
 def test_certificates_of_seconds_are_renewed_and_used_at_the_next_connection(renewing: Cloudy) -> None:
     kept(renewing)
     certificate = renewing.machines / "cloud-1" / "tls.pem"
@@ -188,6 +189,7 @@ def test_certificates_of_seconds_are_renewed_and_used_at_the_next_connection(ren
     assert renewing.logs().count("joined as cloud-1") == 1
 
 
+@pytest.mark.long
 def test_a_worker_whose_certificates_ran_out_while_the_boss_was_away_gets_new_ones_at_the_join_door(renewing: Cloudy) -> None:
     kept(renewing)
     name = renewing.push({"tasks": [{"id": "a", "command": "sleep 30; echo yes > out", "outputs": ["out"], "memory": "32M"}]})

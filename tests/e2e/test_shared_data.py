@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.deployment import ROOT, Deployment, deployed, until
 
 SIZE = 64 * 2**20
@@ -22,7 +20,6 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@pytest.mark.long
 def test_one_upload_and_one_fetch_per_worker_for_three_jobs(tmp_path: Path) -> None:
     with deployed(tmp_path, ECLOUD_LOCAL_SLOTS=str(WORKERS)) as ecloud:
         store = ecloud.state / "datastore"
@@ -102,7 +99,6 @@ def test_mistakes_with_shared_data_change_nothing_and_name_the_remedy(tmp_path: 
         assert [one["name"] for one in ecloud.look("show_shared")] == ["refs/a"]
 
 
-@pytest.mark.long
 def test_the_originals_sources_from_outside_lie_below_the_legacy_root(tmp_path: Path) -> None:
     root = tmp_path / "legacy"
     (root / "data").mkdir(parents=True)
