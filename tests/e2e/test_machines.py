@@ -79,13 +79,20 @@ def started(deployment: Cloudy) -> Iterator[Cloudy]:
 
 def worker_of(cloudy: Cloudy, vm: str = "cloud-1") -> processes.Identity:
     """The process that is this machine's worker."""
-    found = [process for process in running(cloudy.machines / vm) if "worker-" in command(process.pid)]
-    assert len(found) == 1, [command(process.pid) for process in running(cloudy.machines / vm)]
-    return found[0]
+
+    def look() -> processes.Identity | None:
+        found = [process for process in running(cloudy.machines / vm) if "worker-" in command(process.pid)]
+        return found[0] if len(found) == 1 else None
+
+    return until(look, 30, f"one worker of {vm}")
 
 
 def command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    """A process's command line; empty for one that has just ended, or is just becoming another program."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def online(cloudy: Cloudy, vm: str = "cloud-1") -> None:
