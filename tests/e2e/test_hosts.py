@@ -118,7 +118,7 @@ def test_a_host_is_added_runs_tasks_is_kept_up_and_leaves_no_trace(ecloud: Deplo
     ecloud.admin("remove_host", host.login)
     until(lambda: not ecloud.look("show_vms") or None, 60, "its worker to go")
     empty(host)
-    assert "no host" in ecloud.run("admin.py", "remove_host", host.login).stderr
+    until(lambda: "no host" in ecloud.run("admin.py", "remove_host", host.login).stderr or None, 20, "the host to be forgotten")
 
 
 def test_a_task_that_runs_when_its_host_is_removed_now_is_killed_with_its_worker(ecloud: Deployment, host: Host) -> None:
