@@ -54,7 +54,9 @@ class Lane:
         while job := self._next():
             try:
                 job()
-            except Exception:
+            except (
+                Exception
+            ):  # a fault of ours in one job: said loudly, and the lane serves the others; deadlines repair what it left
                 _log.exception("%s stumbled", self._name)
 
     def _next(self) -> Job | None:

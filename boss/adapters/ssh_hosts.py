@@ -208,6 +208,7 @@ class SshHosts:
             "resources": resources,
             "heartbeat": self._terms.heartbeat,
             "lease": self._terms.lease,
+            "longest_lease": self._terms.longest_lease,
             "cache_bytes": self._terms.cache_bytes,
         }
         (folder / "worker.json").write_text(json.dumps(config, indent=2))

@@ -9,7 +9,7 @@ from worker import protocol as wire
 
 CLOUD = Pool("cloud", "openstack", (Flavor("one", {"cpus": 1, "memory": GIB}),), maximum=4, cooldown=1e6)
 KEYS = ("ecdsa-sha2-nistp256 TTTT", "ssh-ed25519 SSSS")
-KEY, OTHER = fingerprint(*KEYS), fingerprint("ecdsa-sha2-nistp256 XXXX", "ssh-ed25519 SSSS")
+KEY, OTHER = fingerprint(*KEYS), fingerprint("ecdsa-sha2-nistp256 OOOO", "ssh-ed25519 SSSS")
 
 
 def scene(count: int = 2) -> Scene:
@@ -81,7 +81,7 @@ def test_no_other_keys_are_and_nobodys_whose_claim_has_none() -> None:
     join(stage)
     stage.join("cloud-1")
     stage.join("cloud-2")
-    assert certify(stage, keys=("ecdsa-sha2-nistp256 XXXX", KEYS[1])) == []
+    assert certify(stage, keys=("ecdsa-sha2-nistp256 OOOO", KEYS[1])) == []
     assert certify(stage, "cloud-2") == []
     assert certify(stage, "stranger") == []
 

@@ -94,14 +94,14 @@ class LabFakeDriver(fake.FakeDriver):
                     f.write(base64.b64decode(instance.user_data))
                 env["LAB_USER_DATA"] = path
             subprocess.Popen([hook, what], env=env, start_new_session=True, stdin=subprocess.DEVNULL)
-        except Exception:
+        except Exception:  # the guest is beside the server: what goes wrong there is logged, and Nova goes on
             LOG.exception("guest hook failed", instance=instance)
 
     def spawn(self, context, instance, *args, **kwargs):
         faults = _faults(instance)
-        time.sleep(_num(faults, "spawn_delay"))
+        time.sleep(_num(faults, "spawn_delay"))  # the fault itself: a slow boot
         while _true(_faults(instance), "spawn_hang"):
-            time.sleep(2)
+            time.sleep(2)  # the fault itself: a boot that never ends, as long as the file says so
             instance.refresh()  # raises InstanceNotFound when deleted
             if instance.task_state == "deleting":
                 raise exception.UnexpectedDeletingTaskStateError(instance_uuid=instance.uuid, expected={}, actual={})
@@ -113,7 +113,7 @@ class LabFakeDriver(fake.FakeDriver):
 
     def destroy(self, context, instance, *args, **kwargs):
         faults = _faults(instance)
-        time.sleep(_num(faults, "delete_delay"))
+        time.sleep(_num(faults, "delete_delay"))  # the fault itself: a slow deletion
         if random.random() < _num(faults, "delete_fail"):
             raise exception.InstanceTerminationFailure(reason="fault injected")
         super().destroy(context, instance, *args, **kwargs)
