@@ -147,15 +147,17 @@ def test_a_cancel_ends_the_whole_tree_also_children_in_sessions_of_their_own(bos
 
 def test_followed_output_is_published_as_it_is_written(boss: ScriptedBoss, running: WorkerProcess, tmp_path: Path) -> None:
     boss.wait(wire.Hello)
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    boss.assign(attempt("a", f"echo first; read line < {gate}; echo second; read line < {gate}"))
+    # a pipe for each wait: on one alone, a quick reader would meet the end of the writer before
+    gates = [tmp_path / "one", tmp_path / "two"]
+    for gate in gates:
+        os.mkfifo(gate)
+    boss.assign(attempt("a", f"echo first; read line < {gates[0]}; echo second; read line < {gates[1]}"))
     boss.say(wire.Follow, "a.1.1", True)
     assert boss.wait(wire.LogChunk)[1:] == ("a.1.1", "stdout", 0, "first\n")
-    gate.write_text("\n")
+    gates[0].write_text("\n")
     assert boss.wait(wire.LogChunk)[1:] == ("a.1.1", "stdout", 6, "second\n")
-    gate.write_text("\n")
-    boss.result("a.1.1")
+    gates[1].write_text("\n")
+    assert boss.result("a.1.1").outcome == "succeeded"
 
 
 def test_a_drained_worker_finishes_all_that_it_was_given(boss: ScriptedBoss, running: WorkerProcess) -> None:
