@@ -29,12 +29,13 @@ from boss.adapters.daemons import DaemonError, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
 from boss.adapters.lives import Lives, Outdated
-from boss.adapters.local import LocalCloud, WorkerTerms
+from boss.adapters.local import LocalCloud
 from boss.adapters.lock import LockTaken, alone
 from boss.adapters.reader import Reader
 from boss.adapters.results import DatastoreGate
 from boss.adapters.ssh_hosts import SshHosts
 from boss.adapters.store import Store
+from boss.adapters.worker_config import WorkerTerms
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
@@ -110,12 +111,13 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
     results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
-    leases = settings.policy.worker_lease, settings.cache_bytes, settings.longest_lease
-    terms = WorkerTerms(cluster, host, port, tls.ca, settings.policy.heartbeat, *leases)
+    leases = settings.policy.worker_lease, settings.longest_lease
+    terms = WorkerTerms(cluster, host, port, tls.ca.read_text(), settings.policy.heartbeat, *leases, settings.cache_bytes)
     bundle = worker_bundle(settings.bundles)
     local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
     outer = gate if doors is None else doors.gate(gate)
-    plain = SshHosts(cluster, bundle, authority, lambda: outer, terms)
+    outer_terms = terms if doors is None else doors.terms(terms)
+    plain = SshHosts(cluster, bundle, authority, lambda: outer, outer_terms)
     for name, plain_host in hosts.known(reader.context()).items():
         plain.expect(plain_host.vm, name, dict(plain_host.resources))
     there: dict[str, Cloud] = {local.provider: local, plain.provider: plain}
@@ -150,7 +152,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
     if doors is not None and certifier is not None:
-        doors.open(loop, authority, certifier, gate, cluster, bundle, stack)
+        doors.open(loop, authority, certifier, lambda: outer, outer_terms, bundle, stack)
     parts: list[Results | Broker | Cloud] = [results, broker, *there.values()]
     for part in parts:
         part.start(loop.put)

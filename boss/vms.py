@@ -8,7 +8,7 @@ Rules:
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from boss.adapters.daemons import LOOPBACK_NAMES, DaemonError, Outer
 from boss.adapters.hosts import Hosts
 from boss.adapters.join_tokens import JoinTokens
 from boss.adapters.userdata import MachineTerms, UserData
-from boss.api.join import JoinDoor, JoinTerms
+from boss.adapters.worker_config import WorkerTerms
+from boss.api.join import JoinDoor
 from boss.api.serving import Served
 from boss.config import BossConfig
 from boss.ports import Certifier, Desk
@@ -70,23 +71,25 @@ class Doors:
         terms = MachineTerms(url, authority.ca.read_text(), *times, self.hosts().public_key)
         return UserData(pools, self._settings.software, self._tokens(cluster).make, terms)
 
+    def terms(self, own: WorkerTerms) -> WorkerTerms:
+        """What workers on other machines are told, who reach the private broker here; an outside one is where it is."""
+        if self._settings.broker is not None:
+            return own
+        return replace(own, broker_host=self.address.host, broker_port=self._settings.vms.broker_port)
+
     def open(
-        self, desk: Desk, authority: Authority, certifier: Certifier, gate: Gate, cluster: str, bundle: Path, stack: ExitStack
+        self,
+        desk: Desk,
+        authority: Authority,
+        certifier: Certifier,
+        gate: Callable[[], Gate],
+        terms: WorkerTerms,
+        bundle: Path,
+        stack: ExitStack,
     ) -> None:
         """Serve the join door until the stack is left. Raises DaemonError when nobody can listen there."""
-        settings, outside = self._settings, self._settings.broker
-        broker = (outside.host, outside.port) if outside is not None else (self.address.host, settings.vms.broker_port)
-        broker_ca = (outside.ca if outside is not None else None) or authority.ca
-        terms = JoinTerms(
-            cluster,
-            *broker,
-            broker_ca.read_text(),
-            settings.policy.heartbeat,
-            settings.policy.worker_lease,
-            settings.longest_lease,
-            settings.cache_bytes,
-        )
-        door = JoinDoor(desk, self._tokens(cluster), certifier, lambda: self.gate(gate), terms, bundle, self.hosts().remember)
+        settings = self._settings
+        door = JoinDoor(desk, self._tokens(terms.cluster), certifier, gate, terms, bundle, self.hosts().remember)
         outer = Outer(self.address.host, self.address.listen, settings.vms.join_port)
         outer.check("join door", "join_port")
         family = socket.AF_INET6 if ":" in outer.listen else socket.AF_INET

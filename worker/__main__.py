@@ -31,6 +31,7 @@ from worker.pulse import Pulse
 from worker.spool import Spool
 from worker.stage import Stage
 from worker.staging import Staging
+from worker.terms import WorkerConfig
 
 _LOG = logging.getLogger("worker")
 
@@ -57,7 +58,7 @@ def main() -> int:
     return loop.run()
 
 
-def _compose(settings: config.WorkerConfig) -> Loop:
+def _compose(settings: WorkerConfig) -> Loop:
     """Put the parts together, after ending what an earlier life of this worker left. Raises ConfigError, OSError."""
     bash = shutil.which("bash")
     if bash is None:
@@ -107,7 +108,7 @@ def _lock(folders: Folders) -> None:
         raise config.ConfigError("another worker process uses the folder %s" % folders.root) from None
 
 
-def _end_earlier_life(settings: config.WorkerConfig, folders: Folders) -> None:
+def _end_earlier_life(settings: WorkerConfig, folders: Folders) -> None:
     """Kill the processes and remove the folders that a killed process of this worker has left."""
     killed = processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root})
     if killed:

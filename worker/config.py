@@ -1,12 +1,12 @@
-"""What a worker is told at its start: one JSON file, checked once, frozen.
+"""What a worker is told at its start: one JSON file, checked once, frozen as ``worker.terms`` has it.
 
-    {"worker": id, "cluster": id, "folder": path,
+    {"worker": id, "pool": name, "cluster": id, "folder": path,
      "broker": {"host", "port", "ca", "certificate", "key"},
      "datastore": {"host", "port", "user", "key", "certificate", "known_hosts"} or null,
-     "resources": {"cpus": 1, "memory": bytes, ...}, "heartbeat": 5.0, "lease": 1800.0, "cache_bytes": n,
-     and optionally, on a VM:
-     "longest_lease": 172800.0, "task_user": name or "",
-     "pulse": {"file", "margin"}, "renewal": {"record", "tls_key", "ssh_key"}}
+     "resources": {"cpus": 1, "memory": bytes, ...},
+     "heartbeat": 5.0, "lease": 1800.0, "longest_lease": 172800.0, "cache_bytes": n,
+     and, on a VM:
+     "task_user": name or "", "pulse": {"file", "margin"} or null, "renewal": {"record", "tls_key", "ssh_key"} or null}
 
 Rules:
 - Paths of files are absolute, or relative to the folder of the JSON file.
@@ -19,7 +19,9 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Tuple
+
+from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConfig, WorkerConfig
 
 #: What an id may look like: it becomes a part of topics, of file names and of an account.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -27,64 +29,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 class ConfigError(Exception):
     """A configuration that a worker cannot start with; the message has one line for each thing that is wrong."""
-
-
-class BrokerConfig(NamedTuple):
-    """Where the broker is, and the files of mutual TLS: the private CA, our certificate and key (PEM)."""
-
-    host: str
-    port: int
-    ca: str
-    certificate: str
-    key: str
-
-
-class DatastoreConfig(NamedTuple):
-    """Where the datastore is, and the files of the SSH log-in: key, its certificate, and the known host key."""
-
-    host: str
-    port: int
-    user: str
-    key: str
-    certificate: str
-    known_hosts: str
-
-
-class PulseConfig(NamedTuple):
-    """Where the watchdog looks until when this machine may live, and how many seconds it lives on after its worker should have ended."""
-
-    file: str
-    margin: float
-
-
-class RenewalConfig(NamedTuple):
-    """The note how long the certificates last, and the public keys that are signed again (files)."""
-
-    record: str
-    tls_key: str
-    ssh_key: str
-
-
-class WorkerConfig(NamedTuple):
-    """All that a worker is told. ``heartbeat`` and leases in seconds, ``cache_bytes`` bounds the cache of inputs.
-
-    ``task_user`` runs the tasks (empty: this process's own user); ``base`` is the folder of the configuration.
-    """
-
-    worker: str
-    cluster: str
-    folder: str
-    broker: BrokerConfig
-    datastore: Optional[DatastoreConfig]
-    resources: Dict[str, float]
-    heartbeat: float
-    lease: float
-    cache_bytes: int
-    longest_lease: float = 48 * 3600.0
-    task_user: str = ""
-    pulse: Optional[PulseConfig] = None
-    renewal: Optional[RenewalConfig] = None
-    base: str = ""
 
 
 def load(path: str) -> WorkerConfig:
@@ -122,6 +66,7 @@ def parse(document: Any, base: str) -> WorkerConfig:
         renewal = RenewalConfig(*reader.files(section, "renewal", ("record", "tls_key", "ssh_key")))
     config = WorkerConfig(
         worker=reader.name(document, "worker"),
+        pool=reader.text(document, "pool") if document.get("pool") else "",
         cluster=reader.name(document, "cluster"),
         folder=reader.path(document, "folder"),
         broker=BrokerConfig(
@@ -132,8 +77,8 @@ def parse(document: Any, base: str) -> WorkerConfig:
         resources=reader.resources(document),
         heartbeat=reader.positive(document, "heartbeat", 5.0),
         lease=reader.positive(document, "lease", 1800.0),
-        cache_bytes=int(reader.positive(document, "cache_bytes", float(4 << 30))),
         longest_lease=reader.positive(document, "longest_lease", 48 * 3600.0),
+        cache_bytes=int(reader.positive(document, "cache_bytes", float(4 << 30))),
         task_user=reader.text(document, "task_user") if document.get("task_user") else "",
         pulse=pulse,
         renewal=renewal,

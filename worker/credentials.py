@@ -17,9 +17,9 @@ from typing import Callable, Deque, List
 
 from worker import events as ev
 from worker import join
-from worker.config import RenewalConfig, WorkerConfig
 from worker.protocol import Certified
 from worker.renewal import Renewal
+from worker.terms import RenewalConfig, WorkerConfig
 
 _LOG = logging.getLogger("worker")
 

@@ -27,7 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from worker import events as ev
 from worker import protocol as wire
-from worker.config import BrokerConfig
+from worker.terms import BrokerConfig
 
 _LOG = logging.getLogger("worker")
 #: The broker counts us out after one and a half of these, and we it, in seconds.

@@ -26,12 +26,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from boss.adapters import processes
+from boss.adapters import processes, worker_config
 from boss.adapters.certificates import Authority, Gate
+from boss.adapters.worker_config import WorkerTerms
 from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
 from boss.core.model import Flavor, Pool
 from boss.ports import Put, Thing
@@ -48,20 +48,6 @@ _KEPT_FOLDERS = 10
 _CONSOLE = 16 * 2**10
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerTerms:
-    """What all local workers are told alike. ``broker_ca`` is the CA of the broker's own certificate; times in seconds."""
-
-    cluster: str
-    broker_host: str
-    broker_port: int
-    broker_ca: Path
-    heartbeat: float
-    lease: float
-    cache_bytes: int
-    longest_lease: float = 48 * 3600.0
 
 
 class LocalCloud:
@@ -173,7 +159,7 @@ class LocalCloud:
 
     def _recognise(self, folder: Path, process: processes.Identity) -> bool:
         try:
-            pool = json.loads((folder / "worker.json").read_text())["pool"]
+            pool = json.loads((folder / worker_config.FILE).read_text())["pool"]
             self._watch(folder.name, pool, process)
         except (OSError, ValueError, KeyError) as error:
             _log.warning("worker %s of an earlier life is ended: %s", folder.name, error)
@@ -233,35 +219,11 @@ class LocalCloud:
     def _launch(self, vm: str, pool: str, flavor: Flavor) -> processes.Identity:
         """Write the worker's folder and start it. Raises OSError or ValueError with what is in the way."""
         folder = self._folder / vm
-        files = self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
-        config = {
-            "worker": vm,
-            "pool": pool,
-            "cluster": self._terms.cluster,
-            "folder": str(folder),
-            "broker": {
-                "host": self._terms.broker_host,
-                "port": self._terms.broker_port,
-                "ca": str(self._terms.broker_ca),
-                "certificate": str(files.tls.certificate),
-                "key": str(files.tls.key),
-            },
-            "datastore": {
-                "host": gate.host,
-                "port": gate.port,
-                "user": gate.user,
-                "key": str(files.ssh.key),
-                "certificate": str(files.ssh.certificate),
-                "known_hosts": str(files.ssh.known_hosts),
-            },
-            "resources": dict(flavor.resources),
-            "heartbeat": self._terms.heartbeat,
-            "lease": self._terms.lease,
-            "longest_lease": self._terms.longest_lease,
-            "cache_bytes": self._terms.cache_bytes,
-        }
-        (folder / "worker.json").write_text(json.dumps(config, indent=2))
-        pid = _spawn([sys.executable, "-I", "-S", str(self._bundle), "--config", str(folder / "worker.json")], folder)
+        self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
+        (folder / worker_config.BROKER_CA).write_text(self._terms.broker_ca)
+        config = worker_config.configuration(self._terms, gate, vm, pool, flavor.resources, folder=str(folder))
+        (folder / worker_config.FILE).write_text(worker_config.text(config))
+        pid = _spawn([sys.executable, "-I", "-S", str(self._bundle), "--config", str(folder / worker_config.FILE)], folder)
         process = processes.record(folder / "pid", pid)
         if process is None:
             os.waitpid(pid, 0)

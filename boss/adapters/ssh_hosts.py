@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boss.adapters import worker_config
 from boss.adapters.certificates import Authority, Gate
-from boss.adapters.local import WorkerTerms
+from boss.adapters.worker_config import WorkerTerms
 from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
 from boss.core.hosts import PROVIDER
 from boss.core.model import Refusal
@@ -184,34 +185,9 @@ class SshHosts:
     def _pack(self, folder: Path, vm: str, resources: dict[str, float]) -> bytes:
         """A tar stream with the worker's folder: configuration, credentials, bundle."""
         self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
-        (folder / "ca.pem").write_bytes(self._terms.broker_ca.read_bytes())
-        config = {
-            "worker": vm,
-            "pool": PROVIDER,
-            "cluster": self._terms.cluster,
-            "folder": ".",
-            "broker": {
-                "host": self._terms.broker_host,
-                "port": self._terms.broker_port,
-                "ca": "ca.pem",
-                "certificate": "tls.pem",
-                "key": "tls.key",
-            },
-            "datastore": {
-                "host": gate.host,
-                "port": gate.port,
-                "user": gate.user,
-                "key": "key",
-                "certificate": "key-cert.pub",
-                "known_hosts": "known_hosts",
-            },
-            "resources": resources,
-            "heartbeat": self._terms.heartbeat,
-            "lease": self._terms.lease,
-            "longest_lease": self._terms.longest_lease,
-            "cache_bytes": self._terms.cache_bytes,
-        }
-        (folder / "worker.json").write_text(json.dumps(config, indent=2))
+        (folder / worker_config.BROKER_CA).write_text(self._terms.broker_ca)
+        config = worker_config.configuration(self._terms, gate, vm, PROVIDER, resources, folder=".")
+        (folder / worker_config.FILE).write_text(worker_config.text(config))
         (folder / self._bundle.name).write_bytes(self._bundle.read_bytes())
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import jinja2
 
+from boss.adapters.worker_config import machine_part
 from boss.config import VmSoftware
 from boss.core.model import Pool
+from worker.terms import PulseConfig
 
 #: Nova's bound for user data, in bytes (before its base64).
 LONGEST = 65_535
@@ -120,7 +122,7 @@ class UserData:
             "patience": patience,
             "identify": _IDENTIFY[software.kind],
             "host_key": software.kind == "cloud-config",
-            "worker": {"pulse": {"file": "pulse", "margin": self._terms.margin}, "task_user": software.task_user},
+            "worker": machine_part(software.task_user, PulseConfig("pulse", self._terms.margin)),
         }
         variables = {
             "poweroff": software.poweroff,

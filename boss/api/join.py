@@ -18,7 +18,6 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,12 +27,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from boss.adapters import worker_config
 from boss.adapters.certificates import Gate
 from boss.adapters.join_tokens import BadToken, JoinToken, JoinTokens
+from boss.adapters.worker_config import WorkerTerms, configuration
 from boss.core.bindings import fingerprint
 from boss.core.events import Answer, JoinAsked
 from boss.ports import Certifier, Desk
 from worker.protocol import SUPPORTED
+from worker.terms import document
 
 #: The longest body, in bytes, and how long one may take to arrive, in seconds.
 LONGEST = 16 * 1024
@@ -68,20 +70,6 @@ class JoinBody(BaseModel):
     host_key: Key | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JoinTerms:
-    """What every worker on a VM is told alike. ``broker_ca`` and ``ca`` are PEM texts; times in seconds."""
-
-    cluster: str
-    broker_host: str
-    broker_port: int
-    broker_ca: str
-    heartbeat: float
-    lease: float
-    longest_lease: float
-    cache_bytes: int
-
-
 class JoinDoor:
     """Answers machines that want in. ``gate()`` tells where the datastore is for VMs; ``remember`` keeps a worker's SSH host key."""
 
@@ -91,7 +79,7 @@ class JoinDoor:
         tokens: JoinTokens,
         certifier: Certifier,
         gate: Callable[[], Gate],
-        terms: JoinTerms,
+        terms: WorkerTerms,
         bundle: Path,
         remember: Callable[[str, str, str], None] = lambda _worker, _address, _key: None,
         clock: Callable[[], float] = time.monotonic,
@@ -183,39 +171,15 @@ class JoinDoor:
     def _answer(self, worker: str, pool: str, body: JoinBody, offered: Mapping[str, float]) -> dict[str, object]:
         signed = self._certifier.certify(worker, body.tls_key, body.ssh_key)
         terms, gate = self._terms, self._gate()
+        resources = measured(offered, body.resources)
+        config = configuration(terms, gate, worker, pool, resources, folder="work", renewal=worker_config.RENEWAL)
         return {
-            "worker": {
-                "worker": worker,
-                "pool": pool,
-                "cluster": terms.cluster,
-                "folder": "work",
-                "broker": {
-                    "host": terms.broker_host,
-                    "port": terms.broker_port,
-                    "ca": "ca.pem",
-                    "certificate": "tls.pem",
-                    "key": "tls.key",
-                },
-                "datastore": {
-                    "host": gate.host,
-                    "port": gate.port,
-                    "user": gate.user,
-                    "key": "key",
-                    "certificate": "key-cert.pub",
-                    "known_hosts": "known_hosts",
-                },
-                "resources": measured(offered, body.resources),
-                "heartbeat": terms.heartbeat,
-                "lease": terms.lease,
-                "longest_lease": terms.longest_lease,
-                "cache_bytes": terms.cache_bytes,
-                "renewal": {"record": "certificates.json", "tls_key": "tls.key.pub", "ssh_key": "key.pub"},
-            },
+            "worker": document(config),
             "files": {
-                "ca.pem": terms.broker_ca,
-                "tls.pem": signed.tls,
-                "key-cert.pub": signed.ssh,
-                "known_hosts": gate.known_hosts(),
+                worker_config.BROKER_CA: terms.broker_ca,
+                worker_config.TLS_CERTIFICATE: signed.tls,
+                worker_config.SSH_CERTIFICATE: signed.ssh,
+                worker_config.KNOWN_HOSTS: gate.known_hosts(),
             },
             "lifetime": signed.lifetime,
             "bundle": {"name": self._name, "sha256": self._digest},

@@ -19,8 +19,9 @@ from cryptography.x509.oid import NameOID
 from boss.adapters.certificates import Authority, Gate
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.join_tokens import JoinTokens
+from boss.adapters.worker_config import WorkerTerms
 from boss.api import join
-from boss.api.join import JoinDoor, JoinTerms, measured
+from boss.api.join import JoinDoor, measured
 from boss.core.bindings import fingerprint
 from boss.core.events import Answer, JoinAsked, Request
 from worker.protocol import VERSION
@@ -64,7 +65,7 @@ class Rig:
         self.bundle = folder / "worker-0123456789ab.pyz"
         self.bundle.write_bytes(b"the worker")
         self.remembered: list[tuple[str, str, str]] = []
-        terms = JoinTerms("c1", "10.0.0.1", 8883, self.authority.ca.read_text(), 5.0, 1800.0, 172800.0, 1 << 30)
+        terms = WorkerTerms("c1", "10.0.0.1", 8883, self.authority.ca.read_text(), 5.0, 1800.0, 172800.0, 1 << 30)
         certifier = WorkerCertifier(self.authority, lambda: self.gate, 3600.0)
         self.door = JoinDoor(
             self.desk,  # type: ignore[arg-type]

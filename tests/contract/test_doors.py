@@ -15,7 +15,8 @@ from boss.adapters.certificates import Authority, Gate
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.daemons import DaemonError, Outer, mosquitto, sshd
 from boss.adapters.sockets import free_port
-from boss.config import BossConfig, Machine, VmDoors
+from boss.adapters.worker_config import WorkerTerms
+from boss.config import BossConfig, Machine, OutsideBroker, VmDoors
 from boss.vms import Doors
 from tests.servers import CLUSTER, mqtt_client, ssh
 
@@ -27,6 +28,11 @@ def made(folder: Path, **doors: object) -> BossConfig:
     made = config.make(settings.Settings(), None, Machine(2, 1 << 30, 1 << 30))
     ports = {"join_port": free_port(OTHER), "broker_port": free_port(OTHER), "gate_port": free_port(OTHER)}
     return replace(made, state=folder, vms=VmDoors(**{"address": OTHER, **ports, **doors}))  # type: ignore[arg-type]
+
+
+def own_terms(authority: Authority) -> WorkerTerms:
+    """What workers of this machine are told."""
+    return WorkerTerms(CLUSTER, "127.0.0.1", 18883, authority.ca.read_text(), 2.0, 60.0, 3600.0, 1 << 30)
 
 
 def test_the_broker_is_reached_at_the_outer_address_with_a_certificate_that_names_it(
@@ -95,6 +101,10 @@ def test_doors_say_where_everything_is_for_vms(tmp_path: Path, authority: Author
     assert doors.gate(own) == replace(own, host=OTHER, port=settings.vms.gate_port)
     outside = replace(own, host="store.example.org")
     assert doors.gate(outside) == outside
+    terms = own_terms(authority)
+    assert doors.terms(terms) == replace(terms, broker_host=OTHER, broker_port=settings.vms.broker_port)
+    outside_broker = replace(settings, broker=OutsideBroker("mqtt.example.org", 8883, None, None, None))
+    assert Doors(outside_broker, {}).terms(terms) == terms
     assert Doors(settings, {"boss_address": "127.0.0.3"}).address.host == "127.0.0.3"
 
 
@@ -106,7 +116,7 @@ def test_the_join_door_speaks_https_under_the_boss_own_ca_and_closes_with_the_st
     gate = Gate("127.0.0.1", 1, "eva", authority.host_key_public, "/gate.pyz", "/data")
     certifier = WorkerCertifier(authority, lambda: gate, 60.0)
     with ExitStack() as stack:
-        doors.open(None, authority, certifier, gate, CLUSTER, bundle, stack)  # type: ignore[arg-type]
+        doors.open(None, authority, certifier, lambda: gate, doors.terms(own_terms(authority)), bundle, stack)  # type: ignore[arg-type]
         context = ssl.create_default_context(cafile=str(authority.ca))
         with context.wrap_socket(socket.create_connection((OTHER, settings.vms.join_port), 5), server_hostname=OTHER) as link:
             link.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -120,7 +130,7 @@ def test_a_join_port_that_is_taken_is_one_sentence(tmp_path: Path, authority: Au
     with socket.create_server((OTHER, 0)) as taken, ExitStack() as stack:
         doors = Doors(made(tmp_path, join_port=taken.getsockname()[1]), {})
         with pytest.raises(DaemonError, match="choose another join_port"):
-            doors.open(None, authority, None, None, CLUSTER, tmp_path / "bundle", stack)  # type: ignore[arg-type]
+            doors.open(None, authority, None, None, own_terms(authority), tmp_path / "bundle", stack)  # type: ignore[arg-type]
 
 
 def test_a_boss_whose_pools_are_all_of_this_machine_has_no_doors(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import worker_bundle
 from boss.adapters.certificates import Authority, Gate
 from boss.adapters.daemons import Daemon
-from boss.adapters.local import LocalCloud, WorkerTerms
+from boss.adapters.local import LocalCloud
+from boss.adapters.worker_config import WorkerTerms
 from boss.core.events import (
     BrokerConnected,
     Event,
@@ -61,7 +62,7 @@ class House:
         self.cloud = self._open()
 
     def _open(self) -> LocalCloud:
-        terms = WorkerTerms("testing1", "127.0.0.1", 8883, self.authority.ca, 2.0, 60.0, 1 << 30)
+        terms = WorkerTerms("testing1", "127.0.0.1", 8883, self.authority.ca.read_text(), 2.0, 60.0, 3600.0, 1 << 30)
         gate = Gate("127.0.0.1", 2222, "me", self.authority.host_key_public, "/gate.pyz", "/data")
         cloud = LocalCloud(self.workers, self.bundle, self.authority, lambda: gate, POOLS, terms)
         cloud.start(self.put)
@@ -129,7 +130,7 @@ def test_a_worker_is_started_with_its_credentials_and_terms(house: House) -> Non
     assert config["resources"] == {"cpus": 2, "memory": 1 << 30}
     assert (config["worker"], config["cluster"], config["folder"]) == ("local-1", "testing1", str(folder))
     assert (config["heartbeat"], config["lease"], config["cache_bytes"]) == (2.0, 60.0, 1 << 30)
-    secrets = [config["broker"]["key"], config["datastore"]["key"], *map(str, folder.glob("*.pem"))]
+    secrets = [folder / config["broker"]["key"], folder / config["datastore"]["key"], *folder.glob("*.pem")]
     assert {stat.S_IMODE(os.stat(path).st_mode) for path in secrets} == {0o600}
 
 
@@ -274,7 +275,7 @@ def test_a_real_worker_joins_and_runs_a_task(
         return True
 
     gate = Gate(ssh_server.host, ssh_server.port, "me", authority.host_key_public, "/gate.pyz", "/data")
-    terms = WorkerTerms(CLUSTER, broker_server.host, broker_server.port, authority.ca, 2.0, 60.0, 1 << 30)
+    terms = WorkerTerms(CLUSTER, broker_server.host, broker_server.port, authority.ca.read_text(), 2.0, 60.0, 3600.0, 1 << 30)
     link = MqttBroker(broker_server.host, broker_server.port, authority.boss(), CLUSTER, 1, lambda _worker, _chunk: None)
     cloud = LocalCloud(tmp_path / "workers", worker_bundle(tmp_path / "bundles"), authority, lambda: gate, POOLS, terms)
     link.start(put)

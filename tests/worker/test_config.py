@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from worker.config import BrokerConfig, ConfigError, DatastoreConfig, load
+from worker import terms
+from worker.config import ConfigError, load
+from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConfig, WorkerConfig
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -37,6 +39,31 @@ def test_a_good_file_is_read_and_relative_paths_start_at_its_folder(tmp_path: Pa
     assert config.datastore == DatastoreConfig("d", 22, "u", f"{here}/key", f"{here}/key-cert.pub", f"{here}/known_hosts")
     assert (config.worker, config.folder, config.heartbeat, config.lease) == ("w1", "/var/w1", 5.0, 60.0)
     assert config.resources == {"cpus": 2, "memory": 1 << 30, "gpus": 0}
+
+
+def test_what_is_written_of_a_configuration_is_read_as_it_was(tmp_path: Path) -> None:
+    document(tmp_path)
+    here = str(tmp_path)
+    config = WorkerConfig(
+        worker="w1",
+        pool="cloud",
+        cluster="c1",
+        folder="/var/w1",
+        broker=BrokerConfig("h", 8883, f"{here}/ca.pem", f"{here}/tls.pem", f"{here}/tls.key"),
+        datastore=DatastoreConfig("d", 22, "u", f"{here}/key", f"{here}/key-cert.pub", f"{here}/known_hosts"),
+        resources={"cpus": 1.5},
+        heartbeat=1.5,
+        lease=2.5,
+        longest_lease=3.5,
+        cache_bytes=4,
+        task_user="nobody",
+        pulse=PulseConfig("/run/pulse", 5.5),
+        renewal=RenewalConfig(f"{here}/ca.pem", f"{here}/key", f"{here}/tls.key"),
+        base=here,
+    )
+    assert load(written(tmp_path, terms.document(config))) == config
+    bare = config._replace(datastore=None, pulse=None, renewal=None, task_user="", pool="")
+    assert load(written(tmp_path, terms.document(bare))) == bare
 
 
 def test_a_worker_may_do_without_a_datastore(tmp_path: Path) -> None:

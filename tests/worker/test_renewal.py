@@ -9,10 +9,11 @@ import pytest
 from tests.worker.conversation import Conversation, sent
 from worker import events as ev
 from worker import protocol as wire
-from worker.config import ConfigError, RenewalConfig, parse
+from worker.config import ConfigError, parse
 from worker.core import Core, Identity
 from worker.credentials import Credentials, renewal_of
 from worker.renewal import LATE, RETRY, Renewal
+from worker.terms import RenewalConfig
 
 LIFE = 7200.0
 
