@@ -43,7 +43,7 @@ from boss.api.serving import Served, address_of, is_loopback, public_address, to
 from boss.clouds import open_clouds
 from boss.config import BossConfig, SettingsError
 from boss.core import hosts
-from boss.core.events import StopWanted
+from boss.core.requests import StopWanted
 from boss.deploy import DeployError
 from boss.loop import Loop, Outside
 from boss.ports import Broker, Cloud, Results, StoreError

@@ -33,9 +33,10 @@ from boss.core.effects import (
     Send,
     Stop,
 )
-from boss.core.events import Answer, BrokerConnected, BrokerDisconnected, Event, Request, StopWanted, TimePassed, WorkerSaid
+from boss.core.events import BrokerConnected, BrokerDisconnected, Event, TimePassed, WorkerSaid
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
+from boss.core.requests import Answer, Request, StopWanted
 from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import View

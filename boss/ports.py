@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from boss.core.changes import Changes
-from boss.core.events import Answer, Event, Request
+from boss.core.events import Event
 from boss.core.model import Attempt, FileRef, InputSet, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
+from boss.core.requests import Answer, Request
 from boss.core.tokens import Role, Token
 from boss.core.view import View
 from worker.protocol import ToWorker

@@ -20,14 +20,11 @@ from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ListSer
 from boss.core.events import (
     BrokerConnected,
     Event,
-    JobOpened,
-    JobStaged,
     Limit,
     LimitsSeen,
     ResultAccepted,
     Server,
     ServersListed,
-    TasksStaged,
     TimePassed,
     VmCreated,
     VmDeleted,
@@ -36,6 +33,7 @@ from boss.core.events import (
 from boss.core.learned import Mean
 from boss.core.model import FINAL_STATES, Flavor, Policy, Pool, Resources, TaskState
 from boss.core.placement import fits, needs_on
+from boss.core.requests import JobOpened, JobStaged, TasksStaged
 from boss.core.scaling import ScalingPlan
 from boss.core.sizes import flavors
 from boss.core.state import State

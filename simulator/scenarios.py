@@ -1,7 +1,8 @@
 """What happens in the simulated world besides its own faults, and what must hold in the end."""
 
-from boss.core.events import (
-    Event,
+from boss.core.events import Event
+from boss.core.model import OutputSpec, TaskSpec, TaskState, Template
+from boss.core.requests import (
     FailedRetried,
     JobExtended,
     JobOpened,
@@ -14,7 +15,6 @@ from boss.core.events import (
     WorkersDrained,
     WorkersWanted,
 )
-from boss.core.model import OutputSpec, TaskSpec, TaskState, Template
 from simulator.world import Broken, World
 
 

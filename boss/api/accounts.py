@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from boss.api.answers import Refusal
-from boss.core.events import TokensUsed
+from boss.core.requests import TokensUsed
 from boss.core.tokens import LOCAL, Role, Token
 from boss.ports import Desk
 

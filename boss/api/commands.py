@@ -11,7 +11,9 @@ from boss.api.house import House, TheCaller, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
 from boss.api.targets import Target
-from boss.core.events import (
+from boss.core.learned import BOOTS_FACT, PROGRAMS_FACT
+from boss.core.model import VmState
+from boss.core.requests import (
     ContextSet,
     FailedRetried,
     JobPaused,
@@ -22,8 +24,6 @@ from boss.core.events import (
     WorkersDrained,
     WorkersWanted,
 )
-from boss.core.learned import BOOTS_FACT, PROGRAMS_FACT
-from boss.core.model import VmState
 from boss.core.restored import FLOOR, UNTIL
 from boss.core.scaling import CLOSED
 from boss.core.tokens import Role

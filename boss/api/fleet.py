@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from boss.api.answers import Refusal
 from boss.api.house import House, TheHouse, blocking
 from boss.api.roles import Guarded, needs
-from boss.core.events import FleetClosed, FleetOpened, HostAdded, HostRemoved
+from boss.core.requests import FleetClosed, FleetOpened, HostAdded, HostRemoved
 from boss.core.tokens import Role
 from boss.ports import CloudDown, HostRefused, Thing
 

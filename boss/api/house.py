@@ -18,8 +18,8 @@ from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal
 from boss.api.loghub import LogHub
 from boss.api.targets import Targets
-from boss.core.events import Answer
-from boss.core.events import Request as Asked
+from boss.core.requests import Answer
+from boss.core.requests import Request as Asked
 from boss.core.view import View
 from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 

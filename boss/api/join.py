@@ -32,7 +32,7 @@ from boss.adapters.certificates import Gate
 from boss.adapters.join_tokens import BadToken, JoinToken, JoinTokens
 from boss.adapters.worker_config import WorkerTerms, configuration
 from boss.core.bindings import fingerprint
-from boss.core.events import Answer, JoinAsked
+from boss.core.requests import Answer, JoinAsked
 from boss.ports import Certifier, Desk
 from worker.protocol import SUPPORTED
 from worker.terms import document

@@ -14,7 +14,7 @@ from boss.api.answers import Refusal
 from boss.api.bodies import Address
 from boss.api.house import TheHouse, blocking
 from boss.api.roles import Guarded, needs
-from boss.core.events import ContextSet
+from boss.core.requests import ContextSet
 from boss.core.tokens import Role
 from boss.ports import MachineDown
 

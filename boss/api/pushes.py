@@ -20,8 +20,8 @@ from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
 from boss.api.shapes import Opened, PushSummary, ReasonOut
-from boss.core.events import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
+from boss.core.requests import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.restored import UNTIL
 from boss.core.tokens import Role
 from boss.ports import JobRow, Plan, PushRequest

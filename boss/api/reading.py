@@ -34,8 +34,8 @@ from boss.api.shapes import (
     WorkerOut,
 )
 from boss.api.targets import Target
-from boss.core.events import BasisAsked, WhyAsked
 from boss.core.model import FINAL_STATES, TaskState, Vm
+from boss.core.requests import BasisAsked, WhyAsked
 from boss.core.tokens import Role
 from boss.core.view import JobView
 from boss.ports import JobRow, TaskRow

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Mapping
 from boss.api.answers import Refusal
 from boss.api.house import House, blocking
 from boss.api.loghub import Feed, LogFeed, Seen
-from boss.core.events import LogFollowed
 from boss.core.model import FINAL_STATES, Attempt, Phase, TaskState
+from boss.core.requests import LogFollowed
 from boss.ports import TaskRow
 from worker.protocol import VERDICT, LogChunk
 

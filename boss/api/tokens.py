@@ -12,7 +12,7 @@ from boss.api.answers import Refusal
 from boss.api.house import TheCaller, TheHouse
 from boss.api.roles import Guarded, needs
 from boss.api.targets import nearest, perhaps
-from boss.core.events import TokenMade, TokensRevoked
+from boss.core.requests import TokenMade, TokensRevoked
 from boss.core.tokens import LOCAL, Role, Token, check_name
 
 router = APIRouter(tags=["accounts"], route_class=Guarded)

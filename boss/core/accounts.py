@@ -5,8 +5,8 @@ Rules:
 - One name, one role: a second token of the name with another role is refused, so that nobody is two kinds of person at once.
 """
 
-from boss.core.events import TokenMade, TokensRevoked, TokensUsed
 from boss.core.jobs import answer
+from boss.core.requests import TokenMade, TokensRevoked, TokensUsed
 from boss.core.state import State
 from boss.core.tokens import Token
 

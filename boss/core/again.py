@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from boss.core import dag, remedies
-from boss.core.events import FailedRetried, TasksRedone
 from boss.core.jobs import answer, choose, reopen
 from boss.core.model import FINAL_STATES, NO_FILES, Job, Task, TaskState
+from boss.core.requests import FailedRetried, TasksRedone
 from boss.core.state import State
 
 S = TaskState

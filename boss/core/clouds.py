@@ -6,8 +6,9 @@ Rules:
 """
 
 from boss.core import fleet, health, jobs, sizes
-from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, JoinAsked, LimitsSeen
+from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, LimitsSeen
 from boss.core.model import Refusal, Vm, VmState
+from boss.core.requests import JoinAsked
 from boss.core.state import State
 
 #: Characters of a console's end that are kept for the one who asks why a VM never joined.

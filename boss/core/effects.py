@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from boss.core.events import Answer
+from boss.core.requests import Answer
 from worker.protocol import ToWorker
 
 

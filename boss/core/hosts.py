@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from boss.core import fleet, health, jobs
-from boss.core.events import HostAdded, HostRemoved
 from boss.core.model import Pool, Vm, VmState
+from boss.core.requests import HostAdded, HostRemoved
 from boss.core.scaling import CLOSED
 from boss.core.state import LIVE_VMS, State
 

@@ -12,17 +12,6 @@ from fnmatch import fnmatchcase
 
 from boss.core import dag, inits, stale
 from boss.core.effects import Announce, RejectResult, Reply
-from boss.core.events import (
-    Answer,
-    JobExtended,
-    JobOpened,
-    JobPaused,
-    JobResumed,
-    JobStaged,
-    StagingDropped,
-    TasksCancelled,
-    TasksStaged,
-)
 from boss.core.lifecycle import TaskCause
 from boss.core.model import (
     ACTIVE_STATES,
@@ -37,6 +26,17 @@ from boss.core.model import (
     Wanted,
 )
 from boss.core.outcomes import OPEN_ATTEMPTS, announce, close_if_done, job_state, send_cancel, skip_below
+from boss.core.requests import (
+    Answer,
+    JobExtended,
+    JobOpened,
+    JobPaused,
+    JobResumed,
+    JobStaged,
+    StagingDropped,
+    TasksCancelled,
+    TasksStaged,
+)
 from boss.core.state import State
 
 C = TaskCause

@@ -27,16 +27,31 @@ from boss.core import (
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
 from boss.core.events import (
-    BasisAsked,
     BrokerConnected,
     BrokerDisconnected,
     CloudFailed,
     ConsoleRead,
-    ContextSet,
     DatastoreSeen,
     Event,
-    FailedRetried,
     FlavorsSeen,
+    LimitsSeen,
+    RecordRead,
+    ResultAccepted,
+    ResultRefused,
+    ServersListed,
+    TimePassed,
+    VmCreated,
+    VmCreateFailed,
+    VmDeleted,
+    VmDeleteFailed,
+    WorkerSaid,
+    WorkerStatusSeen,
+)
+from boss.core.model import JobState, Task, TaskState, VmState, Worker, WorkerState
+from boss.core.requests import (
+    BasisAsked,
+    ContextSet,
+    FailedRetried,
     FleetClosed,
     FleetOpened,
     HostAdded,
@@ -47,32 +62,19 @@ from boss.core.events import (
     JobResumed,
     JobStaged,
     JoinAsked,
-    LimitsSeen,
     LogFollowed,
-    RecordRead,
-    ResultAccepted,
-    ResultRefused,
-    ServersListed,
     StagingDropped,
     StopWanted,
     TasksCancelled,
     TasksRedone,
     TasksStaged,
-    TimePassed,
     TokenMade,
     TokensRevoked,
     TokensUsed,
-    VmCreated,
-    VmCreateFailed,
-    VmDeleted,
-    VmDeleteFailed,
     WhyAsked,
-    WorkerSaid,
     WorkersDrained,
-    WorkerStatusSeen,
     WorkersWanted,
 )
-from boss.core.model import JobState, Task, TaskState, VmState, Worker, WorkerState
 from boss.core.restored import is_restored
 from boss.core.state import LIVE_VMS, State
 from worker.protocol import (

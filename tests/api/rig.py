@@ -28,11 +28,11 @@ from boss.core.events import (
     ResultAccepted,
     Server,
     ServersListed,
-    StopWanted,
     VmCreated,
     VmDeleted,
     WorkerSaid,
 )
+from boss.core.requests import StopWanted
 from boss.core.tokens import Role
 from boss.loop import Loop, Outside
 from boss.ports import Access, CloudDown, DatastoreDown, Put, Thing

@@ -23,7 +23,7 @@ from boss.adapters.worker_config import WorkerTerms
 from boss.api import join
 from boss.api.join import JoinDoor, measured
 from boss.core.bindings import fingerprint
-from boss.core.events import Answer, JoinAsked, Request
+from boss.core.requests import Answer, JoinAsked, Request
 from worker.protocol import VERSION
 
 NOW = 1_700_000_000.0

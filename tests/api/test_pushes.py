@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from boss.adapters.intake import Intake
-from boss.core.events import ContextSet
+from boss.core.requests import ContextSet
 from boss.core.restored import UNTIL
 from tests.api.rig import OTHER, Rig, parts
 from tests.workflows import task, trace_of

@@ -9,11 +9,10 @@ import pytest
 from boss.adapters.store import Store
 from boss.core import reactor
 from boss.core.changes import Changes
-from boss.core.events import (
+from boss.core.events import BrokerConnected, Event, VmCreated, WorkerSaid
+from boss.core.requests import (
     Answer,
-    BrokerConnected,
     ContextSet,
-    Event,
     JobOpened,
     JobPaused,
     JobResumed,
@@ -21,9 +20,7 @@ from boss.core.events import (
     StopWanted,
     TasksRedone,
     TasksStaged,
-    VmCreated,
     WhyAsked,
-    WorkerSaid,
 )
 from boss.loop import Loop, LoopClock, Outside
 from boss.ports import Put, StoreError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.core.events import BrokerConnected, BrokerDisconnected, StopWanted, TasksCancelled, WorkerSaid, WorkersWanted
+from boss.core.events import BrokerConnected, BrokerDisconnected, WorkerSaid
+from boss.core.requests import StopWanted, TasksCancelled, WorkersWanted
 from boss.ports import Picture, StoreError
 from tests.boss.test_loop import Boss
 from worker.protocol import Assign, Heartbeat, Result, Results, ToWorker

@@ -9,23 +9,19 @@ import pytest
 from boss.adapters.store import Store
 from boss.core import reactor
 from boss.core.effects import Effect
-from boss.core.events import (
-    Event,
+from boss.core.events import Event, ResultAccepted, ServersListed, VmCreateFailed, VmDeleted
+from boss.core.model import FileRef, InputSpec, Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, WorkerState
+from boss.core.picture import state_of
+from boss.core.requests import (
     FailedRetried,
     JobExtended,
     JobPaused,
     JobStaged,
-    ResultAccepted,
-    ServersListed,
     StagingDropped,
     TasksCancelled,
     TasksRedone,
     TasksStaged,
-    VmCreateFailed,
-    VmDeleted,
 )
-from boss.core.model import FileRef, InputSpec, Job, JobState, OutputSpec, Task, TaskSpec, TaskState, Template, WorkerState
-from boss.core.picture import state_of
 from tests.core.scene import Scene, bag, chain
 
 FILES = (("out.txt", 3, "ab" * 32),)

@@ -22,8 +22,9 @@ from boss.adapters.userdata import MachineTerms, UserData
 from boss.adapters.worker_config import WorkerTerms
 from boss.api.join import JoinDoor
 from boss.config import VmSoftware
-from boss.core.events import Answer, Event, Request, VmCreated, VmDeleted
+from boss.core.events import Event, VmCreated, VmDeleted
 from boss.core.model import Flavor, Pool
+from boss.core.requests import Answer, Request
 from worker import config, join
 from worker.protocol import VERSION
 from worker.terms import WorkerConfig

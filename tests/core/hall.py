@@ -11,8 +11,9 @@ from itertools import count
 
 from boss.core import reactor
 from boss.core.effects import Effect, Send
-from boss.core.events import BrokerConnected, Event, JobOpened, JobStaged, TasksStaged, VmCreated, WorkerSaid, WorkersWanted
+from boss.core.events import BrokerConnected, Event, VmCreated, WorkerSaid
 from boss.core.model import Flavor, Pool, TaskSpec, Template
+from boss.core.requests import JobOpened, JobStaged, TasksStaged, WorkersWanted
 from boss.core.state import State
 from tests.core.scene import GIB, policy
 from worker.protocol import Assign, Hello, Result, Results, Started

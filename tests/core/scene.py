@@ -5,18 +5,9 @@ Every turn ends with ``state.check()``; ``said`` keeps what was wished for since
 
 from boss.core import reactor
 from boss.core.effects import Announce, Effect, ListServers, Reply, Send
-from boss.core.events import (
-    Answer,
-    BrokerConnected,
-    Event,
-    JobOpened,
-    JobStaged,
-    TasksStaged,
-    TimePassed,
-    VmCreated,
-    WorkerSaid,
-)
+from boss.core.events import BrokerConnected, Event, TimePassed, VmCreated, WorkerSaid
 from boss.core.model import Flavor, Job, Policy, Pool, Task, TaskSpec, Template, Worker
+from boss.core.requests import Answer, JobOpened, JobStaged, TasksStaged
 from boss.core.state import State
 from worker.protocol import Acknowledge, Assign, Assignment, Heartbeat, Hello, Renew, Result, Results, Started
 

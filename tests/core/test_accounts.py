@@ -4,7 +4,8 @@ import pytest
 
 from boss.core import reactor
 from boss.core.effects import Reply
-from boss.core.events import Answer, Event, TokenMade, TokensRevoked, TokensUsed
+from boss.core.events import Event
+from boss.core.requests import Answer, TokenMade, TokensRevoked, TokensUsed
 from boss.core.state import State
 from boss.core.tokens import Role, Token, check_name
 from tests.core.scene import Scene

@@ -2,9 +2,9 @@
 
 import pytest
 
-from boss.core.events import FailedRetried, TasksCancelled, TasksRedone, WhyAsked
 from boss.core.model import TaskSpec, Template
 from boss.core.picture import publish
+from boss.core.requests import FailedRetried, TasksCancelled, TasksRedone, WhyAsked
 from tests.core.scene import Scene, bag, chain
 
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as some
 
 from boss.core import usage
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import Limit, LimitsSeen, TasksCancelled, VmDeleted, WhyAsked, WorkerSaid, WorkersWanted
+from boss.core.events import Limit, LimitsSeen, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool, TaskSpec, Template, Vm, VmState
+from boss.core.requests import TasksCancelled, WhyAsked, WorkersWanted
 from simulator.elastic import ElasticWorld, simple_pool
 from simulator.workload import Workload
 from tests.core.scene import GIB, Scene

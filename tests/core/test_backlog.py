@@ -3,8 +3,9 @@
 import pytest
 
 from boss.core.effects import Announce, CreateVms, DeleteVm, RejectResult
-from boss.core.events import DatastoreSeen, ResultAccepted, WhyAsked, WorkerSaid, WorkersDrained
+from boss.core.events import DatastoreSeen, ResultAccepted, WorkerSaid
 from boss.core.picture import publish
+from boss.core.requests import WhyAsked, WorkersDrained
 from tests.core.scene import Scene, bag, local_pool
 from worker.protocol import Drain, Heartbeat, Hello
 

@@ -7,13 +7,9 @@ import pytest
 from boss.core import health, picture, sizes
 from boss.core.effects import CreateVms, DeleteVm, ReadConsole, ReadRecord
 from boss.core.events import (
-    Answer,
     CloudFailed,
     ConsoleRead,
     FlavorsSeen,
-    FleetClosed,
-    FleetOpened,
-    JoinAsked,
     Limit,
     LimitsSeen,
     Server,
@@ -21,10 +17,9 @@ from boss.core.events import (
     VmCreated,
     VmCreateFailed,
     VmDeleted,
-    WhyAsked,
-    WorkersWanted,
 )
 from boss.core.model import Flavor, OutputSpec, Pool, Refusal, TaskSpec, Template, VmState
+from boss.core.requests import Answer, FleetClosed, FleetOpened, JoinAsked, WhyAsked, WorkersWanted
 from tests.core import scene as stage
 from tests.core.scene import Scene
 

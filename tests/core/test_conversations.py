@@ -4,22 +4,17 @@ from boss.core import fleet
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, ReadRecord, RejectResult
 from boss.core.events import (
     BrokerConnected,
-    FailedRetried,
-    JobPaused,
-    JobResumed,
     RecordRead,
     ResultAccepted,
     ResultRefused,
     Server,
     ServersListed,
-    TasksCancelled,
-    TasksRedone,
     VmDeleted,
     WorkerSaid,
-    WorkersDrained,
     WorkerStatusSeen,
 )
 from boss.core.model import FileRef, InputSpec, OutputSpec, TaskSpec, Template, WorkerState
+from boss.core.requests import FailedRetried, JobPaused, JobResumed, TasksCancelled, TasksRedone, WorkersDrained
 from tests.core.scene import Scene, bag, chain, local_pool
 from worker.protocol import Cancel, Drain, Goodbye, Hello, Recall, Recalled, Result, Results, Resync
 

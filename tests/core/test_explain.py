@@ -1,6 +1,7 @@
 """Why a task waits: the sentences."""
 
-from boss.core.events import JobPaused, TasksCancelled, VmCreateFailed, WhyAsked
+from boss.core.events import VmCreateFailed
+from boss.core.requests import JobPaused, TasksCancelled, WhyAsked
 from tests.core.scene import Scene, bag, chain
 
 

@@ -2,8 +2,8 @@
 
 from boss.core import fleet
 from boss.core.effects import RejectResult
-from boss.core.events import JobExtended, JobPaused
 from boss.core.model import Job, OutputSpec, TaskSpec, Template
+from boss.core.requests import JobExtended, JobPaused
 from tests.core.scene import Scene, bag, chain
 from worker.protocol import Cancel
 

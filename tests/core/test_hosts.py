@@ -2,8 +2,9 @@
 
 from boss.core import hosts
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import FleetClosed, HostAdded, HostRemoved, VmCreated, VmCreateFailed, VmDeleted, WorkerSaid
+from boss.core.events import VmCreated, VmCreateFailed, VmDeleted, WorkerSaid
 from boss.core.model import Refusal
+from boss.core.requests import FleetClosed, HostAdded, HostRemoved
 from tests.core.scene import Scene, bag, local_pool
 from worker.protocol import Hello
 

@@ -1,9 +1,10 @@
 """Init tasks: when they fail for ever, when nobody needs them any more, and when they are replaced."""
 
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import JobExtended, JobPaused, JobResumed, TasksCancelled, TasksRedone, VmDeleted, WorkersWanted
+from boss.core.events import VmDeleted
 from boss.core.explain import why
 from boss.core.model import Flavor, Job, Pool, TaskSpec, Template
+from boss.core.requests import JobExtended, JobPaused, JobResumed, TasksCancelled, TasksRedone, WorkersWanted
 from tests.core.scene import GIB, Scene, local_pool
 from worker.protocol import Assign, Cancel
 

@@ -2,8 +2,9 @@
 
 from boss.core.bindings import fingerprint
 from boss.core.effects import Certify
-from boss.core.events import Answer, JoinAsked, TimePassed, VmCreated, VmDeleted, WorkerSaid, WorkersWanted
+from boss.core.events import TimePassed, VmCreated, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool
+from boss.core.requests import Answer, JoinAsked, WorkersWanted
 from tests.core.scene import GIB, Scene
 from worker import protocol as wire
 

@@ -1,8 +1,8 @@
 """What people ask of large jobs costs one walk over them, not one per task."""
 
 from boss.core import dag
-from boss.core.events import TasksRedone
 from boss.core.model import Job, Task, TaskState, Template
+from boss.core.requests import TasksRedone
 from tests.core.scene import Scene, chain
 
 

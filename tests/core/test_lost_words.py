@@ -1,7 +1,8 @@
 """Words that get lost, or come from an attempt that was given up: what is said again, and what is not believed."""
 
-from boss.core.events import RecordRead, TasksCancelled
+from boss.core.events import RecordRead
 from boss.core.model import OutputSpec
+from boss.core.requests import TasksCancelled
 from tests.core.scene import Scene, bag
 from worker.protocol import Cancel
 

@@ -4,8 +4,9 @@ from array import array
 
 from boss.core import reactor
 from boss.core.changes import Changes
-from boss.core.events import Event, JobExtended, TasksRedone
+from boss.core.events import Event
 from boss.core.model import FileRef, InputSpec, TaskSpec, Template
+from boss.core.requests import JobExtended, TasksRedone
 from tests.core.scene import Scene, chain
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32

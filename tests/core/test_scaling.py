@@ -1,8 +1,9 @@
 """Scaling: the what-if over placement."""
 
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import Server, ServersListed, VmCreateFailed, VmDeleted, WorkerSaid, WorkersWanted
+from boss.core.events import Server, ServersListed, VmCreateFailed, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool
+from boss.core.requests import WorkersWanted
 from tests.core.scene import GIB, Scene, bag, local_pool
 from worker.protocol import Drain, Goodbye
 

@@ -6,9 +6,10 @@ import pytest
 
 from boss.core import explain, reactor
 from boss.core.effects import Announce, Effect
-from boss.core.events import Event, FailedRetried, JobExtended, ResultAccepted, TasksRedone
+from boss.core.events import Event, ResultAccepted
 from boss.core.model import OutputSpec, Task, TaskSpec, Template
 from boss.core.picture import publish
+from boss.core.requests import FailedRetried, JobExtended, TasksRedone
 from tests.core.scene import Scene, bag, chain
 
 OLD, NEW = "aa" * 32, "bb" * 32
