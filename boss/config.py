@@ -16,7 +16,8 @@ from pathlib import Path
 import settings
 from boss.core import hosts
 from boss.core.model import Flavor, Policy, Pool, Resources
-from settings import FlavorSettings, PoolSettings, Settings, SettingsError
+from settings import Settings, SettingsError
+from settings_pools import FlavorSettings, PoolSettings
 
 __all__ = [
     "BossConfig",
