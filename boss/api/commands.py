@@ -9,7 +9,8 @@ from boss.api.answers import Refusal
 from boss.api.bodies import Address, Redone, Targeted, WorkersAsked, WorkersNamed
 from boss.api.house import House, TheCaller, TheHouse, blocking
 from boss.api.roles import Guarded, needs
-from boss.api.shapes import Checked, Dropped, Effect, Effects, WorkersTouched
+from boss.api.shapes import Effect, Effects
+from boss.api.shapes_house import Checked, Dropped, WorkersTouched
 from boss.api.targets import Target
 from boss.core.learned import BOOTS_FACT, PROGRAMS_FACT
 from boss.core.model import VmState

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from boss.api.answers import Refusal
-from boss.api.shapes import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, TaskDetail, TaskOut
+from boss.api.shapes import TaskOut
+from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, TaskDetail
 from boss.core.grid import Value
 from boss.core.model import Attempt, Job, Template, Text
 from boss.core.templates import params_of, render, texts_of

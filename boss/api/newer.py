@@ -10,7 +10,7 @@ Rules:
 from collections.abc import Sequence
 
 from boss.api.house import House
-from boss.api.shapes import TaskDetail
+from boss.api.shapes_task import TaskDetail
 from boss.core.restored import came_back
 from boss.ports import DatastoreDown, JobRow
 from datastore.layout import matches

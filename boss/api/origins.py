@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from boss.api.shapes import MadeOf, SourceOut
+from boss.api.shapes_task import MadeOf, SourceOut
 from boss.core.model import Attempt, Job, Task
 from boss.core.templates import render, texts_of
 from boss.ports import Manifest, Reader, TaskRow

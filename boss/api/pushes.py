@@ -19,7 +19,7 @@ from boss.api.accounts import Caller, may_change, must_own
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes import Opened, PushSummary, ReasonOut
+from boss.api.shapes_push import Opened, PushSummary, ReasonOut
 from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
 from boss.core.requests import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.restored import UNTIL

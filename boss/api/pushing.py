@@ -16,7 +16,8 @@ from boss.api.door import MARGIN, too_long
 from boss.api.house import TheCaller, TheHouse, blocking
 from boss.api.pushes import Pushes
 from boss.api.roles import Guarded, must_be, needs
-from boss.api.shapes import AccessOut, Opened, PushSummary
+from boss.api.shapes_house import AccessOut
+from boss.api.shapes_push import Opened, PushSummary
 from boss.core.tokens import Role
 from boss.taskfile.problems import Problem, Refused, quoted
 

@@ -15,24 +15,9 @@ from boss.api.loghub import Feed
 from boss.api.newer import newer, newer_of
 from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
-from boss.api.shapes import (
-    BossOut,
-    Console,
-    Context,
-    Graph,
-    Health,
-    JobOut,
-    ResultFile,
-    Results,
-    SharedOut,
-    Status,
-    TaskDetail,
-    TaskOut,
-    TaskPage,
-    VmOut,
-    Why,
-    WorkerOut,
-)
+from boss.api.shapes import Health, JobOut, ResultFile, Results, SharedOut, TaskOut, TaskPage, Why
+from boss.api.shapes_house import BossOut, Console, Context, Status, VmOut, WorkerOut
+from boss.api.shapes_task import Graph, TaskDetail
 from boss.api.targets import Target
 from boss.core.model import FINAL_STATES, TaskState, Vm
 from boss.core.requests import BasisAsked, WhyAsked

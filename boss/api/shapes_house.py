@@ -1,0 +1,100 @@
+"""The boss, its workers and VMs, and where things are, as the API answers them. The rules are those of ``boss.api.shapes``."""
+
+from pydantic import BaseModel
+
+from boss.api.shapes import JobOut, Plain
+
+
+class WorkerOut(Plain):
+    """A worker. ``slots`` are its cpus; ``running`` what it runs, as job:id; ``held`` what it was given and has not finished."""
+
+    id: str
+    state: str
+    address: str
+    slots: float
+    running: list[str]
+    last_seen: float
+    pool: str
+    draining: bool
+    held: int
+
+
+class VmOut(Plain):
+    """A claim on a server, which is ``server`` for the cloud; ``deadline`` is null where its state has none."""
+
+    id: str
+    state: str
+    pool: str
+    flavor: str
+    address: str
+    deadline: float | None
+    reason: str
+    created: float
+    server: str
+
+
+class Console(BaseModel):
+    """The end of what a VM's server wrote to its console."""
+
+    vm: str
+    text: str
+
+
+class BossOut(BaseModel):
+    """The boss itself: ``epoch`` counts its lives on this database, ``uptime`` is in seconds."""
+
+    version: str
+    epoch: int
+    uptime: float
+
+
+class Status(BaseModel):
+    """How things stand. ``rate`` is tasks of all jobs finished per second of late; ``notes`` say what is wrong outside."""
+
+    jobs: list[JobOut]
+    tasks: dict[str, int]
+    workers: list[WorkerOut]
+    vms: list[VmOut]
+    boss: BossOut
+    rate: float
+    notes: list[str]
+
+
+class Context(BaseModel):
+    """The small facts that survive restarts, and where things are."""
+
+    boss_address: str
+    datastore_address: str
+    cluster: str
+    api_url: str
+    epoch: int
+
+
+class WorkersTouched(BaseModel):
+    """The workers that a command was about."""
+
+    workers: list[str]
+
+
+class Checked(BaseModel):
+    """What was seen at the datastore."""
+
+    datastore_address: str
+    seen: str
+
+
+class Dropped(BaseModel):
+    """The facts that were removed."""
+
+    dropped: list[str]
+
+
+class AccessOut(Plain):
+    """How to reach the datastore for an hour: address, SSH certificate for the key, the host key as known_hosts text."""
+
+    host: str
+    port: int
+    user: str
+    certificate: str
+    known_hosts: str
+    expires: float
