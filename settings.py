@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         description="mysql://user:password@host:port/database or sqlite:///path; default: SQLite in the state folder.",
         pattern=r"^$|^sqlite:///.|^mysql://[^/]+/.",
     )
+    boss_lease: float = Field(
+        default=10.0,
+        ge=2.0,
+        le=300.0,
+        description="Seconds for which a database on a server stays a boss's after its last sign of life; a standby takes over then.",
+    )
     datastore_legacy_root: str = Field(
         default="",
         description="Absolute path of a folder on the datastore's host, below which the sources of the original's task files lie "

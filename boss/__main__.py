@@ -3,7 +3,7 @@
 Rules:
 - Stays in the foreground, logs to stderr, prints one line ``ready: <API address>`` on stdout once jobs can be pushed.
 - SIGTERM and SIGINT end it cleanly: workers drained, children stopped; a second one does not wait for running attempts.
-- One boss per state folder; who else opens its database is noticed by the store (epoch).
+- One boss per state folder, and per database on a server: it holds a lease there. ``--standby`` waits until nobody holds it.
 - What is started is stopped in the opposite order, whatever happens.
 - Exit codes: 0 ended as asked, 1 could not start, lost its database to another boss or has one that is too old, 2 wrong settings.
 """
@@ -28,6 +28,7 @@ from boss.adapters.consoles import Consoles
 from boss.adapters.daemons import DaemonError, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
+from boss.adapters.lease import holder_of
 from boss.adapters.lives import Lives, Outdated
 from boss.adapters.local import LocalCloud
 from boss.adapters.lock import LockTaken, alone
@@ -47,6 +48,7 @@ from boss.core.requests import StopWanted
 from boss.deploy import DeployError
 from boss.loop import Loop, Outside
 from boss.ports import Broker, Cloud, Results, StoreError
+from boss.standby import NoStandby, check, keys_of, open_in_turn
 from boss.vms import Doors
 from datastore.channel import Endpoint
 
@@ -64,7 +66,8 @@ Clouds = Callable[[BossConfig, str, int, Callable[[str, str, int], str]], Mappin
 
 def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
     """Run a sub-command, or the boss until it is asked to end; the exit code."""
-    if words:
+    standby = list(words) == ["--standby"]
+    if words and not standby:
         return doctor.run(words)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("paramiko").setLevel(logging.WARNING)
@@ -75,26 +78,32 @@ def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
         return 2
     try:
         with ExitStack() as stack:
-            return run(settings, stack, clouds)
-    except (LockTaken, Outdated, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
+            return run(settings, stack, clouds, standby)
+    except (LockTaken, NoStandby, Outdated, DaemonError, DeployError, ValueError, BundleError, StoreError, OSError) as error:
         print(f"the boss cannot start: {error}", file=sys.stderr)
         return 1
 
 
-def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
+def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = False) -> int:
     """Build the house from the ground up, live in it, and leave it in the opposite order."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.enter_context(alone(settings.state))
-    store = Store(settings.database_url, secrets.token_hex(4))
+    authority = Authority(settings.pki)
+    secret = _gate_secret(settings.pki / "gate_secret")
+    store = Store(settings.database_url, secrets.token_hex(4), settings.boss_lease, holder_of(settings.state, keys_of(settings.pki)))
     stack.callback(store.close)
-    lives = Lives(settings.state)
-    lives.check(store.facts())
-    epoch = store.open()
     reader = Reader(settings.database_url)
     stack.callback(reader.close)
+    lives = Lives(settings.state)
+    lives.check(store.facts())
+    if standby:
+        check(
+            settings.database_url, settings.broker is not None, bool(settings.datastore or reader.context().get(datastores.FACT))
+        )
+    epoch = open_in_turn(store, standby, lambda said: print(said, flush=True))
+    lives.check(store.facts())
     cluster = reader.context()["cluster"]
     lives.enter(cluster, epoch)
-    authority = Authority(settings.pki)
 
     doors = Doors(settings, reader.context()) if settings.has_vms else None
     host, port, tls = _broker(settings, authority, cluster, stack, doors)
@@ -107,7 +116,6 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         log.error("%s", lives.reason)
         loop.put(StopWanted())
 
-    secret = _gate_secret(settings.pki / "gate_secret")
     results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
@@ -126,6 +134,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds) -> int:
         certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
         there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster).render))
     loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch)
+    store.keep(loop.lose)
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)

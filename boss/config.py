@@ -134,6 +134,7 @@ class BossConfig:
     file: Path | None
     state: Path
     database_url: str = field(repr=False)  # it may hold a password
+    boss_lease: float
     local_slots: int
     api_host: str
     api_port: int
@@ -223,6 +224,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         file=file,
         state=state,
         database_url=values.database_url or f"sqlite:///{state / 'ecloud.db'}",
+        boss_lease=values.boss_lease if values.database_url.startswith("mysql:") else 0.0,
         local_slots=slots,
         api_host=values.api.host,
         api_port=values.api.port,

@@ -5,6 +5,8 @@ Rules:
 - Durable first, then speak: effects are performed after the turn's one commit.
 - Nothing expires on old news: ``TimePassed`` is handled only in a turn that emptied the inbox, and the loop clock advances
   at most one second more than the wait it asked for, so that a stopped boss does not see everybody time out.
+- No other boss may act: before effects are performed the store assures that the database is still this one's, also where nothing
+  was to be committed. A boss that finds another in its place does nothing any more and ends.
 - If a commit fails, the state is dropped, loaded again and resumed; who asked in that turn is told "unknown, ask again".
 - If the core raises, the turn is replayed one event per commit, and the culprit is put aside and reported.
 """
@@ -148,6 +150,7 @@ class Loop:
         self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
+        self._superseded = False
         self._stop_asked = False  # heard even while the database does not answer and no turn begins
         self.ended_as_asked = True
 
@@ -158,6 +161,12 @@ class Loop:
         if isinstance(event, StopWanted):
             self._stop_asked = True
         return self._inbox.put(event)
+
+    def lose(self, reason: str) -> None:
+        """Another boss has the database: end at once, and do nothing any more."""
+        log.error("%s", reason)
+        self._superseded = True
+        self._inbox.put(TimePassed())  # wakes the loop
 
     def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
         """Put a request; its future ends after the commit of its turn."""
@@ -211,6 +220,9 @@ class Loop:
         if self._unseen:
             wait = min(wait, max(0.0, self._published + self._rest - self._clock.now))
         events = self._inbox.drain(wait)
+        if self._superseded:
+            self._give_up()
+            return
         now = self._clock.advance(wait)
         self._state.lag = self._clock.lag()
         if self._inbox.empty():
@@ -235,6 +247,8 @@ class Loop:
         if self._policy.check:
             self._state.check()
         self._commit()
+        if effects:
+            self._outside.store.assure()
         if any(isinstance(effect, Reply) for effect in effects):
             self._show(now)  # whoever is answered finds in the view what was done for him
         self._perform(effects, now)
@@ -312,11 +326,11 @@ class Loop:
                 self._load()
 
     def _load(self) -> None:
-        """Drop the state and take the store's; keeps trying while the store does not answer."""
+        """Drop the state, take the store's and resume; keeps trying while the store does not answer."""
         old = self._state
         while True:
             try:
-                picture = self._outside.store.load()
+                effects, now = self._taken_up(old)
                 break
             except Superseded:
                 self._give_up()
@@ -328,6 +342,11 @@ class Loop:
                     return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
                 time.sleep(RELOAD)
+        self._perform(effects, now)
+
+    def _taken_up(self, old: State) -> tuple[list[Effect], float]:
+        """One try of it; what is to be done then. Raises StoreError, and Superseded."""
+        picture = self._outside.store.load()
         self._over.clear()
         now = self._clock.advance(RELOAD)
         self._state = state_of(
@@ -340,7 +359,8 @@ class Loop:
         self._state.lag = self._clock.lag()
         effects = reactor.resume(self._state, now)
         self._commit()
-        self._perform(effects, now)
+        self._outside.store.assure()
+        return list(effects), now
 
     # ---- speaking ------------------------------------------------------------------------------------------------
 

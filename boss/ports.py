@@ -31,6 +31,17 @@ class Superseded(StoreError):
     """Another boss has opened the database since (its epoch is higher): this one changes nothing any more and must end."""
 
 
+class LeaseHeld(StoreError):
+    """Another boss has the database, and its lease runs.
+
+    ``place`` is where that boss is, ``left`` for how many seconds more its lease runs at least, ``same_keys`` whether it has our keys.
+    """
+
+    def __init__(self, sentence: str, place: str, left: float, same_keys: bool) -> None:
+        super().__init__(sentence)
+        self.place, self.left, self.same_keys = place, left, same_keys
+
+
 @dataclass(slots=True)
 class Picture:
     """All that the store knows at a load: unfinished jobs with their tasks and current attempts, finished jobs without."""
@@ -57,8 +68,12 @@ class Store(Protocol):
     def commit(self, changes: Changes) -> None:
         """All of it in one transaction, durable when this returns. Raises StoreError."""
 
+    def assure(self) -> None:
+        """Return while the database is surely this boss's; costs nothing while its lease runs. Raises Superseded, or StoreError when
+        that cannot be known: then nothing may be done outside either."""
+
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; another boss may have the database from now on."""
 
 
 @dataclass(frozen=True, slots=True)

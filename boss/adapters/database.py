@@ -88,8 +88,14 @@ _SQLITE_REMEDIES: Final = (
     ("malformed", "restore a back-up of it (`python -m boss restore`)"),
     ("no such table", "start the boss once: it makes the tables"),
 )
+#: MySQL's error when the time for a lock is over.
+_LOCKED: Final = 1205
 #: Errors of MySQL after which only a new connection helps.
 _LOST: Final = frozenset({0, 2006, 2013, 2055})
+
+
+class RowLocked(StoreError):
+    """Another connection holds a row, for longer than was to be waited."""
 
 
 class ConnectionLost(StoreError):
@@ -251,6 +257,27 @@ class Database:
             self._give_up()
             raise
 
+    @contextmanager
+    def impatient(self, seconds: int) -> Iterator[None]:
+        """Wait for no lock of another connection longer than that: RowLocked then. SQLite has its own bound, and no such clients."""
+        if not self.sqlite:
+            self.execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
+        yield
+        if not self.sqlite:
+            self.execute("SET SESSION innodb_lock_wait_timeout = DEFAULT, lock_wait_timeout = DEFAULT")
+
+    def cut_off_others(self) -> None:
+        """End all other connections of this user to this database on a server: what they have begun is rolled back, and locks nothing."""
+        others = (
+            "SELECT id FROM information_schema.processlist "
+            "WHERE user = SUBSTRING_INDEX(USER(), '@', 1) AND db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for (number,) in self.select(others):
+            try:
+                self.execute(f"KILL CONNECTION {int(number)}")
+            except StoreError as error:  # it has ended by itself
+                log.info("%s", error)
+
     def close(self) -> None:
         """Close this thread's connection; the next use opens another."""
         try:
@@ -305,7 +332,8 @@ class Database:
         except _DRIVER_ERRORS as error:
             number, words = _said(error)
             sentence = f"cannot {doing} in the database {self.location.shown}: {words}{_remedy(number, words)}"
-            raise (ConnectionLost if number in _LOST else StoreError)(sentence) from error
+            kind = ConnectionLost if number in _LOST else RowLocked if number == _LOCKED else StoreError
+            raise kind(sentence) from error
 
 
 def _said(error: BaseException) -> tuple[int | None, str]:

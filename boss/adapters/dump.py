@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from boss.adapters import lease
 from boss.adapters.database import Database, Row
 from boss.adapters.migrations import MIGRATIONS, migrate
 from boss.adapters.rows import TOKEN_COLUMNS
@@ -31,6 +32,8 @@ from boss.ports import StoreError
 #: The fact that says that a restore has begun and not ended.
 RESTORING: Final = "restoring"
 _VERSION_TABLE: Final = "schema_version"
+#: Whose the database is now: no part of what is saved.
+_BOSS_TABLE: Final = "boss"
 _TOKENS: Final = "tokens"
 #: Rows that are written at once.
 _SLICE: Final = 2_000
@@ -64,7 +67,7 @@ def tables_of(schema: int) -> list[Table]:
         db = Database(f"sqlite:///{folder}/empty.db")
         try:
             migrate(db, schema)
-            names = [name for name in db.tables() if name != _VERSION_TABLE]
+            names = [name for name in db.tables() if name not in (_VERSION_TABLE, _BOSS_TABLE)]
             parents = {name: {row[2] for row in db.select(f"PRAGMA foreign_key_list({name})")} for name in names}
             found = {name: _table(name, db.select(f"PRAGMA table_info({name})")) for name in names}
         finally:
@@ -138,6 +141,7 @@ def mark(db: Database, now: float) -> None:
     ((newest,),) = db.select("SELECT COALESCE(MAX(created), 0) FROM jobs")
     marks = restored.marks(facts, int(highest), float(newest), now)
     db.insert("context", ("name", "value"), list(marks.items()), replace=True)
+    lease.reset(db, int(marks["epoch"]))
 
 
 def jobs_in(db: Database) -> int | None:
@@ -176,7 +180,7 @@ def _mine(db: Database) -> list[str]:
 
 def _names() -> list[str]:
     """All our tables, those first that others refer to."""
-    return [_VERSION_TABLE, *(table.name for table in tables_of(len(MIGRATIONS)))]
+    return [_VERSION_TABLE, _BOSS_TABLE, *(table.name for table in tables_of(len(MIGRATIONS)))]
 
 
 def _table(name: str, columns: list[Row]) -> Table:

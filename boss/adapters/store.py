@@ -2,60 +2,95 @@
 
 Rules:
 - A commit is one transaction, durable when it returns; rows are written set by set, parents before children.
-- Every transaction first looks whether the epoch is still ours: a boss that was superseded changes nothing any more.
+- Every transaction begins by writing to the boss row, if the epoch there is still ours: a boss that was superseded changes nothing
+  any more (``boss.adapters.lease``).
 - A failed commit changes nothing here either; the loop loads again, on a new connection.
 - Workers and VMs that are gone (or failed) stay in their tables for those who ask why, and are not loaded; one that returns under
   its old name takes its row over.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Final
 
 from boss.adapters import loading, rows
-from boss.adapters.database import Database
+from boss.adapters.database import Database, RowLocked
 from boss.adapters.dump import RESTORING
+from boss.adapters.lease import NOBODY, Holder, Keeper, Lease
 from boss.adapters.migrations import MIGRATIONS, migrate
 from boss.core.changes import Changes
 from boss.core.model import Job, JobState, Task, Vm, VmState, Worker, WorkerState
 from boss.core.templates import template_to_data
 from boss.core.tokens import Token
-from boss.ports import Picture, StoreError, Superseded
+from boss.ports import Picture, StoreError
+
+log = logging.getLogger(__name__)
+
+#: Seconds to wait for a row that another boss's connection has locked.
+LOCKED: Final = 3
 
 
 class Store:
     """``boss.ports.Store`` on SQLite or MySQL/MariaDB. Used by one thread."""
 
-    def __init__(self, url: str, cluster: str = "") -> None:
-        """``url`` as ``boss.adapters.database_url.locate`` reads it; ``cluster`` is the id that a new database gets."""
+    def __init__(self, url: str, cluster: str = "", lease: float = 0.0, holder: Holder = NOBODY) -> None:
+        """``url`` as ``boss.adapters.database_url.locate`` reads it; ``cluster`` is the id that a new database gets.
+
+        ``lease`` is for how many seconds the database stays this boss's after the last that was heard of it (``keep``).
+        """
         self._db = Database(url)
         self._cluster = cluster
-        self._epoch = 0
+        self._length = lease
+        self._lease = Lease(self._db, lease, holder)
+        self._keeper: Keeper | None = None
         self._numbers = _Numbers()
 
     # ---- opening -----------------------------------------------------------------------------------------------
 
     def open(self) -> int:
-        """Migrate, raise the epoch by one and return it; name the cluster if it has no name yet."""
+        """Migrate, raise the epoch by one and return it; name the cluster if it has no name yet. Raises LeaseHeld."""
         self._version()  # a newer one is refused
+        if "boss" in self._db.tables():
+            self._lease.check_free()  # before a newer program changes the schema below a boss that lives
+        try:
+            with self._db.impatient(LOCKED):
+                return self._entered()
+        except RowLocked as error:
+            if not self._length:
+                raise
+            log.warning(
+                "a boss whose lease is over still locks the database (stopped, or cut off); its connections are ended: %s", error
+            )
+            self._db.cut_off_others()
+            return self._entered()
+
+    def _entered(self) -> int:
         migrate(self._db)
         with self._db.transaction():
             facts = self._facts(locked=True)
             if RESTORING in facts:
                 raise StoreError(f"a restore into {self._db.location.shown} was cut off: run `python -m boss restore` again")
             epoch = int(facts.get("epoch", "0")) + 1
-            if epoch == 1:
-                self._db.insert("context", ("name", "value"), [("epoch", "1")])
-            else:
-                guard = "UPDATE context SET value = ? WHERE name = 'epoch' AND value = ?"
-                if self._db.execute(guard, (str(epoch), facts["epoch"])) != 1:
-                    raise StoreError(f"another boss opens {self._db.location.shown} at this moment; start only one")
+            self._lease.take(epoch)
+            self._db.insert("context", ("name", "value"), [("epoch", str(epoch))], replace=True)
             if self._cluster and "cluster" not in facts:
                 self._db.insert("context", ("name", "value"), [("cluster", self._cluster)])
-        self._epoch = epoch
         return epoch
+
+    def keep(self, lost: Callable[[str], None]) -> None:
+        """Renew the lease in a thread of its own from now on; ``lost`` is told once, there, when another boss has taken over."""
+        if self._length:
+            self._keeper = Keeper(self._lease, self._db, self._length, lost)
+            self._keeper.start()
+
+    def assure(self) -> None:
+        """See ``boss.ports.Store``."""
+        if not self._lease.held():
+            self._lease.renew()
 
     def integrity(self) -> str:
         """One sentence for ``doctor``: where, which schema, writable. Changes nothing; raises StoreError with the remedy."""
@@ -76,7 +111,11 @@ class Store:
         return self._facts() if "context" in self._db.tables() else {}
 
     def close(self) -> None:
-        """Close the connection."""
+        """Let the database go, and close the connection."""
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
+        self._lease.release()
         self._db.close()
 
     # ---- loading -----------------------------------------------------------------------------------------------
@@ -89,7 +128,7 @@ class Store:
         """
         self._db.close()
         with self._db.transaction():
-            self._guard()
+            self._lease.guard()
             self._db.execute("DELETE FROM jobs WHERE state = ?", (JobState.STAGING.value,))
             found = list(loading.read_jobs(self._db))
             counts = loading.read_counts(self._db)
@@ -133,7 +172,7 @@ class Store:
         """All of it in one transaction. Raises StoreError, after which the state must be loaded again."""
         numbers = self._numbered(changes)
         with self._db.transaction():
-            self._guard()
+            self._lease.guard()
             for uid in changes.dropped_jobs:
                 self._db.execute("DELETE FROM jobs WHERE uid = ?", (uid,))
             self._write_jobs(changes, numbers)
@@ -240,17 +279,6 @@ class Store:
             self._db.execute("DELETE FROM tokens WHERE id = ?", (name,))
 
     # ---- guards ------------------------------------------------------------------------------------------------
-
-    def _guard(self) -> None:
-        """Nothing may be written or trusted under an epoch that is not the database's any more."""
-        lock = "" if self._db.sqlite else " FOR UPDATE"
-        found = self._db.select(f"SELECT value FROM context WHERE name = 'epoch'{lock}")
-        if found != [(str(self._epoch),)]:
-            newest = found[0][0] if found else "none"
-            raise Superseded(
-                f"the database {self._db.location.shown} is at epoch {newest}, this boss is of epoch {self._epoch}: "
-                "another boss has taken over; end this one"
-            )
 
     def _version(self) -> int:
         """The schema's number, 0 for an empty database. Raises StoreError when it is newer than this program."""

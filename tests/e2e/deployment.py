@@ -43,19 +43,27 @@ class Deployment:
 
     def start(self) -> None:
         """Start the boss and wait for its ready line."""
+        said = self.begin()
+        until(lambda: said[-1:] or (None if self.alive() else ["it ended"]), 60, "a word of the boss")
+        assert said and said[0].startswith("ready: http"), f"{said}\n{self.log.read_text()[-4000:]}"
+
+    def alive(self) -> bool:
+        """Whether the boss's process runs."""
+        return self.boss is not None and self.boss.poll() is None
+
+    def begin(self, *words: str) -> list[str]:
+        """Start the boss; the lines that it has said on stdout, which become more."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self.boss = subprocess.Popen(
-                [*self.through, sys.executable, *self.program],
+                [*self.through, sys.executable, *self.program, *words],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
             )
-        ready = threading.Event()
         lines: list[str] = []
-
         said = self.boss.stdout
         assert said is not None
 
@@ -63,13 +71,10 @@ class Deployment:
             with said:
                 for line in said:
                     lines.append(line)
-                    if line.startswith("ready: "):
-                        ready.set()
-            ready.set()
 
         self._reader = threading.Thread(target=read, daemon=True)
         self._reader.start()
-        assert ready.wait(60) and lines and lines[0].startswith("ready: http"), f"{lines}\n{self.log.read_text()[-4000:]}"
+        return lines
 
     def kill(self, which: signal.Signals = signal.SIGKILL) -> None:
         """Signal the boss; with SIGKILL, wait until it is gone."""

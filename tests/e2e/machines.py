@@ -1,7 +1,7 @@
 """A cloud whose servers are process trees of this machine, which run the rendered script user data; and a boss that has it.
 
-``python -m tests.e2e.machines`` is a boss like any other: its pools' servers come from here, and keep to the folder ``MACHINES``. A
-server is known by its host name (a ``hostname`` on its PATH says it), and is off when nothing of it runs any more.
+``python -m tests.e2e.machines [--standby]`` is a boss like any other: its pools' servers come from here, and keep to the folder
+``MACHINES``. A server is known by its host name (a ``hostname`` on its PATH says it), and is off when nothing of it runs any more.
 """
 
 import json
@@ -45,8 +45,7 @@ class Machines:
         """Begin; finds the servers of earlier lives."""
         self._put = put
         self._folder.mkdir(parents=True, exist_ok=True)
-        if self._note.exists():
-            self._servers = {vm: Server(**line) for vm, line in json.loads(self._note.read_text()).items()}
+        self._look()
 
     def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:
         """Start the servers of these claims."""
@@ -87,6 +86,10 @@ class Machines:
 
     def stop(self) -> None:
         """Servers stay."""
+
+    def _look(self) -> None:
+        if self._note.exists():
+            self._servers = {vm: Server(**line) for vm, line in json.loads(self._note.read_text()).items()}
 
     def _keep(self) -> None:
         self._note.write_text(json.dumps({vm: asdict(server) for vm, server in self._servers.items()}))
@@ -130,7 +133,7 @@ def main() -> int:
     vms.MachineTerms = partial(MachineTerms, margin=3.0, watch=0.5, restart_pause=0.1)  # type: ignore[misc, assignment]
     settings = replace(settings, policy=replace(settings.policy, pools=pools), software={pool.name: software for pool in pools})
     with ExitStack() as stack:
-        return boss.run(settings, stack, clouds)
+        return boss.run(settings, stack, clouds, sys.argv[1:] == ["--standby"])
 
 
 if __name__ == "__main__":
