@@ -90,7 +90,9 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     stack.enter_context(alone(settings.state))
     authority = Authority(settings.pki)
     secret = _gate_secret(settings.pki / "gate_secret")
-    store = Store(settings.database_url, secrets.token_hex(4), settings.boss_lease, holder_of(settings.state, keys_of(settings.pki)))
+    store = Store(
+        settings.database_url, secrets.token_hex(4), settings.boss_lease, holder_of(settings.state, keys_of(settings.pki))
+    )
     stack.callback(store.close)
     reader = Reader(settings.database_url)
     stack.callback(reader.close)

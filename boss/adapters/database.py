@@ -102,6 +102,31 @@ class ConnectionLost(StoreError):
     """The server closed the connection (it was restarted, or the network broke); a new one may work."""
 
 
+class _Nodes(peewee.MySQLDatabase):
+    """MySQL on one server or several that hold the same: a connection is made to the first that answers and takes part in its cluster."""
+
+    def __init__(self, location: Location, **options: Any) -> None:
+        self._nodes = ((location.options["host"], location.options["port"]), *location.others)
+        super().__init__(location.database, **location.options, **options)
+
+    def _connect(self) -> Any:
+        *before, last = self._nodes
+        for host, port in before:
+            try:
+                return self._connected_to(host, port)
+            except _DRIVER_ERRORS as error:
+                log.warning("the database at %s:%d does not answer, the next one is asked: %s", host, port, error)
+        return self._connected_to(*last)
+
+    def _connected_to(self, host: str, port: int) -> Any:
+        made = pymysql.connect(database=self.database, autocommit=True, **(self.connect_params | {"host": host, "port": port}))
+        if len(self._nodes) > 1:
+            made.cursor().execute(
+                "SELECT COUNT(*) FROM information_schema.schemata"
+            )  # refused where the node has lost its cluster
+        return made
+
+
 def _connector(location: Location, readonly: bool) -> Any:
     """peewee's database object, which connects each thread when it first asks."""
     if location.dialect == "sqlite":
@@ -110,9 +135,8 @@ def _connector(location: Location, readonly: bool) -> Any:
         )
         pragmas |= {"foreign_keys": 1, "cache_size": -65536}
         return peewee.SqliteDatabase(location.database, pragmas=pragmas, timeout=BUSY_TIMEOUT)
-    return peewee.MySQLDatabase(
-        location.database,
-        **location.options,
+    return _Nodes(
+        location,
         collation="utf8mb4_bin",
         client_flag=CLIENT.FOUND_ROWS,
         init_command=_MYSQL_SESSION,

@@ -2,6 +2,7 @@
 
 Rules:
 - ``sqlite:///path`` (so four slashes for an absolute path) or ``mysql://user:password@host:port/database?option=value``.
+- The nodes of a cluster are named one after the other, ``host:port,host:port``: the first that answers is used.
 - No message ever holds the password.
 """
 
@@ -19,12 +20,16 @@ _HELP: Final = "write sqlite:///path or mysql://user:password@host:port/database
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A parsed database URL. ``shown`` is how messages name it (no password); ``options`` go to the driver."""
+    """A parsed database URL. ``shown`` is how messages name it (no password); ``options`` go to the driver.
+
+    ``others`` are the further nodes of a cluster, as host and port.
+    """
 
     dialect: str
     database: str
     shown: str
     options: Mapping[str, Any]
+    others: tuple[tuple[str, int], ...] = ()
 
 
 def locate(url: str) -> Location:
@@ -47,19 +52,14 @@ def _locate_sqlite(path: str) -> Location:
 
 def _locate_mysql(url: str) -> Location:
     parts = urlsplit(url)
-    try:
-        port = parts.port or 3306
-    except ValueError:
-        raise StoreError(f"the database URL has a port that is no number; {_HELP}") from None
+    login, _, places = parts.netloc.rpartition("@")
+    nodes = [_node(place) for place in places.split(",")]
     database = unquote(parts.path.strip("/"))
-    if not parts.hostname or not database:
+    if not all(host for host, _port in nodes) or not database:
         raise StoreError(f"the database URL names no host or no database; {_HELP}")
-    options: dict[str, Any] = {
-        "host": parts.hostname,
-        "port": port,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-    }
+    user, _, password = login.partition(":")
+    (host, port), *others = nodes
+    options: dict[str, Any] = {"host": host, "port": port, "user": unquote(user), "password": unquote(password)}
     tls: dict[str, str] = {}
     for name, value in parse_qsl(parts.query):
         if name in _TLS:
@@ -70,4 +70,14 @@ def _locate_mysql(url: str) -> Location:
             raise StoreError(f"the database URL has an unknown option {name!r}; known: {', '.join(_TLS)}, unix_socket")
     if tls:
         options["ssl"] = tls
-    return Location("mysql", database, f"mysql://{options['user']}@{parts.hostname}:{port}/{database}", options)
+    shown = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in nodes)
+    return Location("mysql", database, f"mysql://{options['user']}@{shown}/{database}", options, tuple(others))
+
+
+def _node(place: str) -> tuple[str, int]:
+    """Host and port of ``host``, ``host:port`` or ``[address]:port``."""
+    try:
+        parts = urlsplit(f"//{place}")
+        return parts.hostname or "", parts.port or 3306
+    except ValueError:
+        raise StoreError(f"the database URL has a port that is no number; {_HELP}") from None

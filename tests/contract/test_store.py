@@ -167,6 +167,8 @@ def test_integrity_of_sqlite_makes_no_file(tmp_path: Path) -> None:
         ("mysql://user:secret@host/", "no host or no database"),
         ("mysql://user:secret@host:many/db", "port that is no number"),
         ("mysql://user:secret@host/db?sll_ca=x", "unknown option 'sll_ca'"),
+        ("mysql://user:secret@host,/db", "no host or no database"),
+        ("mysql://user:secret@host,other:many/db", "port that is no number"),
     ],
 )
 def test_a_wrong_url_is_refused_with_the_right_form(wrong: str, words: str) -> None:
@@ -180,6 +182,21 @@ def test_tls_options_reach_the_driver() -> None:
     assert where.options["ssl"] == {"ca": "/etc/ca.pem", "cert": "c.pem", "key": "k.pem"}
     assert where.options["unix_socket"] == "/run/s"
     assert where.shown == "mysql://u@host:3306/db"
+
+
+def test_the_nodes_of_a_cluster_are_asked_in_their_order(mariadb_url: str) -> None:
+    where = locate("mysql://u:p%2C@a,b:3307,[::1]:3308/db")
+    assert (where.options["host"], where.options["port"], where.options["password"]) == ("a", 3306, "p,")
+    assert where.others == (("b", 3307), ("::1", 3308)) and where.shown == "mysql://u@a:3306,b:3307,[::1]:3308/db"
+    login, _, rest = mariadb_url.rpartition("@")
+    store = Store(f"{login}@127.0.0.1:1,{rest}", "c0ffee00")
+    assert store.open() == 1 and store.load().context["cluster"] == "c0ffee00"
+    store.close()
+    dead = Store(f"{login}@127.0.0.1:1,127.0.0.1:2/test")
+    with pytest.raises(
+        StoreError, match=r"in the database mysql://ecloud@127\.0\.0\.1:1,127\.0\.0\.1:2/test: .*check that the server runs"
+    ):
+        dead.open()
 
 
 # ---- loading -----------------------------------------------------------------------------------------------------
