@@ -79,8 +79,9 @@ def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m boss",
-        usage="python -m boss [COMMAND ...]",
-        description="Without a command: start the boss; it stays until Ctrl-C, and prints `ready: ADDRESS` when jobs can be pushed.",
+        usage="python -m boss [--standby | COMMAND ...]",
+        description="Without a command: start the boss; it stays until Ctrl-C, and prints `ready: ADDRESS` when jobs can be pushed. "
+        "With --standby: first wait until no other boss holds the database.",
     )
     commands = parser.add_subparsers(dest="command", required=True, prog="python -m boss", title="commands", metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="look at everything that the boss needs, and say what to do")

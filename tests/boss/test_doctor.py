@@ -58,7 +58,7 @@ def test_the_help_says_that_no_argument_starts_the_boss(capsys: pytest.CaptureFi
         with pytest.raises(SystemExit, match="0"):
             doctor.run(words)
     said = capsys.readouterr().out
-    assert "usage: python -m boss [COMMAND ...]" in said and "Without a command: start the boss" in said
+    assert "usage: python -m boss [--standby | COMMAND ...]" in said and "Without a command: start the boss" in said
     assert "usage: python -m boss restore [-h] [--force] PATH" in said
 
 
