@@ -1,11 +1,13 @@
 """The wire between boss and workers: version, topics, messages, encode and decode. Pure.
 
 Rules:
-- A message is one JSON object ``{"v": 1, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; a longer list is split.
+- A message is one JSON object ``{"v": 2, "kind": ..., ...}`` of at most ``MAX_MESSAGE`` bytes; a longer list is split.
 - Boss to worker messages carry ``(epoch, seq)``: the boss's life and the message's number for that worker in that life.
 - Worker to boss messages carry the worker's ``session`` (one per process start).
 - An attempt is named ``<job uid>.<task index>.<number>`` and is the only thing a worker ever talks about.
 - Unknown fields are ignored and unknown kinds raise ``ProtocolError``: a newer peer never makes an older one misread.
+- Both sides read this version and the one before; the boss writes what the worker that it talks to has written (``encode``'s ``version``),
+  so that workers which were there before an upgrade finish what they have.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
@@ -15,9 +17,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 from worker.fields import BY_ANNOTATION, WRONG
 
-VERSION = 1
-#: The versions that this side reads; the previous one joins when there is a second.
-SUPPORTED = (VERSION,)
+VERSION = 2
+#: The versions that this side reads and can write. Between 1 and 2 fields and kinds were added, and none has changed.
+SUPPORTED = (VERSION - 1, VERSION)
 #: The largest message that either side sends, in bytes of JSON.
 MAX_MESSAGE = 256 * 1024
 #: The largest tail of stdout or stderr that travels in a result, in bytes.
@@ -315,8 +317,8 @@ _ELEMENTS: Dict[Tuple[Type[Any], str], Type[Any]] = {
 }
 
 
-def encode(message: Message) -> List[bytes]:
-    """The payloads of one message: one, or several when its list is long.
+def encode(message: Message, version: int = VERSION) -> List[bytes]:
+    """The payloads of one message, for a reader of this version: one, or several when its list is long.
 
     All but the last piece of a boss's message carry ``seq - 1``, so that a worker which has handled only some of the
     pieces does not claim to have handled the message.
@@ -325,7 +327,7 @@ def encode(message: Message) -> List[bytes]:
     """
     cls = type(message)
     field = _LISTS.get(cls)
-    whole = _dump(message)
+    whole = _dump(message, version)
     if len(whole) <= MAX_MESSAGE:
         return [whole]
     items = getattr(message, field) if field else ()
@@ -336,11 +338,16 @@ def encode(message: Message) -> List[bytes]:
     first = splittable._replace(**{field: items[:half]})
     if "seq" in cls._fields:
         first = first._replace(seq=first.seq - 1)
-    return encode(first) + encode(splittable._replace(**{field: items[half:]}))
+    return encode(first, version) + encode(splittable._replace(**{field: items[half:]}), version)
 
 
 def decode(payload: bytes) -> Message:
     """Read one message. Raises ProtocolError with what is wrong; never anything else."""
+    return decode_with_version(payload)[0]
+
+
+def decode_with_version(payload: bytes) -> Tuple[Message, int]:
+    """Read one message, and the version that its writer speaks. Raises ProtocolError."""
     if len(payload) > MAX_MESSAGE:
         raise ProtocolError("a message of %d bytes: more than %d" % (len(payload), MAX_MESSAGE))
     try:
@@ -349,14 +356,15 @@ def decode(payload: bytes) -> Message:
         raise ProtocolError("not JSON: %s" % error) from None
     if not isinstance(document, dict):
         raise ProtocolError("not a JSON object")
-    if document.get("v") not in SUPPORTED:
-        raise ProtocolError("version %r, this side speaks %d" % (document.get("v"), VERSION))
+    version = document.get("v")
+    if version not in SUPPORTED or not isinstance(version, int) or isinstance(version, bool):
+        raise ProtocolError("version %r, this side speaks %d" % (version, VERSION))
     kind = document.get("kind")
     cls = _KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ProtocolError("unknown kind %r" % (kind,))
     message: Message = _read(cls, document)
-    return message
+    return message, version
 
 
 def topic_in(cluster: str, worker: str) -> str:
@@ -406,8 +414,8 @@ def _plain(value: Any) -> Any:
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
-def _dump(message: Message) -> bytes:
-    document = {"v": VERSION, "kind": _NAMES[type(message)]}
+def _dump(message: Message, version: int) -> bytes:
+    document = {"v": version, "kind": _NAMES[type(message)]}
     document.update(_plain(message))
     return _JSON.encode(document).encode("utf-8", "replace")
 

@@ -34,7 +34,18 @@ from boss.adapters.certificates import TlsFiles
 from boss.adapters.incoming import Incoming
 from boss.core.events import BrokerConnected, BrokerDisconnected
 from boss.ports import Put
-from worker.protocol import MAX_MESSAGE, Assign, LogChunk, ProtocolError, ToWorker, encode, topic_boss, topic_events, topic_in
+from worker.protocol import (
+    MAX_MESSAGE,
+    SUPPORTED,
+    Assign,
+    LogChunk,
+    ProtocolError,
+    ToWorker,
+    encode,
+    topic_boss,
+    topic_events,
+    topic_in,
+)
 
 _KEEPALIVE = 10
 _CONNECT_TIMEOUT = 5.0
@@ -92,7 +103,7 @@ class MqttBroker:
         if not self._up:
             return
         try:
-            payloads = encode(message)
+            payloads = encode(message, self._incoming.versions.get(worker, SUPPORTED[0]))  # all workers read the older one
         except ProtocolError as error:
             if isinstance(message, Assign) and len(message.attempts) > 1:  # one that is too long must not hold the others back
                 for attempt in message.attempts:

@@ -12,7 +12,7 @@ from typing import cast, get_args
 
 from boss.core.events import WorkerSaid, WorkerStatusSeen
 from boss.ports import Put
-from worker.protocol import LogChunk, ProtocolError, ToBoss, decode, topic_log, topic_out, topic_status
+from worker.protocol import LogChunk, ProtocolError, ToBoss, decode_with_version, topic_log, topic_out, topic_status
 
 _TO_BOSS: tuple[type, ...] = get_args(ToBoss)
 
@@ -24,6 +24,7 @@ class Incoming:
 
     def __init__(self, on_log: Callable[[str, LogChunk], None]) -> None:
         self.dropped: Counter[str] = Counter()  #: by worker
+        self.versions: dict[str, int] = {}  #: of the protocol, as each worker has last spoken it
         self._on_log = on_log
 
     @staticmethod
@@ -38,10 +39,11 @@ class Incoming:
             self._read_status(worker, payload, put)
             return
         try:
-            message = decode(payload)
+            message, version = decode_with_version(payload)
         except ProtocolError as error:
             self._drop(worker, str(error))
             return
+        self.versions[worker] = version
         if isinstance(message, LogChunk) and channel == "log":
             self._on_log(worker, message)
         elif isinstance(message, LogChunk) or channel == "log" or not isinstance(message, _TO_BOSS):

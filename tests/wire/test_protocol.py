@@ -1,6 +1,7 @@
 """The wire, byte by byte: golden messages in ``golden.jsonl``, what is refused, and how long lists are split.
 
-A golden line is what this version has sent since its first release: it is added to, never changed, or older peers misread us.
+A golden line is what has been sent since the first release: lines are added, never changed, or older peers misread us. They are of
+version 1; version 2 has only more kinds and fields, so its messages differ in their number alone.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import get_args
 import pytest
 
 from worker import protocol as wire
-from worker.protocol import MAX_MESSAGE, Message, ProtocolError, decode, encode
+from worker.protocol import MAX_MESSAGE, Message, ProtocolError, decode, decode_with_version, encode
 
 GOLDEN = Path(__file__).with_name("golden.jsonl").read_bytes().splitlines()
 
@@ -86,8 +87,10 @@ def test_every_kind_of_message_has_a_golden_line() -> None:
 
 @pytest.mark.parametrize(("message", "line"), list(zip(MESSAGES, GOLDEN, strict=False)))
 def test_a_message_is_written_and_read_as_it_always_was(message: Message, line: bytes) -> None:
-    assert encode(message) == [line]
-    assert decode(line) == message
+    assert encode(message, 1) == [line]
+    assert encode(message) == [line.replace(b'{"v":1,', b'{"v":2,', 1)]
+    assert decode_with_version(line) == (message, 1)
+    assert decode_with_version(*encode(message)) == (message, 2)
 
 
 def test_fields_of_a_newer_peer_are_passed_over() -> None:
@@ -104,7 +107,10 @@ def test_fields_of_a_newer_peer_are_passed_over() -> None:
         (b"[" * 100_000, "not JSON"),
         (b"[]", "not a JSON object"),
         (b'{"kind":"drain","epoch":1,"seq":1}', "version None"),
-        (b'{"v":2,"kind":"drain","epoch":1,"seq":1}', "version 2, this side speaks 1"),
+        (b'{"v":3,"kind":"drain","epoch":1,"seq":1}', "version 3, this side speaks 2"),
+        (b'{"v":0,"kind":"drain","epoch":1,"seq":1}', "version 0, this side speaks 2"),
+        (b'{"v":true,"kind":"drain","epoch":1,"seq":1}', "version True, this side speaks 2"),
+        (b'{"v":2.0,"kind":"drain","epoch":1,"seq":1}', "version 2.0, this side speaks 2"),
         (b'{"v":1,"kind":"explode"}', "unknown kind 'explode'"),
         (b'{"v":1,"kind":["drain"]}', "unknown kind"),
         (b'{"v":1,"kind":"drain","epoch":1}', "Drain without seq"),
