@@ -158,6 +158,10 @@ class PolicySettings(Section):
     list_interval: Duration = Field(default=30.0, description="Time between two comparisons of servers with claims.")
     retry_base: Duration = Field(default=2.0, description="Delay before a task's first retry; doubled each time, with jitter.")
     retry_limit: Duration = Field(default=300.0, description="The longest delay before a retry.")
+    pool_pause: Duration = Field(
+        default=60.0,
+        description="After how long a pool that was paused for failures tries again; doubled at each further one, up to an hour.",
+    )
     infrastructure_budget: int = Field(
         default=5, ge=0, description="Losses of one task to infrastructure that are repeated without asking."
     )

@@ -7,7 +7,7 @@ Rules:
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from boss.adapters import openstack_facts as facts
@@ -16,6 +16,7 @@ from boss.adapters.openstack_book import Book
 from boss.adapters.openstack_errors import CloudError
 from boss.checks import Finding, Verdict
 from boss.config import BossConfig, CloudPool
+from boss.core.events import Limit
 from boss.core.model import Refusal
 
 _GIB = 2**30
@@ -199,11 +200,26 @@ def _quota(findings: Findings, config: BossConfig, api: Api, book: Book, pools: 
     known = {str(one[key]): one for one in book.flavors() for key in ("name", "id")}
     sizes = [(_demand(known[name]), _maximum(config, pool)) for pool in pools for name in pool.flavors if name in known]
     fits = [min((room[name] // need[name] for name in room if need.get(name)), default=math.inf) for need, _ in sizes]
+    beyond = [(pool, said) for pool in pools for name in pool.flavors if name in known and (said := _beyond(known[name], limits))]
+    if any(sum(other is pool for other, _ in beyond) == len(pool.flavors) for pool, _ in beyond):
+        return findings.failed(f"{told}: {'; '.join(said for _, said in beyond)}: pool {beyond[0][0].name} can have no VM at all")
     if fits and max(fits) < 1:
         return findings.failed(f"{told}: no room for one VM of any flavor")
+    if beyond:
+        remedy = "have the quota raised, or take them out of the pool"
+        return findings.note(f"{told}: {'; '.join(said for _, said in beyond)}: never to be had", remedy)
     if fits and any(fit < wanted for fit, (_, wanted) in zip(fits, sizes, strict=True)):
         return findings.note(f"{told}: less than the pools may have", "that is no fault: VMs are made until the quota is used up")
     return findings.ok(told or "unlimited")
+
+
+def _beyond(flavor: dict[str, Any], limits: Mapping[str, Limit]) -> str:
+    """``lab.16 asks for 16 cores, and the quota is 6``, where the whole quota is too small for one VM of it."""
+    for name, need in _demand(flavor).items():
+        if name in limits and need > limits[name].total:
+            what = "cores" if name == "cpus" else name
+            return f"{flavor['name']} asks for {facts.amount(name, need)} {what}, and the quota is {facts.amount(name, limits[name].total)}"
+    return ""
 
 
 def _demand(flavor: dict[str, Any]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from boss.core.ahead import share_of
 from boss.core.basis import state_of_basis, with_pools
 from boss.core.learned import UNKNOWN, program_of
 from boss.core.model import Pool, TaskSpec, Template
+from boss.core.quotas import beyond, obtainable
 from boss.core.ready import shape_of
 from boss.core.rollout import Machine, Sight, roll
 from boss.core.sizes import flavors
@@ -93,15 +94,17 @@ def plan(templates: Sequence[Template], specs: Sequence[TaskSpec], basis: dict[s
 
 
 def _check_sizes(templates: Sequence[Template], specs: Sequence[TaskSpec], state: State) -> None:
-    sizes = [flavor.resources for pool in state.policy.pools for flavor in flavors(state, pool)]
-    if not sizes:
+    if not any(flavors(state, pool) for pool in state.policy.pools):
         raise NoPlan("no pool has a flavor of which it is known what it offers; `admin.py status` says why")
+    sizes = [flavor.resources for pool in state.policy.pools for flavor in obtainable(state, pool)]
     by_number = {template.number: template for template in templates}
     for spec in specs:
         shape = shape_of(by_number[spec.template])
         if all(share_of(shape, size) is None for size in sizes):
             needs = ", ".join(f"{name} {count:g}" for name, count in shape)
-            raise NoPlan(f"{spec.name} needs {needs}: no flavor of any pool holds that")
+            large = [(pool, one) for pool in state.policy.pools for one in flavors(state, pool) if share_of(shape, one.resources)]
+            why = f" that can be had: {beyond(state, *large[0])}" if large else " holds that"
+            raise NoPlan(f"{spec.name} needs {needs}: no flavor of any pool{why}")
 
 
 def _workload(templates: Sequence[Template], specs: Sequence[TaskSpec], state: State) -> tuple[Plan, Workload]:
@@ -186,7 +189,8 @@ def _enough(load: Workload, state: State) -> int:
         for other in task.dependencies:
             sight.below[other].append(task.index)
     machine = min(
-        (_machine(pool, flavor.name, kinds, state) for pool in state.policy.pools for flavor in flavors(state, pool)), key=_lack
+        (_machine(pool, flavor.name, kinds, state) for pool in state.policy.pools for flavor in obtainable(state, pool)),
+        key=_lack,
     )
     if _lack(machine)[0]:
         return 0

@@ -20,6 +20,7 @@ from boss.core import health, limits
 from boss.core.forecast import Forecast
 from boss.core.model import Flavor, Pool, Resources, Vm, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, needs_on, place
+from boss.core.quotas import obtainable
 from boss.core.ready import Shape
 from boss.core.rollout import EPSILON, PATIENCE, Machine, Outcome, roll
 from boss.core.sizes import flavor_of, flavors
@@ -211,7 +212,7 @@ class Chooser:
         """
         found = []
         for number, pool in enumerate(self.state.policy.pools):
-            for flavor in flavors(self.state, pool):
+            for flavor in obtainable(self.state, pool):
                 if not is_slow(self.state, pool, flavor.name) or health.resting(self.state, pool.name, flavor.name, self.now):
                     continue
                 share = share_of(shape, flavor.resources)
@@ -333,7 +334,7 @@ class Chooser:
         """The cheapest flavors of the pool on which the real placement finds room for all that this VM would hold at most."""
         chosen = next(one for one in flavors(self.state, pool) if one.name == flavor)
         best, cost = [flavor], self.rate(chosen)
-        for other in flavors(self.state, pool):
+        for other in obtainable(self.state, pool):
             if other.name == flavor or not 0 < self.rate(other) < cost:
                 continue
             if health.resting(self.state, pool.name, other.name, self.now) or not is_slow(self.state, pool, other.name):

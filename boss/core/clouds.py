@@ -5,8 +5,9 @@ Rules:
 - Limits, flavors and troubles are what was heard last; they are not stored and come anew after each start.
 """
 
-from boss.core import fleet, health, jobs, sizes
+from boss.core import fleet, health, jobs, overdue, sizes
 from boss.core.events import CloudFailed, ConsoleRead, FlavorsSeen, LimitsSeen
+from boss.core.lines import last_line
 from boss.core.model import Refusal, Vm, VmState
 from boss.core.requests import JoinAsked
 from boss.core.state import State
@@ -40,6 +41,7 @@ def on_flavors(state: State, event: FlavorsSeen) -> None:
 def on_cloud_failed(state: State, event: CloudFailed, now: float) -> None:
     """A cloud does not answer, or not us."""
     state.cloud_trouble[event.provider] = event.reason
+    overdue.answered(state, event.provider)
     for pool in state.policy.pools:
         if pool.provider == event.provider:
             health.failed(state, pool.name, "", event.kind, event.reason, now, event.retry_after)
@@ -53,7 +55,12 @@ def on_console(state: State, event: ConsoleRead, now: float) -> None:
             del state.consoles[next(iter(state.consoles))]
     vm = state.vms.get(event.vm)
     if vm is not None and vm.id in state.last_words:
-        fleet.condemn(state, vm, state.last_words.pop(vm.id), now)
+        reason = state.last_words.pop(vm.id)
+        if line := last_line(event.text):
+            ends = f"; its console ends with: {line}"
+            health.add(state, vm.pool, vm.flavor, f"{vm.id}: ", ends)
+            reason += ends
+        fleet.condemn(state, vm, reason, now)
 
 
 def on_join(state: State, event: JoinAsked, now: float) -> None:

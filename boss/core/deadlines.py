@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health, hosts, usage
+from boss.core import backlog, fleet, health, hosts, overdue, usage
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Refusal, TaskState, VmState, WorkerState
@@ -88,9 +88,12 @@ def _late_vms(state: State, now: float) -> None:
                 state.unsure.discard(vm.id)
                 fleet.condemn(state, vm, "the boss was started again while it was being asked for", now)
                 continue
-            what = "the cloud did not answer" if state_was is VmState.CREATING else "its worker was never heard"
-            health.failed(state, vm.pool, vm.flavor, Refusal.BROKEN, f"{vm.id}: {what} in time", now)
-            fleet.give_up(state, vm, f"{what} in time", now)
+            what = (
+                overdue.never_answered(state, vm, now) if state_was is VmState.CREATING else overdue.never_heard(state, vm, now)
+            )
+            if vm.id not in state.last_words:  # its console was waited for: it has failed once already
+                health.failed(state, vm.pool, vm.flavor, Refusal.BROKEN, f"{vm.id}: {what}", now)
+            fleet.give_up(state, vm, state.last_words.get(vm.id, what), now)
         elif state_was is VmState.DRAINING and _holds_results(state, vm.id):
             vm.deadline = now + state.policy.drain_timeout  # its results are all that it is waited for
             state.touch_vm(vm)

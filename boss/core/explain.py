@@ -5,17 +5,19 @@ Rules: the first sentence is the cause, the last one the cheapest remedy; nothin
 
 from math import inf
 
-from boss.core import backlog, health, inits, limits, remedies, sizes, stale, usage
+from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, usage
 from boss.core.ahead import SLOW, is_slow, told
 from boss.core.deals import is_prepared, preparing
 from boss.core.limits import members
-from boss.core.model import Job, Task, TaskState, Wanted, WorkerState
+from boss.core.model import Job, Pool, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
 from boss.core.scaling import CLOSED
 from boss.core.state import State
 
 S = TaskState
+#: So many of a kind are told one by one.
+FEW = 3
 UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -112,21 +114,55 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
     if not state.connected:
         return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
     shape = shape_of(task.template)
-    if too_big := never(state, task):
-        return [too_big, "Ask for less in the task file, or add a pool with larger VMs to the settings."]
+    if too_big := never_of(state, shape):
+        larger = "have the quota raised, " if _beyond(state, shape) else ""
+        return [too_big, f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
     return _room(state, task, shape, now)
 
 
 def never(state: State, task: Task) -> str:
     """Why the task can never run as things are: no VM that the pools could have and no worker that is there holds it; else empty."""
-    shape = shape_of(task.template)
-    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in sizes.flavors(state, pool)) or any(
+    return never_of(state, shape_of(task.template))
+
+
+def never_of(state: State, shape: Shape) -> str:
+    """The same for all tasks of this shape."""
+    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in quotas.obtainable(state, pool)) or any(
         can_ever(shape, worker.resources) for worker in state.workers.values()
     ):
         return ""
     if any(sizes.unknown(state, pool) for pool in state.policy.pools):
         return ""  # one of those that the cloud has not described yet may hold it
-    return _too_big(state, shape)
+    return _beyond(state, shape) or _too_big(state, shape)
+
+
+def _beyond(state: State, shape: Shape) -> str:
+    """Which VMs could hold it, and why none of them can ever be had; empty if there are none."""
+    reasons = [
+        f"{pool.name}: {quotas.beyond(state, pool, flavor)}"
+        for pool in state.policy.pools
+        for flavor in sizes.flavors(state, pool)
+        if can_ever(shape, flavor.resources)
+    ]
+    if not reasons:
+        return ""
+    more = f", and {len(reasons) - FEW} more such flavor(s)" if len(reasons) > FEW else ""
+    needs = ", ".join(amount(name, count) for name, count in shape)
+    return f"No VM that can hold it ({needs}) can ever be had; pool {'; pool '.join(reasons[:FEW])}{more}."
+
+
+def notes(state: State) -> list[str]:
+    """Sentences for ``status``: ready tasks that can never run as things are, and pools of which no VM can be had."""
+    found: dict[Shape, tuple[int, str]] = {}
+    for bucket in state.ready.buckets.values():
+        if bucket.job.wanted is Wanted.RUN and bucket.count:
+            count, job = found.get(bucket.shape, (0, bucket.job.name))
+            found[bucket.shape] = (count + bucket.count, job)
+    said: list[str] = []
+    for shape, (count, job) in found.items():
+        if len(said) < FEW and (reason := never_of(state, shape)):
+            said.append(f"{count:,} ready task(s) (of job {job} first) can never run as things are. {reason}")
+    return said or quotas.notes(state)
 
 
 def _paused(job: Job) -> list[str]:
@@ -204,21 +240,29 @@ def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
     unknown = sizes.unknown(state, pool)
     if unknown and pool.provider in state.cloud_trouble:
         return [f"Pool {name}: what {', '.join(unknown)} offers is not known yet: {state.cloud_trouble[pool.provider]}."]
-    fitting = [flavor for flavor in sizes.flavors(state, pool) if can_ever(shape, flavor.resources)]
+    fitting = [flavor for flavor in quotas.obtainable(state, pool) if can_ever(shape, flavor.resources)]
     if not fitting:
         return []
+    said = _coming(state, pool, now)
     rest = health.resting(state, name, "", now)
     if rest is not None:
-        return [health.sentence(pool, rest, now)]
-    said = []
-    coming = [vm for vm in members(state, name) if vm.state in ("claimed", "creating", "booting")]
-    if coming:
-        left = min(state.learned.boot(name, vm.flavor, pool.provider) - (state.wall(now) - vm.created) for vm in coming)
-        when = f", the first in about {told(max(1.0, left))}" if left > SLOW else ""
-        said.append(f"{len(coming)} VM(s) of pool {name} are coming up{when}.")
+        return [*said, health.sentence(pool, rest, now)]
+    rests = {one.name: rest for one in fitting if (rest := health.resting(state, name, one.name, now)) is not None}
+    resting = [health.sentence(pool, rest, now, flavor) for flavor, rest in list(rests.items())[:FEW]]
+    fitting = [flavor for flavor in fitting if flavor.name not in rests]
+    coming = bool(said)
+    said += resting
+    if not fitting:
+        return said
     rooms = [limits.room(state, pool, flavor, (), now) for flavor in fitting]
     if all(not room.count for room in rooms):
         return [*said, min(rooms, key=lambda room: len(room.cut)).cut]
+    if not coming and not any(can_ever(shape, worker.resources) for worker in state.workers.values()):
+        trouble = state.cloud_trouble.get(pool.provider)
+        return [
+            *said,
+            f"Pool {name} is asked for a VM within seconds{f'; its cloud did not answer: {trouble}' if trouble else ''}.",
+        ]
     if not coming and all(is_slow(state, pool, flavor.name) for flavor in fitting):
         boot = min(state.learned.boot(name, flavor.name, pool.provider) for flavor in fitting)
         ends = state.outlook.ends
@@ -228,6 +272,19 @@ def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
             f"{sooner}. A larger `haste` of the pool buys more."
         )
     return said
+
+
+def _coming(state: State, pool: Pool, now: float) -> list[str]:
+    """The pool's VMs that are under way, and which of them takes long."""
+    coming = [vm for vm in members(state, pool.name) if vm.state in ("claimed", "creating", "booting")]
+    if not coming:
+        return []
+    left = min(state.learned.boot(pool.name, vm.flavor, pool.provider) - (state.wall(now) - vm.created) for vm in coming)
+    when = f", the first in about {told(max(1.0, left))}" if left > SLOW else ""
+    late = [sentence for vm in coming if (sentence := overdue.coming(state, vm, now))]
+    failed = state.health.get((pool.name, ""))
+    tried = [health.trying(pool, failed)] if failed is not None and failed.bursts and now >= failed.resume_at else []
+    return [f"{len(coming)} VM(s) of pool {pool.name} are coming up{'' if late else when}.", *late[:1], *tried]
 
 
 def amount(name: str, count: float) -> str:

@@ -1,6 +1,6 @@
 """Why a VM is up, or is coming or going: sentences for people, from the state alone."""
 
-from boss.core import backlog, limits
+from boss.core import backlog, limits, overdue
 from boss.core.ahead import END_OF_PERIOD, is_slow, paid_for, told
 from boss.core.model import Vm, VmState, WorkerState
 from boss.core.state import State
@@ -23,11 +23,9 @@ def _standing(state: State, vm: Vm, now: float) -> str:
     held = len(worker.held) if worker is not None else 0
     match vm.state:
         case VmState.CLAIMED | VmState.CREATING:
-            return f"{what} was asked for {age} ago; the cloud has not answered yet."
+            return overdue.coming(state, vm, now) or f"{what} was asked for {age} ago; the cloud has not answered yet."
         case VmState.BOOTING:
-            pool = state.pool(vm.pool)
-            usual = state.learned.boot(vm.pool, vm.flavor, pool.provider if pool else "")
-            return f"{what} was asked for {age} ago and boots; such a VM takes about {told(usual)}."
+            return overdue.boot(state, vm, now)
         case VmState.JOINED if worker is not None and worker.state is not WorkerState.ONLINE:
             return f"{what} is up since {age}, but its worker is {worker.state}."
         case VmState.JOINED if held:
@@ -37,7 +35,7 @@ def _standing(state: State, vm: Vm, now: float) -> str:
         case VmState.DRAINING:
             return f"{what} takes nothing new and goes when the {held} task(s) that it holds have ended."
         case VmState.DELETING:
-            return f"{what} is being deleted."
+            return overdue.staying_still(state, vm) if vm.id in state.doubts else f"{what} is being deleted."
         case _:
             return f"{what} is {vm.state}."
 

@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from boss.core import backlog, health, outcomes, sizes, usage
+from boss.core import backlog, health, outcomes, overdue, sizes, usage
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
@@ -294,6 +294,7 @@ def on_created(state: State, event: VmCreated, now: float) -> None:
     if vm is None:
         return
     vm.server, vm.address = event.server, event.address
+    state.doubts.pop(vm.id, None)
     before = vm.state
     if before is VmState.GONE:
         return
@@ -311,9 +312,9 @@ def on_create_failed(state: State, event: VmCreateFailed, now: float) -> None:
     vm = state.vms.get(event.vm)
     if vm is None:
         return
-    vm.reason = event.reason
-    state.touch_vm(vm)
-    if event.final and vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
+    if not event.final:
+        state.doubts[vm.id] = event.reason
+    elif vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
         _fail(state, vm, VmCause.REFUSED, event.reason, now, event.kind, event.retry_after)
 
 
@@ -341,6 +342,8 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
     listed = {server.vm: server for server in servers}
     state.listed[event.provider] = now
     state.cloud_trouble.pop(event.provider, None)
+    overdue.answered(state, event.provider)
+    overdue.seen(state, servers)
     pools = {pool.name for pool in state.policy.pools if pool.provider == event.provider}
     for vm in list(state.vms.values()):
         if vm.pool not in pools or vm.state in (VmState.CLAIMED, VmState.GONE, VmState.FAILED):
@@ -386,7 +389,7 @@ def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
         state.touch_vm(vm)
     if server.status in BROKEN and vm.state in LIVE_VMS:
         vm.server = vm.server or server.server
-        reason = f"the cloud says {server.status}" + (f": {server.reason}" if server.reason else "")
+        reason = f"the cloud says {server.status}" + (f": {server.reason.rstrip('.')}" if server.reason else "")
         kind = Refusal.NO_HOST if "no valid host" in server.reason.lower() else Refusal.BROKEN
         if vm.state in (VmState.CREATING, VmState.BOOTING):
             health.failed(state, vm.pool, vm.flavor, kind, f"{vm.id}: {reason}", now)
@@ -444,6 +447,7 @@ def list_servers(state: State, now: float) -> None:
     """Ask every provider for its servers."""
     for provider in {pool.provider for pool in state.policy.pools}:
         state.out.append(ListServers(provider))
+        overdue.asked(state, provider, now)
 
 
 def _step(state: State, vm: Vm, cause: VmCause, now: float) -> VmState:

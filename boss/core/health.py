@@ -13,8 +13,8 @@ from boss.core.state import PoolHealth, State
 
 #: Bursts in a row that pause a pool.
 PAUSED_AFTER = 3
-#: Seconds: the first interval of a paused pool, and the longest.
-PAUSE, LONGEST = 60.0, 3600.0
+#: Seconds: the longest interval of a paused pool; the first is a setting.
+LONGEST = 3600.0
 #: Seconds until a used up quota is tried again, unless the limits show room before.
 QUOTA = 30.0
 _MENDED_BY_PEOPLE = frozenset({Refusal.CREDENTIAL, Refusal.INVALID})
@@ -45,7 +45,9 @@ def _rest(state: State, key: tuple[str, str], kind: Refusal, reason: str, now: f
     if kind in _MENDED_BY_PEOPLE:
         health.bursts = max(health.bursts, PAUSED_AFTER)
     if health.bursts >= PAUSED_AFTER:
-        pause = min(LONGEST, PAUSE * 2.0 ** min(health.bursts - PAUSED_AFTER, 40)) * (0.75 + 0.5 * jitter(key[0]))
+        pause = min(LONGEST, state.policy.pool_pause * 2.0 ** min(health.bursts - PAUSED_AFTER, 40)) * (
+            0.75 + 0.5 * jitter(key[0])
+        )
     else:
         pause = backoff(health.bursts, key[0], state.policy)
     health.resume_at = now + max(pause, retry_after)
@@ -55,6 +57,14 @@ def worked(state: State, pool: str, flavor: str = "") -> None:
     """A VM of this pool has become a worker that works: the series of failures is over."""
     state.health.pop((pool, ""), None)
     state.health.pop((pool, flavor), None)
+
+
+def add(state: State, pool: str, flavor: str, beginning: str, more: str) -> None:
+    """More is known of a failure: what the reason that begins so is added to."""
+    for key in ((pool, ""), (pool, flavor)):
+        health = state.health.get(key)
+        if health is not None and health.reason.startswith(beginning):
+            health.reason += more
 
 
 def resting(state: State, pool: str, flavor: str, now: float) -> PoolHealth | None:
@@ -67,9 +77,24 @@ def resting(state: State, pool: str, flavor: str, now: float) -> PoolHealth | No
 
 
 def sentence(pool: Pool, health: PoolHealth, now: float, flavor: str = "") -> str:
-    """Why this pool (or flavor of it) is not asked for VMs now, and when it will be."""
+    """Why this pool (or flavor of it) is not asked for VMs now, when it will be, and what helps where a person must."""
     what = f"Pool {pool.name}" + (f" ({flavor})" if flavor else "")
     wait = max(0.0, health.resume_at - now)
+    if health.kind in _MENDED_BY_PEOPLE:
+        return f"{what} is paused and tries again in {wait:.0f} s: {health.reason}. {_remedy(pool, health.kind)}"
     if health.bursts >= PAUSED_AFTER:
         return f"{what} is paused after {health.bursts} failures in a row and tries again in {wait:.0f} s: {health.reason}."
     return f"{what} waits {wait:.0f} s before it asks for a VM again: {health.reason}."
+
+
+def trying(pool: Pool, health: PoolHealth, flavor: str = "") -> str:
+    """What went wrong before, while a pool (or flavor of it) is being tried again."""
+    what = f"Pool {pool.name}" + (f" ({flavor})" if flavor else "")
+    times = "a failure" if health.bursts == 1 else f"{health.bursts} failures in a row"
+    return f"{what} is being tried again after {times}, the last: {health.reason}."
+
+
+def _remedy(pool: Pool, kind: Refusal) -> str:
+    if kind is Refusal.CREDENTIAL:
+        return "Mend the credential (clouds.yaml is read again at each try); `python -m boss doctor` logs in with it."
+    return f"Mend [pools.{pool.name}] in the settings, or what it names in the cloud; `python -m boss doctor` checks all of it."

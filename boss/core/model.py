@@ -387,6 +387,7 @@ class Policy:
     list_interval: float = 30.0  #: how often the cloud's servers are compared with the claims
     retry_base: float = 2.0  #: first delay before a retry
     retry_limit: float = 300.0  #: longest delay before a retry
+    pool_pause: float = 60.0  #: first interval after which a paused pool tries again; doubled each time, up to an hour
     infrastructure_budget: int = 5  #: losses of one task that are repeated without asking
     prefetch_seconds: float = 0.25  #: work that may wait on a worker beyond what its slots run
     prefetch_limit: int = 128  #: attempts that may wait on a worker beyond what its slots run, per slot

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, health, inits, scaling, usage
+from boss.core import backlog, explain, health, inits, overdue, scaling, usage
 from boss.core.learned import Learned
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
@@ -111,7 +111,8 @@ def _worker(state: State, worker: Worker) -> WorkerView:
 
 def _vm(state: State, vm: Vm) -> VmView:
     deadline = None if vm.deadline is None else state.wall(vm.deadline)
-    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, vm.reason, vm.created, vm.server, vm.group)
+    reason = f"{vm.reason}; held up: {state.doubts[vm.id]}" if vm.id in state.doubts else vm.reason
+    return VmView(vm.id, vm.state.value, vm.pool, vm.flavor, vm.address, deadline, reason, vm.created, vm.server, vm.group)
 
 
 def _notes(state: State, now: float) -> list[str]:
@@ -131,6 +132,10 @@ def _notes(state: State, now: float) -> list[str]:
         pool = state.pool(name)
         if pool is not None and now < rest.resume_at:
             notes.append(health.sentence(pool, rest, now, flavor))
+        elif pool is not None and rest.bursts and scaling.is_coming(state, name, flavor):
+            notes.append(health.trying(pool, rest, flavor))
+    notes += overdue.notes(state, now)
+    notes += explain.notes(state)
     if usage.is_spent(state, now):
         notes.append(usage.spent_sentence(state, now))
     for job in state.jobs.values():

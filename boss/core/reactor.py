@@ -22,6 +22,7 @@ from boss.core import (
     hosts,
     jobs,
     outcomes,
+    quotas,
     scaling,
 )
 from boss.core.deals import deal
@@ -312,8 +313,7 @@ def _connected(state: State, now: float) -> None:
 def _delete_failed(state: State, event: VmDeleteFailed) -> None:
     vm = state.vms.get(event.vm)
     if vm is not None:
-        vm.reason = f"deletion failed: {event.reason}"
-        state.touch_vm(vm)
+        state.doubts[vm.id] = event.reason
 
 
 def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
@@ -327,14 +327,18 @@ def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:
         error = state.fenced or "the fleet is shut down; `admin.py open` lets VMs come again"
         jobs.answer(state, event.reply, 409, error=error)
         return
+    flavor = quotas.first(state, pool)
+    if flavor is None:
+        jobs.answer(state, event.reply, 409, error=" ".join(quotas.notes(state)) or f"pool {pool.name} can have no VM at all")
+        return
     for _ in range(event.count):
-        if not scaling.may_add(state, pool, pool.flavors[0], wish):
+        if not scaling.may_add(state, pool, flavor, wish):
             error = f"pool {pool.name} has room for {len(wish.create)} more VM(s), not for {event.count} (its maximum is {pool.maximum})"
             jobs.answer(state, event.reply, 409, error=error)
             return
-        wish.create.append((pool.name, pool.flavors[0].name, "asked for by hand"))
+        wish.create.append((pool.name, flavor.name, "asked for by hand"))
     keep = event.keep or pool.cooldown
-    made = fleet.claim(state, pool.name, pool.flavors[0].name, event.count, keep, "asked for by hand", now)
+    made = fleet.claim(state, pool.name, flavor.name, event.count, keep, "asked for by hand", now)
     jobs.answer(state, event.reply, 200, workers=[vm.id for vm in made])
 
 

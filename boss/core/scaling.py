@@ -17,14 +17,15 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from boss.core import backlog, forecast, health, limits
+from boss.core import backlog, forecast, health, limits, quotas
 from boss.core.ahead import Chooser, is_slow
 from boss.core.deals import demands_of, offers_of
 from boss.core.limits import members
 from boss.core.model import Flavor, Pool, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
+from boss.core.quotas import obtainable
 from boss.core.ready import Shape
-from boss.core.sizes import flavor_of, flavors
+from boss.core.sizes import flavor_of
 from boss.core.state import State
 
 #: The fact in the context that says since when no VM may come.
@@ -103,7 +104,7 @@ def _seen(state: State, now: float) -> tuple[int, ...]:
 
 def _may_be_held(state: State, shape: Shape) -> bool:
     """Whether some VM that may be had, or a worker that is there, can hold a task of this shape."""
-    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in flavors(state, pool)):
+    if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in obtainable(state, pool)):
         return True
     return any(can_ever(shape, worker.resources) for worker in state.workers.values() if worker.state is WorkerState.ONLINE)
 
@@ -127,6 +128,11 @@ def _coming(state: State) -> Iterator[Offer]:
                 yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
 
 
+def is_coming(state: State, pool: str, flavor: str = "") -> bool:
+    """Whether a VM of this pool (and flavor) is under way."""
+    return any(vm.pool == pool and flavor in ("", vm.flavor) and vm.state in COMING for vm in state.vms.values())
+
+
 def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
     """Add the cheapest VM that fits, place again, until nothing is left or nothing may be added."""
     shares = Shares()
@@ -147,7 +153,7 @@ def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tupl
     """The cheapest flavor, over all pools that may grow, that an empty VM of could run this shape."""
     best: tuple[tuple[float, float, int], Pool, Flavor] | None = None
     for rank, pool in enumerate(state.policy.pools):
-        for flavor in flavors(state, pool):
+        for flavor in obtainable(state, pool):
             if is_slow(state, pool, flavor.name) or health.resting(state, pool.name, flavor.name, now) is not None:
                 continue
             if limits.room(state, pool, flavor, [(name, other) for name, other, _ in wish.create], now).count == 0:
@@ -170,14 +176,13 @@ def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without
 
 def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
     for pool in state.policy.pools:
-        if not pool.flavors:
-            continue
-        if health.resting(state, pool.name, pool.flavors[0].name, now) is not None:
+        flavor = quotas.first(state, pool)
+        if flavor is None or health.resting(state, pool.name, flavor.name, now) is not None:
             continue
         planned = sum(1 for pool_name, _, _ in wish.create if pool_name == pool.name)
         for _ in range(pool.minimum - len(members(state, pool.name)) - planned):
-            if may_add(state, pool, pool.flavors[0], wish):
-                wish.create.append((pool.name, pool.flavors[0].name, f"the minimum of pool {pool.name} is {pool.minimum}"))
+            if may_add(state, pool, flavor, wish):
+                wish.create.append((pool.name, flavor.name, f"the minimum of pool {pool.name} is {pool.minimum}"))
 
 
 def _shrink(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
@@ -205,7 +210,7 @@ def _make_room(
 ) -> None:
     """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
     for demand in still:
-        fitting = [flavor for flavor in flavors(state, pool) if can_ever(demand.shape, flavor.resources)]
+        fitting = [flavor for flavor in obtainable(state, pool) if can_ever(demand.shape, flavor.resources)]
         flavor = min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
         if flavor is None or may_add(state, pool, flavor, wish):
             continue
