@@ -154,11 +154,21 @@ class Api:
         if self._version is None:
             data = proxy.get_endpoint_data()
             if data is None or not data.max_microversion:
-                raise self._forget(of_silence("compute", Silence.NOT_SENT, "it does not tell its versions"))
+                raise self._forget(self._mute(proxy, data.url if data is not None else None))
             highest = tuple(data.max_microversion)
             fitting = (text for text in _COMPUTE_VERSIONS if tuple(map(int, text.split("."))) <= highest)
             self._version = next(fitting, "")
         return self._version or None
+
+    def _mute(self, proxy: Any, url: str | None) -> CloudError:
+        """Why Nova does not tell its versions: the library, which looks for them, keeps that to itself."""
+        try:
+            proxy.session.get(url or proxy.get_endpoint(), raise_exc=False, connect_retries=0, timeout=(CONNECT, READ))
+        except keystone.ClientException as error:
+            found = self._translated("compute", error)
+            found.effect = Effect.NONE  # nothing was asked for
+            return found
+        return of_silence("compute", Silence.NOT_SENT, "it does not tell its versions")
 
     def _translated(self, service: str, error: keystone.ClientException) -> CloudError:
         """What the library's exception means; of a log-in that failed nothing was asked of the service itself."""

@@ -111,6 +111,14 @@ class LabFakeDriver(fake.FakeDriver):
         super().spawn(context, instance, *args, **kwargs)
         self._hook("start", instance, kwargs.get("network_info"))
 
+    def get_console_output(self, context, instance):
+        """What the guest has printed."""
+        try:
+            with open(os.path.join(os.environ["LAB_DIR"], "guests", instance.uuid, "log"), "rb") as f:
+                return f.read()
+        except (KeyError, FileNotFoundError):
+            return b""
+
     def destroy(self, context, instance, *args, **kwargs):
         faults = _faults(instance)
         time.sleep(_num(faults, "delete_delay"))  # the fault itself: a slow deletion
