@@ -164,9 +164,11 @@ def until(look: Callable[[], T | None], timeout: float, what: str) -> T:
 
 
 @contextmanager
-def deployed(folder: Path, through: Sequence[str] = (), **settings: str) -> Iterator[Deployment]:
+def deployed(
+    folder: Path, through: Sequence[str] = (), kind: type[Deployment] = Deployment, **settings: str
+) -> Iterator[Deployment]:
     """A running deployment that is ended, whatever happens; its log is shown when the test fails."""
-    deployment = Deployment(folder, through, **settings)
+    deployment = kind(folder, through, **settings)
     try:
         deployment.start()
         yield deployment
