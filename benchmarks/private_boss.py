@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,30 +54,40 @@ class PrivateBoss:
 @contextmanager
 def private_boss(database: str | None) -> Iterator[PrivateBoss]:
     """Start a boss with SLOTS local slots, and stop it afterwards. Raises BossDidNotStart with its last words."""
+    settings = {"ECLOUD_LOCAL_SLOTS": str(SLOTS)} | ({"ECLOUD_DATABASE_URL": database} if database else {})
     with tempfile.TemporaryDirectory(prefix="ecloud-bench.") as folder:
-        state = Path(folder)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
-        environment |= {"ECLOUD_STATE": folder, "ECLOUD_LOCAL_SLOTS": str(SLOTS), "PYTHONPATH": str(ROOT)}
-        if database:
-            environment["ECLOUD_DATABASE_URL"] = database
-        with open(state / "boss.log", "wb") as log:
-            boss = subprocess.Popen(
-                [sys.executable, "-m", "boss"], cwd=state, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
-            )
+        process = start(Path(folder), settings)
         try:
-            assert boss.stdout is not None
-            if not boss.stdout.readline().startswith("ready: "):
-                raise BossDidNotStart((state / "boss.log").read_text(errors="replace")[-2000:])
-            access = json.loads((state / "api.json").read_text())
+            access = json.loads((Path(folder) / "api.json").read_text())
             with Client(access["url"], access["token"]) as client:
-                yield PrivateBoss(boss.pid, state, client)
+                yield PrivateBoss(process.pid, Path(folder), client)
         finally:
-            boss.terminate()
-            try:
-                boss.wait(_STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                boss.kill()
-                boss.wait()
+            stop(process)
+
+
+def start(state: Path, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a boss on a state folder, with settings from the environment alone, until it is ready. Raises BossDidNotStart."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
+    environment |= {"ECLOUD_STATE": str(state), "PYTHONPATH": str(ROOT), **settings}
+    with open(state / "boss.log", "ab") as log:
+        boss = subprocess.Popen(
+            [sys.executable, "-m", "boss"], cwd=state, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert boss.stdout is not None
+    if not boss.stdout.readline().startswith("ready: "):
+        stop(boss)
+        raise BossDidNotStart((state / "boss.log").read_text(errors="replace")[-2000:])
+    return boss
+
+
+def stop(boss: subprocess.Popen[str]) -> None:
+    """End it as a user would; by force when that takes too long."""
+    boss.terminate()
+    try:
+        boss.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        boss.kill()
+        boss.wait()
 
 
 def _stats() -> dict[int, list[str]]:
