@@ -4,6 +4,7 @@ Rules:
 - A file is copied out, never linked: what a task does to its copy does not reach the cache. Where the file system can, the copy
   shares the cache's blocks (copy_file_range), so that a big file costs neither time nor room for each task.
 - What was used longest ago goes when the limit would be passed; a file larger than half the limit is not kept at all.
+- Each file has a name by which others know it, its digest's beginning if nobody gave it another; names are forgotten at a restart.
 - A file enters by rename, whole and verified by whoever fetched it. The folder survives restarts; one process uses it at a time.
 
 Python 3.9 syntax, standard library only. Any thread may call.
@@ -13,11 +14,16 @@ import errno
 import os
 import threading
 from collections import OrderedDict
+from heapq import nlargest
+from typing import Dict
 
 from datastore.landing import remove
 
 #: What a system says that cannot copy ranges between these files.
 _NO_RANGES = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
+
+#: Hexadecimal digits of a file's name.
+NAME = 16
 
 
 class Cache:
@@ -28,6 +34,7 @@ class Cache:
         self._limit = limit
         self._lock = threading.Lock()
         self._sizes: "OrderedDict[str, int]" = OrderedDict()  # used longest ago first
+        self._names: Dict[str, str] = {}
         self._total = 0
         os.makedirs(folder, exist_ok=True)
         self._load()
@@ -52,6 +59,18 @@ class Cache:
             self._sizes[digest] = os.path.getsize(self.path(digest))
             self._total += self._sizes[digest]
             self._shrink()
+
+    def call(self, digest: str, name: str) -> None:
+        """Give a file that is here another name than the beginning of its digest."""
+        with self._lock:
+            if digest in self._sizes:
+                self._names[digest] = name
+
+    def largest(self, count: int) -> Dict[str, int]:
+        """The sizes in bytes of so many of the largest files, by their names."""
+        with self._lock:
+            found = nlargest(count, self._sizes.items(), key=lambda entry: entry[1])
+            return {self._names.get(digest, digest[:NAME]): size for digest, size in found if size}
 
     def copy(self, digest: str, target: str, mode: int) -> bool:
         """Copy a file to a new place with these permission bits; False if it is not here. Raises OSError (of the new place)."""
@@ -89,6 +108,7 @@ class Cache:
         while self._total > self._limit:
             digest, size = self._sizes.popitem(last=False)
             remove(self.path(digest))
+            self._names.pop(digest, None)
             self._total -= size
 
 

@@ -160,7 +160,9 @@ class Loop:
     def _send(self, effect: ev.Send, now: float) -> None:
         message = effect.message
         if isinstance(message, wire.Heartbeat):
-            message = message._replace(free_disk=self._parts.folders.free(), load=os.getloadavg()[0])
+            message = message._replace(
+                free_disk=self._parts.folders.free(), load=os.getloadavg()[0], cached=self._parts.staging.cached()
+            )
         self._say(message)
 
     def _say(self, message: wire.ToBoss) -> None:

@@ -13,6 +13,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
 import json
+from hashlib import sha256
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 from worker.fields import BY_ANNOTATION, WRONG
@@ -211,7 +212,8 @@ class Heartbeat(NamedTuple):
 
     ``held`` and ``draining`` as in ``Hello``. ``free_disk`` in bytes, ``load`` the 1-minute load average. ``undelivered`` are the
     attempts that have ended and whose outputs or logs could not be delivered yet, because of ``trouble`` (a sentence); ``full`` when
-    that is that the datastore has no room.
+    that is that the datastore has no room. ``cached`` are the sizes in bytes of the largest files of its cache of inputs, by
+    ``cache_name``.
     """
 
     session: str
@@ -224,6 +226,7 @@ class Heartbeat(NamedTuple):
     undelivered: Tuple[str, ...] = ()
     trouble: str = ""
     full: bool = False
+    cached: Dict[str, float] = {}  # never mutated
 
 
 class Started(NamedTuple):
@@ -365,6 +368,14 @@ def decode_with_version(payload: bytes) -> Tuple[Message, int]:
         raise ProtocolError("unknown kind %r" % (kind,))
     message: Message = _read(cls, document)
     return message, version
+
+
+def cache_name(job: str, source: str, digest: str = "") -> str:
+    """As what a cached input is known to worker and boss: by its content if both know it, else by the path that tasks ask for it by."""
+    if digest:
+        return digest[:16]
+    asked = source if ":" in source.partition("/")[0] else "%s/%s" % (job, source)
+    return sha256(asked.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def topic_in(cluster: str, worker: str) -> str:

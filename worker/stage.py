@@ -27,11 +27,13 @@ from datastore.sources import SHARED
 from datastore.transfer import Given, deliver, fetch, find
 from datastore.tree import blocks
 from worker.outputs import Found, OutputRefused, expand, open_inside
-from worker.protocol import MAX_TAIL, Assignment, Input, Result, Results, encode
+from worker.protocol import MAX_TAIL, Assignment, Input, Result, Results, cache_name, encode
 
 _LOG = logging.getLogger("worker")
 #: A manifest of more files does not travel in the result: the boss reads it from the datastore's record.
 MAX_FILES = 200
+#: So many of the largest files of the cache are told to the boss.
+MAX_CACHED = 16
 #: How much of the beginning and of the end of a long log is kept, in bytes.
 LOG_END = 5 * 1000 * 1000
 #: How long an unused channel stays open, in seconds.
@@ -112,6 +114,10 @@ class Stage:
                 )
             return result._replace(files=None if rows is None else tuple(rows))
 
+    def cached(self) -> Dict[str, float]:
+        """The sizes in bytes of the largest inputs that are kept, by ``cache_name``."""
+        return {name: float(size) for name, size in self._cache.largest(MAX_CACHED).items()}
+
     def close_idle(self, now: float) -> None:
         """Close channels that were not used for a minute; ``now`` in seconds on any clock, always the same one."""
         self._inward.close_idle(now)
@@ -139,12 +145,13 @@ class Stage:
         found = find(channel, grant)
         _check_complete(assignment, found)
         for listed in found:
-            target = _target(folder, assignment.inputs[listed.input], listed.path)
+            asked = assignment.inputs[listed.input]
+            target = _target(folder, asked, listed.path)
             if not listed.sha256 or not self._cache.keeps(listed.size):
                 straight.append(Wanted(listed, target))
                 self._too_large(listed)
             elif self._cache.copy(listed.sha256, target, _mode(assignment, listed)):
-                continue
+                self._cache.call(listed.sha256, cache_name(assignment.job, listed.path, asked.digest))
             elif listed.sha256 in through_cache:
                 through_cache[listed.sha256].append(listed)
             elif listed.size <= room:
@@ -161,6 +168,7 @@ class Stage:
             os.chmod(wanted.target, _mode(assignment, wanted.listed))
         for digest, same in through_cache.items():
             self._cache.add(digest)
+            self._cache.call(digest, cache_name(assignment.job, same[0].path, assignment.inputs[same[0].input].digest))
             for listed in same:
                 target = _target(folder, assignment.inputs[listed.input], listed.path)
                 if not self._cache.copy(digest, target, _mode(assignment, listed)):

@@ -38,6 +38,9 @@ class Stage(Protocol):
     ) -> Result:
         """Send the outputs of a success, and logs longer than their tails; the result with its manifest."""
 
+    def cached(self) -> Dict[str, float]:
+        """The largest inputs that are kept, as a heartbeat tells them."""
+
     def close_idle(self, now: float) -> None:
         """Close what has not been used for a while; ``now`` in monotonic seconds."""
 
@@ -96,6 +99,10 @@ class Staging:
         while self._done:
             ended.append(self._done.popleft())
         return ended
+
+    def cached(self) -> Dict[str, float]:
+        """What a heartbeat tells of the inputs that are kept here."""
+        return self._stage.cached()
 
     def tidy(self, now: float) -> None:
         """Close idle connections now and then."""

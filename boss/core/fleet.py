@@ -54,6 +54,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         worker.session = message.session
         worker.prepared.clear()
         backlog.forget(worker)
+        worker.cached = {}
         worker.idle_since = now
     worker.resources = dict(message.resources)
     if (vm := state.vms.get(worker.id)) is not None:
@@ -81,6 +82,7 @@ def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -
     send_renewal(state, worker)
     if message.session == worker.session:
         backlog.on_heartbeat(worker, message)
+        worker.cached = dict(message.cached)
     else:
         send(state, worker, Resync(state.epoch, next_seq(worker)))
         return

@@ -318,6 +318,7 @@ class Worker:
     undelivered: frozenset[str] = frozenset()  #: attempts that have ended and whose results it cannot deliver
     trouble: str = ""  #: why it cannot
     datastore_full: bool = False  #: it was told that there is no room
+    cached: dict[str, float] = field(default_factory=dict)  #: bytes of the largest inputs that it keeps, by ``cache_name``
     barred: set[str] = field(default_factory=set)  #: job uids whose init failed here
     prepared: dict[str, set[int]] = field(default_factory=dict)  #: job uid -> init tasks done here, this session
 

@@ -15,8 +15,8 @@ from datastore.frames import GateFull, Line
 from datastore.landing import Wanted
 from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256, wait_for
 from worker import stage as stage_module
-from worker.protocol import Assignment, Input, Output, Result
-from worker.stage import IDLE, MAX_FILES, Stage, StageError, wants_delivery, wants_inputs
+from worker.protocol import Assignment, Input, Output, Result, cache_name
+from worker.stage import IDLE, MAX_CACHED, MAX_FILES, Stage, StageError, wants_delivery, wants_inputs
 
 A, B = b"result of a\n", b"result of b\n"
 SUCCEEDED = Result("u.0.1", "succeeded", exit_code=0, stdout="tail")
@@ -133,6 +133,23 @@ def test_a_cached_file_needs_no_datastore(
     later = Stage(None, str(tmp_path / "cache"), 1000)
     later.fetch(assignment(inputs), str(tmp_path / "two"), running)
     assert contents(tmp_path / "two") == {"p.txt": B}
+
+
+def test_what_is_kept_is_told_by_content_or_by_the_path_it_was_asked_for_by(
+    endpoint: Endpoint, datastore: Datastore, stage: Stage, tmp_path: Path, running: threading.Event
+) -> None:
+    assert stage.cached() == {}
+    accept(datastore, {"a.txt": A * 3})
+    digest = push(datastore, B)
+    stage.fetch(assignment((Input("a.txt", ""), Input("p.txt", "", digest))), str(tmp_path / "one"), running)
+    kept = {cache_name("j", "a.txt"): float(len(A * 3)), cache_name("j", "p.txt", digest): float(len(B))}
+    assert stage.cached() == kept
+    later = Stage(None, str(tmp_path / "cache"), 1000)
+    assert later.cached() == {sha256(A * 3)[:16]: float(len(A * 3)), digest[:16]: float(len(B))}  # paths are not remembered
+    many = {f"{number}.txt": b"x" * (100 + number) for number in range(2 * MAX_CACHED)}
+    inputs = tuple(Input(name, "", push(datastore, data)) for name, data in many.items())
+    stage.fetch(assignment(inputs), str(tmp_path / "two"), running)
+    assert sorted(stage.cached().values()) == [100.0 + number for number in range(MAX_CACHED, 2 * MAX_CACHED)]  # the largest
 
 
 def test_the_cache_stays_below_its_limit_and_drops_what_was_used_longest_ago(

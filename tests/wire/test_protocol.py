@@ -48,6 +48,7 @@ MESSAGES: list[Message] = [
     wire.Heartbeat("s1", 3, 25, {"u7.0.1": "queued", "u7.1.1": "finished"}, 1000000, 0.25),
     wire.Heartbeat("s1", 3, 25, {}, draining=True),
     wire.Heartbeat("s1", 3, 25, {"u7.0.1": "running"}, undelivered=("u7.0.1",), trouble="the datastore is full", full=True),
+    wire.Heartbeat("s1", 3, 25, {}, cached={"ab12cd34ef56ab12": 1048576}),
     wire.Started("s1", {"u7.0.1": 1790000000.5}),
     wire.Results("s1", (wire.Result("u7.0.1", "succeeded", exit_code=0, started=1.5, finished=2.5, files=None),)),
     wire.Results(

@@ -33,6 +33,9 @@ class FakeStage:
         self.act(stopped)
         return result._replace(stored_logs=True)
 
+    def cached(self) -> dict[str, float]:
+        return {}
+
     def close_idle(self, now: float) -> None:
         self.calls.append(("close_idle", now))
 
