@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any
 
-from boss.core.ahead import share_of
 from boss.core.basis import state_of_basis, with_pools
 from boss.core.learned import UNKNOWN, program_of
+from boss.core.machines import share_of
 from boss.core.model import Pool, TaskSpec, Template
 from boss.core.quotas import beyond, obtainable
 from boss.core.ready import shape_of
@@ -182,7 +182,7 @@ def _enough(load: Workload, state: State) -> int:
         if shape not in kinds:
             kinds[shape] = len(kinds)
             sight.kinds.append((0, 0, ""))
-        node = sight.add(load.runtimes[task.index], kinds[shape], task.rank, len(task.dependencies))
+        node = sight.add((load.runtimes[task.index],), kinds[shape], task.rank, len(task.dependencies))
         if not task.dependencies:
             sight.roots.append((0.0, node))
     for task in load.tasks:

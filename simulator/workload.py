@@ -83,7 +83,7 @@ def read_trace(path: Path, known: bool = True) -> Workload:
     templates, specs = [], []
     for number, task in enumerate(trace.tasks):
         command = programs.get(task.id) or re.sub(r"[\d_]+$", "", task.id)
-        templates.append(Template(number, task.id, (command,), runtime=task.runtime if known else 0.0))
+        templates.append(Template(number, task.id, (command,), runtime=max(task.runtime, 0.001) if known else 0.0))
         specs.append(TaskSpec(number, task.id, number, 0, above[number], ranks[number]))
     return Workload(path.stem, tuple(templates), tuple(specs), [task.runtime for task in trace.tasks])
 

@@ -182,9 +182,7 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
     """All that a worker needs to run this attempt: the template rendered with the task's parameters (without the grant)."""
     template = task.template
     params = texts_of(template, task.row)
-    inputs: tuple[Input, ...] = ()
-    for spec in template.inputs:
-        inputs += _inputs(task, spec, params)
+    inputs = inputs_of(task)
     outputs = []
     for out in template.outputs:
         path = render(out.path, params)
@@ -203,6 +201,12 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
         template.init,
         _least(task, [item.source for item in inputs if not item.digest]),
     )
+
+
+def inputs_of(task: Task) -> tuple[Input, ...]:
+    """What to fetch for a task."""
+    params = texts_of(task.template, task.row)
+    return tuple(item for spec in task.template.inputs for item in _inputs(task, spec, params))
 
 
 def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | bool]) -> tuple[Input, ...]:

@@ -6,9 +6,9 @@ Rules: the first sentence is the cause, the last one the cheapest remedy; nothin
 from math import inf
 
 from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, usage
-from boss.core.ahead import SLOW, is_slow, told
 from boss.core.deals import is_prepared, preparing
 from boss.core.limits import members
+from boss.core.machines import SLOW, is_slow, told
 from boss.core.model import Job, Pool, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of

@@ -1,7 +1,8 @@
 """Why a VM is up, or is coming or going: sentences for people, from the state alone."""
 
 from boss.core import backlog, limits, overdue
-from boss.core.ahead import END_OF_PERIOD, is_slow, paid_for, told
+from boss.core.leaving import END_OF_PERIOD, paid_for
+from boss.core.machines import is_slow, told
 from boss.core.model import Vm, VmState, WorkerState
 from boss.core.state import State
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 
 from boss.core import usage
-from boss.core.learned import Guess
+from boss.core.caches import TASKS
+from boss.core.guess import WAYS, Guess, Times, alike
 from boss.core.model import Job, JobState, Task, TaskState, Wanted, Worker, WorkerState
 from boss.core.ready import Bucket, Shape
 from boss.core.rollout import Sight
@@ -23,22 +24,23 @@ from boss.core.state import State
 
 #: Tasks that are looked at one by one, at most; and ready tasks of one kind.
 LIMIT, EACH = 600, 200
+#: What is unknown matters from this part of the work on.
+DOUBTED = 0.2
 #: Attempts of one worker that are looked at one by one, and kinds of ready tasks.
 HELD, KINDS = 32, 48
 
 
 @dataclass(slots=True)
 class Forecast:
-    """``sight`` with what its numbers mean: ``shapes`` by kind, ``jobs`` by number; ``held`` nodes by worker.
-
-    ``doubt`` is the part of the tasks in sight of whose run time nothing is known.
+    """``sight`` with what its numbers mean: ``shapes`` by kind, ``jobs`` by number; ``held`` nodes by worker; ``waiting`` the first tasks
+    that have not been dealt.
     """
 
-    sight: Sight = field(default_factory=Sight)
+    sight: Sight = field(default_factory=lambda: Sight([[] for _ in range(WAYS)]))
     shapes: list[Shape] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     held: dict[str, list[tuple[int, Shape]]] = field(default_factory=dict)
-    doubt: float = 0.0
+    waiting: list[Task] = field(default_factory=list)
 
 
 class _Builder:
@@ -52,6 +54,7 @@ class _Builder:
         self.real: list[tuple[Task, int]] = []
         self.bulk: dict[str, list[int]] = {}
         self.guess = Guess(state.learned)
+        self.unsure: dict[str, list[int]] = {}
 
     def kind(self, job: Job, priority: int, shape: Shape) -> int:
         """The number of a kind of task."""
@@ -116,11 +119,15 @@ class _Builder:
             mean = self.state.learned.templates.get(key)
             each = self.guess.supposed(key[0]) if mean is None else mean.seconds
             seconds += count * each * needs.get("cpus", 1.0) / (worker.resources.get("cpus", 1.0) or 1.0)
-        node = self.made.sight.add(seconds, self.kind_of(first), first.rank)
+        node = self.made.sight.add(alike(seconds), self.kind_of(first), first.rank)
         self.made.held[worker.id] = [(node, tuple(sorted(worker.resources.items())))]
         self.bulk.setdefault(first.job.uid, []).append(node)
 
     def _see(self, task: Task, node: int) -> None:
+        if self.guess.is_unsure(task):
+            self.unsure.setdefault(self.state.learned.program(task), []).append(node)
+        if task.attempt is None and len(self.made.waiting) < TASKS:
+            self.made.waiting.append(task)
         self.nodes.add((task.job.uid, task.index))
         self.real.append((task, node))
 
@@ -140,7 +147,7 @@ class _Builder:
             kind = self.kind(others[0].job, others[0].priority, shape)
             count = sum(bucket.count for bucket in others)
             seconds = sum(bucket.count * self.guess.supposed(bucket.job.uid) for bucket in others)
-            self._pieces(others[0].job.uid, kind, 0, seconds, count, each)
+            self._pieces(others[0].job.uid, kind, 0, alike(seconds), count, each)
         for due, uid, index in self.state.delayed[:EACH]:
             job = self.state.jobs.get(uid)
             task = job.tasks[index] if job is not None and index < len(job.tasks) else None
@@ -168,17 +175,34 @@ class _Builder:
             for task in sample:
                 self._root(task)
             return
-        mean = sum(self.guess.of(task) for task in sample) / len(sample) if sample else self.guess.supposed(job.uid)
+        self.made.waiting += sample[: max(0, TASKS - len(self.made.waiting))]
+        times = [self.guess.of(task) for task in sample] or [alike(self.guess.supposed(job.uid))]
+        whole = tuple(sum(way) * bucket.count / len(times) for way in zip(*times, strict=True))
         kind = self.kind(job, bucket.priority, bucket.shape)
-        self._pieces(job.uid, kind, sample[0].rank if sample else 0, mean * bucket.count, bucket.count, each)
+        self._pieces(job.uid, kind, sample[0].rank if sample else 0, whole, bucket.count, each)
 
-    def _pieces(self, uid: str, kind: int, rank: int, seconds: float, count: int, each: int) -> None:
+    def _pieces(self, uid: str, kind: int, rank: int, whole: Times, count: int, each: int) -> None:
         """Many tasks as a few that stand for several, one after the other."""
         pieces = min(each, count)
+        piece = tuple(seconds / pieces for seconds in whole)
         for _ in range(pieces):
-            node = self.made.sight.add(seconds / pieces, kind, rank)
+            node = self.made.sight.add(piece, kind, rank)
+            if min(whole) < max(whole):
+                self.unsure.setdefault(uid, []).append(node)
             self.made.sight.roots.append((0.0, node))
             self.bulk.setdefault(uid, []).append(node)
+
+    def weigh_doubt(self) -> None:
+        """Keep the ways apart only if what is unknown is a good part of the work; the kind of it that is the most is what is waited for."""
+        sight = self.made.sight
+        totals = [sum(way) for way in sight.seconds]
+        work: dict[str, float] = {}
+        for name, nodes in self.unsure.items():
+            work[name] = sum(way[node] for way in sight.seconds for node in nodes)
+        if sum(work.values()) < DOUBTED * sum(totals):
+            sight.seconds = [[sorted(times)[len(times) // 2] for times in zip(*sight.seconds, strict=True)]]
+        else:
+            sight.doubtful = set(self.unsure[max(work, key=lambda name: work[name])])
 
     # ---- what comes next
 
@@ -199,7 +223,7 @@ class _Builder:
                     continue
                 above = hits.setdefault((uid, index), [])
                 above.append(node)
-                if len(above) < dependent.missing or len(sight.seconds) >= LIMIT:
+                if len(above) < dependent.missing or len(sight.kind) >= LIMIT:
                     continue
                 if not self.fits(self.state.ready.shape(dependent)):
                     continue
@@ -227,11 +251,11 @@ class _Builder:
                 continue
             kind = sight.kind[last[0]]
             width = min(EACH, max(1, left // levels))
-            barrier = sight.add(0.0, -1, missing=len(last))
+            barrier = sight.add(alike(0.0), -1, missing=len(last))
             for node in last:
                 sight.below[node].append(barrier)
             for _ in range(width):
-                sight.below[barrier].append(sight.add(self.guess.supposed(uid) * left / width, kind, 0, 1))
+                sight.below[barrier].append(sight.add(alike(self.guess.supposed(uid) * left / width), kind, 0, 1))
 
 
 def look(state: State, now: float, fits: Callable[[Shape], bool]) -> Forecast:
@@ -240,6 +264,8 @@ def look(state: State, now: float, fits: Callable[[Shape], bool]) -> Forecast:
     builder.running()
     builder.ready()
     builder.coming()
-    unsure = sum(1 for task, _ in builder.real if not builder.guess.is_sure(task))
-    builder.made.doubt = unsure / len(builder.real) if builder.real else 0.0
+    if builder.guess.sure:
+        del builder.made.sight.seconds[1:]
+    else:
+        builder.weigh_doubt()
     return builder.made

@@ -11,9 +11,8 @@ Rules:
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import exp, log
 
 from boss.core.model import Task, Template, Text, Vm
 
@@ -21,8 +20,6 @@ from boss.core.model import Task, Template, Text, Vm
 MEMORY = 20.0
 #: Seconds that a task is supposed to run of which nothing is known at all.
 UNKNOWN = 10.0
-#: The weight of what is supposed against one that was seen.
-DOUBT = 0.5
 #: Seconds that a VM takes to come up where none has been seen, by provider.
 USUAL_BOOT = {"local": 0.1}
 USUAL_BOOT_ELSEWHERE = 90.0
@@ -129,71 +126,6 @@ class Learned:
         learned.programs = dict(_means(context.get(PROGRAMS_FACT, "")))
         learned.saved = {name: context[name] for name in (BOOTS_FACT, PROGRAMS_FACT) if name in context}
         return learned
-
-
-class Guess:
-    """How long tasks will run, asked for one look ahead: what runs at that moment counts too."""
-
-    def __init__(self, learned: Learned, running: Iterable[tuple[Task, float]] = ()) -> None:
-        """``running`` are tasks with the seconds that they have run so far."""
-        self._learned = learned
-        self._spent: dict[tuple[str, str], float] = {}
-        self._templates: dict[tuple[str, int], float] = {}
-        self._supposed: dict[str, float] = {}
-        self._unsure: set[tuple[str, int]] = set()
-        for task, spent in running:
-            key = (task.job.uid, learned.program(task))
-            self._spent[key] = self._spent.get(key, 0.0) + spent
-
-    def of(self, task: Task) -> float:
-        """The whole run time of a task."""
-        key = (task.job.uid, task.template.number)
-        found = self._templates.get(key)
-        if found is None:
-            found = self._templates[key] = self._guess(task)
-        return found
-
-    def is_sure(self, task: Task) -> bool:
-        """Whether anything was seen, or said, of how long such tasks run."""
-        self.of(task)
-        return (task.job.uid, task.template.number) not in self._unsure
-
-    def left(self, task: Task, spent: float) -> float:
-        """What is left of a task that has run for ``spent`` seconds; of one that ran longer than thought, as much again as a half."""
-        whole = self.of(task)
-        if task.template.runtime:
-            return max(whole - spent, 0.05 * spent, 0.0)
-        return whole - spent if spent < 0.8 * whole else max(0.5 * spent, 0.2 * whole)
-
-    def supposed(self, uid: str) -> float:
-        """How long tasks of a job run of whose program nothing is known."""
-        found = self._supposed.get(uid)
-        if found is None:
-            seen = [mean.seconds for mean in self._learned.jobs.get(uid, {}).values()]
-            logs = [log(UNKNOWN), *(log(max(seconds, 0.1)) for seconds in seen)]
-            found = self._supposed[uid] = exp(sum(logs) / len(logs))
-        return found
-
-    def _guess(self, task: Task) -> float:
-        uid, template = task.job.uid, task.template
-        own = self._learned.templates.get((uid, template.number))
-        if own is not None:
-            return self._with_running(own, own.seconds, uid, task)
-        if template.runtime:
-            return template.runtime
-        name = self._learned.program(task)
-        here = self._learned.jobs.get(uid, {}).get(name)
-        if here is not None:
-            return self._with_running(here, self.supposed(uid), uid, task)
-        everywhere = self._learned.programs.get(name)
-        if everywhere is not None:
-            return self._with_running(everywhere, everywhere.seconds, uid, task)
-        self._unsure.add((uid, template.number))
-        return self._with_running(Mean(), self.supposed(uid), uid, task)
-
-    def _with_running(self, mean: Mean, supposed: float, uid: str, task: Task) -> float:
-        spent = self._spent.get((uid, self._learned.program(task)), 0.0)
-        return (DOUBT * supposed + mean.count * mean.seconds + spent) / (DOUBT + mean.count)
 
 
 def program_of(template: Template) -> str:

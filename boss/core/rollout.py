@@ -9,6 +9,7 @@ Rules:
 - After the first ``boot`` seconds all new machines are up, so the outcome says when each is first needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -23,11 +24,12 @@ PATIENCE = 2.0
 class Sight:
     """The work in sight as arrays over nodes; times in seconds from now.
 
-    ``kind`` numbers ``kinds``: (job number, priority, owner). ``held`` nodes run on machines already; ``roots`` are ready at a time.
-    ``share`` of a node's kind on a machine of some type is what it takes of it (1: all), None where it does not fit.
+    ``seconds`` has an array for each way in which the run times may turn out, each as likely as the others. ``kind`` numbers ``kinds``:
+    (job number, priority, owner). ``held`` nodes run on machines already; ``roots`` are ready at a time. ``share`` of a node's kind on a
+    machine of some type is what it takes of it (1: all), None where it does not fit.
     """
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[list[float]] = field(default_factory=lambda: [[]])
     kind: list[int] = field(default_factory=list)
     rank: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
@@ -35,22 +37,25 @@ class Sight:
     roots: list[tuple[float, int]] = field(default_factory=list)
     kinds: list[tuple[int, int, str]] = field(default_factory=list)
     jobs: int = 0
+    doubtful: set[int] = field(default_factory=set)  #: nodes of whose run time nothing is known
 
-    def add(self, seconds: float, kind: int, rank: int = 0, missing: int = 0) -> int:
-        """A new node; its number."""
-        self.seconds.append(seconds)
+    def add(self, times: Sequence[float], kind: int, rank: int = 0, missing: int = 0) -> int:
+        """A new node, with its run time in each way; its number."""
+        for way, seconds in zip(self.seconds, times, strict=True):
+            way.append(seconds)
         self.kind.append(kind)
         self.rank.append(rank)
         self.missing.append(missing)
         self.below.append([])
-        return len(self.seconds) - 1
+        return len(self.kind) - 1
 
 
 @dataclass(slots=True)
 class Machine:
     """One VM in a rollout. ``up`` seconds from now it can work; ``share`` by kind; ``price`` a second; ``held`` are ``(node, share)``.
 
-    ``new``: it has not been asked for. ``boot`` is how long such a VM takes to come up.
+    ``new``: it has not been asked for; ``paid``: it would be now, whether it is needed then or not. ``boot`` is how long such a VM takes to
+    come up.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Machine:
     boot: float
     up: float = 0.0
     new: bool = False
+    paid: bool = False
     held: tuple[tuple[int, float], ...] = ()
 
 
@@ -71,16 +77,17 @@ class Outcome:
     first: list[float | None]
     peak: list[dict[int, int]]  #: of each new machine: tasks by kind that it holds when it holds most
     peaks: list[float]
+    told: float | None = None  #: when the first doubtful node ends
 
 
 #: Places where the floating nodes (that need no machine) end.
 _NOWHERE = -1
 
 
-def roll(sight: Sight, machines: list[Machine]) -> Outcome:
-    """Deal everything in sight out over these machines."""
-    seconds, kinds, below, rank, kind_of = sight.seconds, sight.kinds, sight.below, sight.rank, sight.kind
-    missing = sight.missing.copy()
+def roll(sight: Sight, machines: list[Machine], way: int = 0) -> Outcome:
+    """Deal everything in sight out over these machines, with the run times of this way."""
+    seconds, kinds, below, rank, kind_of = sight.seconds[way], sight.kinds, sight.below, sight.rank, sight.kind
+    missing, doubtful = sight.missing.copy(), sight.doubtful
     count = len(machines)
     room = [0.0] * count
     busy = [0] * count
@@ -97,7 +104,7 @@ def roll(sight: Sight, machines: list[Machine]) -> Outcome:
     for number, machine in enumerate(machines):
         if machine.up > EPSILON:
             last[number] = machine.up
-            if not machine.new:
+            if machine.paid or not machine.new:
                 outcome.cost += machine.up * machine.price
             events.append((machine.up, number, -1, 0.0))
             continue
@@ -156,7 +163,7 @@ def roll(sight: Sight, machines: list[Machine]) -> Outcome:
             if not busy[chosen]:
                 if first[chosen] is None:
                     first[chosen] = now
-                    if machine.new:
+                    if machine.new and not machine.paid:
                         outcome.cost += machine.boot * machine.price
                         last[chosen] = now
                 gap = now - last[chosen]
@@ -198,6 +205,8 @@ def roll(sight: Sight, machines: list[Machine]) -> Outcome:
                     if machines[number].new:
                         holding[number][kind] -= 1
                 left -= 1
+                if outcome.told is None and node in doubtful:
+                    outcome.told = now
                 if kind_of[node] >= 0:
                     job = kinds[kind_of[node]][0]
                     outcome.ends[job] = max(outcome.ends[job], now)

@@ -18,9 +18,10 @@ from math import inf
 from typing import Final
 
 from boss.core import backlog, forecast, health, limits, quotas
-from boss.core.ahead import Chooser, is_slow
+from boss.core.ahead import Chooser
 from boss.core.deals import demands_of, offers_of
 from boss.core.limits import members
+from boss.core.machines import is_slow
 from boss.core.model import Flavor, Pool, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.quotas import obtainable
@@ -86,7 +87,7 @@ def _look_ahead(state: State, wish: ScalingPlan, now: float) -> None:
         vm = state.vms[name]
         outlook.dropped[vm.pool, vm.flavor] = now
     outlook.looked, outlook.seen = now, seen
-    outlook.pause = PAUSE * (1.0 + len(work.sight.seconds) / 300)
+    outlook.pause = PAUSE * (1.0 + len(work.sight.kind) / 300)
     again = now + RELOOK if work.jobs else inf
     outlook.due = max(min(choice.due, again), now + outlook.pause)
 
