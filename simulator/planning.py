@@ -5,12 +5,13 @@ Rules:
 - It is played through at several settings of ``haste``: that is the choice between time and cost which a pool has. An empty cloud is
   supposed, with as much of the quota as is free now, and nobody else's jobs.
 - Beyond how many VMs more of them do not help is found without the core: all tasks dealt out over so many machines that are up at once.
-- A plan of more than ``MOST`` tasks is refused: it would take minutes to make.
+- Of more than ``MOST`` tasks equal ones are played through in pieces of several (``pieces``), and the plan says so; a job that cannot be
+  parted like that is refused, because it would take an hour to make. Work, chain, width and number of VMs are of all tasks even then.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import inf
+from math import ceil, inf
 from typing import Any
 
 from boss.core.basis import state_of_basis, with_pools
@@ -23,14 +24,17 @@ from boss.core.rollout import Machine, Sight, roll
 from boss.core.sizes import flavors
 from boss.core.state import State
 from simulator.elastic import ElasticWorld, Stuck
+from simulator.pieces import Pieces, in_pieces
 from simulator.workload import Workload
 
-#: Tasks of one plan at most.
-MOST = 20_000
+#: Tasks, or pieces of several, that are played through at most.
+MOST = 6_000
 #: Settings of haste that are played through; the pools' own comes first.
 HASTES = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: So much longer than with as many VMs as there can be use counts as no help any more.
 NO_HELP = 1.02
+#: The number of VMs beyond which more do not help is exact up to this, and to this part beyond.
+PRECISION = 200
 _HOUR = 3600.0
 
 
@@ -63,6 +67,8 @@ class Plan:
     hinted: int
     learned: int
     supposed: int
+    pieces: int = 0  #: that it was played through in; 0: task by task
+    together: int = 1  #: tasks of a piece at most
     own: Way | None = None
     ways: list[Way] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
@@ -75,16 +81,16 @@ class Plan:
 def plan(templates: Sequence[Template], specs: Sequence[TaskSpec], basis: dict[str, Any]) -> Plan:
     """The plan of these tasks. Raises NoPlan."""
     todo = [spec for spec in specs if not spec.done]
-    if len(todo) > MOST:
-        raise NoPlan(
-            f"{len(todo):,} tasks are too many to play through (at most {MOST:,}); plan a smaller file of the same shape"
-        )
     if not todo:
         raise NoPlan("there is nothing to run")
     state = state_of_basis(basis)
     _check_sizes(templates, todo, state)
     made, load = _workload(templates, todo, state)
-    for way, haste in ((_way(load, basis, None), None), *((_way(load, basis, haste), haste) for haste in HASTES)):
+    parted = _parted(load, state)
+    if parted.each > 1:
+        made.pieces, made.together = len(parted.load.tasks), parted.each
+    played = parted.load
+    for way, haste in ((_way(played, basis, None), None), *((_way(played, basis, haste), haste) for haste in HASTES)):
         if haste is None:
             made.own, made.cut = way
         else:
@@ -132,6 +138,24 @@ def _workload(templates: Sequence[Template], specs: Sequence[TaskSpec], state: S
     hinted, learned, supposed = counts["hinted"], counts["learned"], counts["supposed"]
     made = Plan(len(specs), load.work, load.critical_path, load.widest, 0, hinted, learned, supposed)
     return made, load
+
+
+def _parted(load: Workload, state: State) -> Pieces:
+    shapes = {shape_of(template) for template in load.templates}
+    slots = 0.0
+    for pool in state.policy.pools:
+        shares = [share_of(shape, one.resources) for one in flavors(state, pool) for shape in shapes]
+        slots += pool.maximum / min((share for share in shares if share), default=1.0)
+    slots = min(ceil(slots), max(1, load.widest))
+    found = in_pieces(
+        load, slots, MOST, lambda template: bool(template.runtime or program_of(template) in state.learned.programs)
+    )
+    if found is None:
+        raise NoPlan(
+            f"{len(load.tasks):,} tasks are too many to play through one by one, and too unlike each other, or for too many slots "
+            f"({slots:,}), to play them through in at most {MOST:,} pieces; plan a smaller file of the same shape"
+        )
+    return found
 
 
 def _way(load: Workload, basis: dict[str, Any], haste: float | None) -> tuple[Way, list[str]]:
@@ -214,10 +238,10 @@ def _fewest(ends: Callable[[int], float], most: int) -> int:
     if best == inf:
         return 0
     low, high = 1, most
-    while low < high:
+    while high - low > high // PRECISION:
         middle = (low + high) // 2
         if ends(middle) <= best * NO_HELP + 1e-6:
             high = middle
         else:
             low = middle + 1
-    return low
+    return high

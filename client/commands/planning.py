@@ -78,12 +78,17 @@ def described(found: dict[str, Any]) -> list[str]:
         f"{counted(found['tasks'], 'task')}, {lasted(found['work'])} of work, the longest chain {lasted(found['critical_path'])}"
     )
     peak = f"at most {own['vms']} VMs with an address each and {own['cpus']:g} vCPUs"
+    rough = (
+        [f"played through in {counted(found['pieces'], 'piece')} of up to {found['together']:,} equal tasks, one after the other"]
+        if found["pieces"]
+        else []
+    )
     lines = [
         f"{size}; at most {found['widest']} at once, {help_}",
         f"run times: {', '.join(where)}",
         f"as the settings are: {lasted(own['makespan'])}, {own['vm_hours']:.2f} VM hours, {peak}",
     ]
-    return lines + [f"what bounds it: {sentence}" for sentence in found["cut"][:3]]
+    return lines + rough + [f"what bounds it: {sentence}" for sentence in found["cut"][:3]]
 
 
 def choice(ways: list[dict[str, Any]], deadline: float | None, budget: float | None) -> tuple[str, int]:

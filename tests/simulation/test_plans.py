@@ -12,7 +12,9 @@ from boss.core.basis import basis_of
 from boss.core.events import Limit
 from boss.core.model import Flavor, Policy, Pool, TaskSpec, Template, Vm
 from boss.core.state import State
+from simulator import planning
 from simulator.elastic import ElasticWorld, Run, simple_pool
+from simulator.pieces import in_pieces
 from simulator.planning import MOST, NoPlan, plan
 from simulator.workload import Workload, read_trace
 
@@ -90,8 +92,47 @@ def test_a_plan_keeps_to_the_quota_of_now_and_says_so() -> None:
 def test_what_cannot_be_planned_says_why() -> None:
     with pytest.raises(NoPlan, match="t0 needs cpus 9: no flavor of any pool holds that"):
         plan(*fan(2, needs={"cpus": 9}), basis())
-    with pytest.raises(NoPlan, match="too many to play through"):
-        plan(*fan(MOST), basis())
+    templates = [
+        Template(i, "t", (f"tool-{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}",)) for i in range(MOST + 1)
+    ]
+    with pytest.raises(NoPlan, match="too unlike each other"):
+        plan(templates, [TaskSpec(i, f"t{i}", i) for i in range(MOST + 1)], basis())
     templates, specs = fan(1)
     with pytest.raises(NoPlan, match="nothing to run"):
         plan(templates, [replace(spec, done=True) for spec in specs], basis())
+
+
+def test_a_large_sweep_is_played_through_in_pieces_and_comes_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = plan(*fan(1500, 30.0), basis())
+    monkeypatch.setattr(planning, "MOST", 500)
+    rough = plan(*fan(1500, 30.0), basis())
+    assert (exact.pieces, exact.together) == (0, 1)
+    assert 300 < rough.pieces <= 500
+    assert rough.together == 4
+    assert exact.own is not None
+    assert rough.own is not None
+    assert rough.own.makespan == pytest.approx(exact.own.makespan, rel=0.06)
+    assert rough.own.vm_hours == pytest.approx(exact.own.vm_hours, rel=0.06)
+    assert (rough.tasks, rough.work, rough.critical_path, rough.widest) == (1501, exact.work, exact.critical_path, 1500)
+    assert rough.enough == exact.enough
+
+
+def test_pieces_keep_the_work_the_chains_and_what_is_single() -> None:
+    templates = (Template(0, "a", ("a",), runtime=2.0), Template(1, "b", ("b",), runtime=3.0), Template(2, "c", ("c",)))
+    width = 1000
+    tasks = (
+        *(TaskSpec(i, f"a{i}", 0, 0, (), 2) for i in range(width)),
+        *(TaskSpec(width + i, f"b{i}", 1, 0, (i,), 1) for i in range(width)),
+        TaskSpec(2 * width, "c", 2, 0, tuple(range(width, 2 * width)), 0),
+    )
+    load = Workload("job", templates, tasks, [2.0] * width + [3.0] * width + [7.0])
+    parted = in_pieces(load, 5, 250, lambda template: bool(template.runtime))
+    assert parted is not None
+    assert parted.each == 10
+    assert len(parted.load.tasks) == 201
+    assert parted.load.work == load.work
+    assert [task.dependencies for task in parted.load.tasks[100:103]] == [(0,), (1,), (2,)]  # a piece waits for one alone
+    last = parted.load.tasks[-1]
+    assert last.dependencies == tuple(range(100, 200))
+    assert parted.load.templates[last.template].runtime == 0.0  # nobody knows it beforehand
+    assert parted.load.templates[0].runtime == 20.0
