@@ -296,7 +296,14 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         boots_per_minute=values.boots_per_minute,
         billing=values.billing,
         quiet=tuple(_times(text) for text in values.quiet_hours),
+        takes=_takes(values),
     )
+
+
+def _takes(values: PoolSettings) -> Resources:
+    """What a VM takes of its project that its flavor does not say."""
+    volume = {"volumes": 1.0, "volume_space": values.boot_volume * 2.0**30} if values.boot_volume else {}
+    return volume | ({"floating_ips": 1.0} if values.floating_network else {})
 
 
 def _doors(values: Settings) -> VmDoors:

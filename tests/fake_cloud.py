@@ -6,7 +6,7 @@ are put by the caller's own thread, before a verb returns; servers boot, and go,
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from boss.core.events import (
@@ -23,7 +23,7 @@ from boss.core.events import (
     VmDeleteFailed,
 )
 from boss.core.model import Refusal
-from boss.ports import Put
+from boss.ports import Put, Thing
 
 GIB = 2**30
 
@@ -39,6 +39,7 @@ class Faults:
     stuck: bool = False  #: servers stay in BUILD
     broken: str = ""  #: servers go to ERROR for this reason
     refused_deletions: int = 0  #: so many deletions end in ERROR
+    volumes_away: bool = False  #: servers go without their boot volumes
 
 
 @dataclass(slots=True)
@@ -50,10 +51,20 @@ class _Made:
 
 
 @dataclass(slots=True)
+class _Volume:
+    """What a server boots from; ``cluster`` and ``claim`` are empty until it is marked."""
+
+    server: str
+    cluster: str = ""
+    claim: str = ""
+
+
+@dataclass(slots=True)
 class Project:
     """Flavors by name: cpus, bytes of memory, bytes of disk. ``hosts`` is the largest number of cpus that fits on a host."""
 
     instances: float = 1000
+    volume_limit: float = math.inf
     cpus: float = math.inf
     memory: float = math.inf
     hosts: int = 500
@@ -67,6 +78,7 @@ class Project:
     )
     faults: Faults = field(default_factory=Faults)
     servers: dict[str, _Made] = field(default_factory=dict)
+    volumes: dict[str, _Volume] = field(default_factory=dict)
     calls: list[tuple[str, ...]] = field(default_factory=list)  #: the claims of each create call
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -77,6 +89,7 @@ class Project:
             "instances": float(len(sizes)),
             "cpus": float(sum(size[0] for size in sizes)),
             "memory": float(sum(size[1] for size in sizes)),
+            "volumes": float(len(self.volumes)),
         }
 
     def room(self, flavor: str) -> tuple[int, str]:
@@ -95,8 +108,17 @@ class Project:
 class FakeCloud:
     """One boss's way into a project."""
 
-    def __init__(self, project: Project, cluster: str, epoch: int, pools: dict[str, list[str]], provider: str = "fake") -> None:
+    def __init__(
+        self,
+        project: Project,
+        cluster: str,
+        epoch: int,
+        pools: dict[str, list[str]],
+        provider: str = "fake",
+        volumes: bool = False,
+    ) -> None:
         self.provider = provider
+        self._volumes = volumes
         self.project = project
         self._cluster = cluster
         self._epoch = epoch
@@ -141,7 +163,7 @@ class FakeCloud:
                     self._put(VmDeleteFailed(vm, "the cloud was asked to delete it and says ERROR"))
                     self.delete(vm, pool, server)  # the adapter asks again by itself
                     return
-                del self.project.servers[made.line.server]
+                self._remove_server(made.line.server)
         self._put(VmDeleted(vm))
 
     def console(self, vm: str, pool: str, server: str) -> None:
@@ -159,10 +181,34 @@ class FakeCloud:
         for made in self._ours():
             made.line = self._grown(made)
             made.lists += 1
+        self._tend_volumes()
         self._put(ServersListed(self.provider, asked, tuple(made.line for made in self._ours())))
         used, project = self.project.used(), self.project
         totals = {"instances": project.instances, "cpus": project.cpus, "memory": project.memory}
+        if self._volumes:
+            totals["volumes"] = project.volume_limit
         self._put(LimitsSeen(self.provider, {name: Limit(float(total), used[name]) for name, total in totals.items()}))
+
+    def inventory(self) -> Sequence[Thing]:
+        """Servers and their volumes."""
+        servers = [
+            Thing(
+                self.provider, "server", made.line.server, made.line.server, made.line.vm, made.line.status, None, self._cluster
+            )
+            for made in self._ours()
+        ]
+        volumes = [
+            Thing(self.provider, "volume", name, name, volume.claim, "in-use", None, self._cluster, volume.server)
+            for name, volume in self.project.volumes.items()
+            if volume.cluster == self._cluster
+        ]
+        return servers + volumes
+
+    def remove(self, thing: Thing) -> None:
+        """Gone at once."""
+        if thing.kind == "server" and thing.id in self.project.servers:
+            self._remove_server(thing.id)
+        self.project.volumes.pop(thing.id, None)
 
     def stop(self) -> None:
         """Nothing runs."""
@@ -192,11 +238,36 @@ class FakeCloud:
         if made.line.status != "BUILD" or faults.stuck:
             return made.line
         reason = faults.broken or ("No valid host was found." if size[0] > self.project.hosts else "")
+        if not reason and self._volumes:
+            reason = self._boot_volume(made.line.server)
         if reason:
             return replace(made.line, status="ERROR", reason=reason)
         if not made.lists:
             return made.line
         return replace(made.line, status="ACTIVE", address=f"10.0.0.{int(made.line.server.rpartition('-')[2])}")
+
+    def _boot_volume(self, server: str) -> str:
+        """Make what a server boots from; why not, if the quota has no room."""
+        volumes = self.project.volumes
+        if f"volume-of-{server}" not in volumes:
+            if len(volumes) >= self.project.volume_limit:
+                return f"Maximum number of volumes allowed ({self.project.volume_limit:g}) exceeded for quota 'volumes'."
+            volumes[f"volume-of-{server}"] = _Volume(server)
+        return ""
+
+    def _tend_volumes(self) -> None:
+        """Mark those of our servers, and delete marked ones whose servers are gone."""
+        for name, volume in list(self.project.volumes.items()):
+            made = self.project.servers.get(volume.server)
+            if made is not None and made.cluster == self._cluster:
+                volume.cluster, volume.claim = made.cluster, made.line.vm
+            elif made is None and volume.cluster == self._cluster:
+                del self.project.volumes[name]
+
+    def _remove_server(self, server: str) -> None:
+        del self.project.servers[server]
+        if not self.project.faults.volumes_away:
+            self.project.volumes.pop(f"volume-of-{server}", None)
 
     def _ours(self) -> "list[_Made]":
         return [made for made in self.project.servers.values() if made.cluster == self._cluster]

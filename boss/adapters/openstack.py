@@ -19,6 +19,7 @@ from boss.adapters.openstack_inventory import Inventory
 from boss.adapters.openstack_leaving import Leaving
 from boss.adapters.openstack_looking import Looking
 from boss.adapters.openstack_servers import Servers
+from boss.adapters.openstack_volumes import Volumes
 from boss.config import CloudPool
 from boss.core.events import ConsoleRead
 from boss.ports import Put, Thing
@@ -56,10 +57,11 @@ class OpenStackCloud:
         book, zones = Book(self._api), Zones()
         servers = Servers(self._api, cluster, named)
         self._belongings = Belongings(self._api, book, servers, cluster, named)
-        self._leaving = Leaving(self._api, servers, self._belongings, self._changes, self._rest)
-        self._looking = Looking(self.provider, self._api, book, servers, self._belongings, zones, named)
+        volumes = Volumes(self._api, cluster, epoch, named)
+        self._leaving = Leaving(self._api, servers, self._belongings, volumes, self._changes, self._rest)
+        self._looking = Looking(self.provider, self._api, book, servers, self._belongings, volumes, zones, named)
         self._asking = Asking(self._api, book, servers, zones, cluster, epoch, named, user_data, self._leaving.begin)
-        self._inventory = Inventory(self._api, self.provider, cluster, self._belongings)
+        self._inventory = Inventory(self._api, self.provider, cluster, self._belongings, volumes)
 
     def start(self, put: Put) -> None:
         """Begin to work; asks for the flavors at once."""

@@ -26,6 +26,8 @@ from boss.core.model import Refusal
 CONNECT, READ = 10.0, 30.0
 #: Nova's versions that we speak, best first: 2.69 lists servers of broken cells too, 2.67 knows volume types, 2.52 tags at creation.
 _COMPUTE_VERSIONS = ("2.69", "2.52")
+#: Cinder's: 3.27 lets go of attachments, which Pike's and later ones know.
+_VOLUME_VERSION = "3.27"
 _SERVICES = {"compute": "compute", "image": "image", "network": "network", "volume": "block_storage"}
 
 _log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class Api:
             options: dict[str, Any] = {"json": json} if json is not None else {}
             if service == "compute" and (version := self._compute_version(proxy)):
                 options["microversion"] = version
+            if service == "volume":
+                options["microversion"] = _VOLUME_VERSION
             answer = proxy.request(
                 path,
                 method,

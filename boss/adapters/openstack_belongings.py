@@ -1,9 +1,9 @@
-"""What goes with our servers: tags on their ports and boot volumes, their floating IPs, and how much of such things is left.
+"""What goes with our servers: tags on their ports, their floating IPs, and how much of such things is left. (Volumes: openstack_volumes.)
 
 Rules:
-- Nova makes ports and boot volumes after the create call is answered, so they are tagged at the next list, once each.
+- Nova makes ports after the create call is answered, so they are tagged at the next list, once each.
 - A floating IP carries cluster and claim in its description from its creation on, so that it is found whatever is killed when; it is
-  released when its server is gone. A boot volume goes with its server by itself.
+  released when its server is gone.
 - A server that the cloud lets us see but whose things it does not let us tag is used all the same.
 """
 
@@ -48,14 +48,13 @@ class Belongings:
         self._refused: set[str] = set()  # what this cloud does not let us ask for or do
 
     def dress(self, raws: Iterable[Raw]) -> None:
-        """Tag the ports and boot volumes of these servers, give them floating IPs where their pools say so. Raises CloudError."""
+        """Tag the ports of these servers, give them floating IPs where their pools say so. Raises CloudError."""
         servers = {str(raw["id"]): raw for raw in raws}
         with self._lock:
             here = {str(port["id"]) for port in self._ports}
-            self._tagged = {one for one in self._tagged if one in here or one.startswith("volume ")}
+            self._tagged &= here
             self._give_floating(servers)
             self._tag_ports(servers)
-            self._tag_volumes(servers)
 
     def expect(self, pool: CloudPool, lane: Lane) -> None:
         """Servers were made that need a floating IP to be of use: see to it before the next list."""
@@ -82,14 +81,12 @@ class Belongings:
                 raise
 
     def limits(self) -> dict[str, Limit]:
-        """``addresses`` of the pools' networks, ``ports``, and where used ``floating_ips`` and ``volumes``. Raises CloudError."""
+        """``addresses`` of the pools' networks, ``ports``, and where used ``floating_ips``. Raises CloudError."""
         found: dict[str, Limit | None] = {"addresses": self._addresses()}
         quotas = self._optional("network", f"/quotas/{self._api.project()}/details.json", "read the network quotas")
         found["ports"] = facts.quota_limit(quotas, "port")
         if any(pool.floating_network for pool in self._pools.values()):
             found["floating_ips"] = facts.quota_limit(quotas, "floatingip")
-        if any(pool.boot_volume for pool in self._pools.values()):
-            found["volumes"] = facts.volume_limit(self._optional("volume", "/limits", "read the volume limits"))
         return {name: limit for name, limit in found.items() if limit is not None}
 
     def ports(self) -> list[Raw]:
@@ -124,7 +121,7 @@ class Belongings:
         try:
             return self._api.get(service, path, what)
         except CloudError as error:
-            if error.status in (401, 403, 404) or (service == "volume" and not self._api.has("volume")):
+            if error.status in (401, 403, 404):
                 self._refused.add(path)
                 return {}
             raise
@@ -136,22 +133,8 @@ class Belongings:
             self._tag_one("network", f"/ports/{port['id']}/tags", {"tags": [self._tag, vm or group]}, "tag a port")
             self._tagged.add(str(port["id"]))
 
-    def _tag_volumes(self, servers: Mapping[str, Raw]) -> None:
-        for raw in servers.values():
-            pool = self._pools.get(str(raw["metadata"].get(facts.POOL, "")))
-            if not (pool and pool.boot_volume):
-                continue
-            vm, group = facts.claim_of(raw, self._cluster)
-            for volume in raw.get("os-extended-volumes:volumes_attached") or ():
-                key = f"volume {volume['id']}"
-                if volume.get("delete_on_termination", True) and key not in self._tagged:
-                    marks = {facts.CLUSTER: self._cluster, facts.CLAIM: vm or group}
-                    body = {"volume": {"name": str(raw["name"]), "metadata": marks}}
-                    self._tag_one("volume", f"/volumes/{volume['id']}", body, "tag a volume")
-                    self._tagged.add(key)
-
     def _tag_one(self, service: str, path: str, body: Mapping[str, Any], what: str) -> None:
-        """A port or volume that is gone needs no tag any more."""
+        """A port that is gone needs no tag any more."""
         try:
             self._api.call("PUT", service, path, what, json=body)
         except CloudError as error:

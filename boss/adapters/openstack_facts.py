@@ -69,7 +69,6 @@ def server_of(raw: Json, cluster: str, networks: Sequence[str] = ()) -> Server |
         return None
     vm, group = claim_of(raw, cluster)
     written = _metadata(raw)
-    epoch = str(written.get(EPOCH, ""))
     return Server(
         server=str(raw["id"]),
         vm=vm,
@@ -78,8 +77,14 @@ def server_of(raw: Json, cluster: str, networks: Sequence[str] = ()) -> Server |
         address=address_of(raw, networks),
         group=group,
         reason=fault_of(raw),
-        epoch=int(epoch) if epoch.isdecimal() else 0,
+        epoch=epoch_of(raw),
     )
+
+
+def epoch_of(raw: Json) -> int:
+    """The life of its boss in which a server was made; 0 where it does not say."""
+    epoch = str(_metadata(raw).get(EPOCH, ""))
+    return int(epoch) if epoch.isdecimal() else 0
 
 
 def fault_of(raw: Json) -> str:
@@ -136,11 +141,7 @@ def compute_limits(answer: Json) -> dict[str, Limit]:
         "cpus": ("maxTotalCores", "totalCoresUsed", 1),
         "memory": ("maxTotalRAMSize", "totalRAMUsed", _MIB),
     }
-    return {
-        name: Limit(_bound(absolute[total]) * unit, float(absolute.get(used) or 0) * unit)
-        for name, (total, used, unit) in names.items()
-        if total in absolute
-    }
+    return _limits(absolute, names)
 
 
 def quota_limit(answer: Json, name: str) -> Limit | None:
@@ -151,12 +152,23 @@ def quota_limit(answer: Json, name: str) -> Limit | None:
     return Limit(_bound(entry["limit"]), float(entry.get("used") or 0) + float(entry.get("reserved") or 0))
 
 
-def volume_limit(answer: Json) -> Limit | None:
-    """Cinder's limit of the number of volumes."""
+def volume_limits(answer: Json) -> dict[str, Limit]:
+    """Cinder's absolute limits: ``volumes``, and ``volume_space`` in bytes."""
     absolute = _inner(_inner(answer, "limits"), "absolute")
-    if "maxTotalVolumes" not in absolute:
-        return None
-    return Limit(_bound(absolute["maxTotalVolumes"]), float(absolute.get("totalVolumesUsed") or 0))
+    names = {
+        "volumes": ("maxTotalVolumes", "totalVolumesUsed", 1),
+        "volume_space": ("maxTotalVolumeGigabytes", "totalGigabytesUsed", _GIB),
+    }
+    return _limits(absolute, names)
+
+
+def _limits(absolute: Json, names: Mapping[str, tuple[str, str, int]]) -> dict[str, Limit]:
+    """By our name: the total's and the used part's name in an answer, and their unit."""
+    return {
+        name: Limit(_bound(absolute[total]) * unit, float(absolute.get(used) or 0) * unit)
+        for name, (total, used, unit) in names.items()
+        if total in absolute
+    }
 
 
 def addresses(subnets: Iterable[Json], ports: Iterable[Json]) -> Limit:

@@ -14,6 +14,7 @@ from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_errors import CloudError
+from boss.adapters.openstack_volumes import Volumes, of_server
 from boss.ports import CloudDown, Thing
 
 
@@ -29,26 +30,33 @@ class Kind(StrEnum):
 class Inventory:
     """Of one project."""
 
-    def __init__(self, api: Api, provider: str, cluster: str, belongings: Belongings) -> None:
+    def __init__(self, api: Api, provider: str, cluster: str, belongings: Belongings, volumes: Volumes) -> None:
         self._api = api
         self._provider = provider
         self._cluster = cluster
         self._belongings = belongings
+        self._volumes = volumes
+        self._boots: dict[str, list[str]] = {}  # the volumes that go with each server, as of the last look
 
     def things(self, every_cluster: bool = False) -> list[Thing]:
         """All that is this cluster's, or any cluster's; servers first. Raises CloudDown."""
         try:
             servers = list(self._servers())
-            found = [*servers, *self._volumes(servers), *self._ports(servers), *self._floating()]
+            found = [*servers, *self._boot_volumes(servers), *self._ports(servers), *self._floating()]
         except CloudError as error:
             raise CloudDown(error.reason) from error
         return [thing for thing in found if every_cluster or thing.cluster == self._cluster]
 
     def remove(self, thing: Thing) -> None:
         """Ask for its deletion; one that is gone is fine. Raises CloudDown."""
+        if thing.kind == Kind.VOLUME:
+            try:
+                self._volumes.remove(thing.id)
+            except CloudError as error:
+                raise CloudDown(error.reason) from error
+            return
         service, path = {
             Kind.SERVER: ("compute", "/servers/"),
-            Kind.VOLUME: ("volume", "/volumes/"),
             Kind.PORT: ("network", "/ports/"),
             Kind.FLOATING_IP: ("network", "/floatingips/"),
         }[Kind(thing.kind)]
@@ -64,20 +72,21 @@ class Inventory:
             status = str(raw.get("status", ""))
             if cluster and status != "DELETED":
                 vm, group = facts.claim_of(raw, cluster)
+                self._boots[str(raw["id"])] = of_server(raw)
                 yield Thing(
                     self._provider, Kind.SERVER, str(raw["id"]), str(raw["name"]), vm or group, status, _made(raw), cluster
                 )
 
-    def _volumes(self, servers: list[Thing]) -> Iterator[Thing]:
-        if not self._api.has("volume"):
-            return
-        owners = {server.id: server for server in servers}
-        for raw in self._api.pages("volume", "/volumes/detail", "volumes", "list the volumes"):
+    def _boot_volumes(self, servers: list[Thing]) -> Iterator[Thing]:
+        """Those that are marked as ours, and those of our servers that are not yet."""
+        owners = {volume: server for server in servers for volume in self._boots.get(server.id, ())}
+        for raw in self._volumes.all():
             written = raw.get("metadata") or {}
-            user = next((str(one["server_id"]) for one in raw.get("attachments") or ()), "")
-            cluster = str(written.get(facts.CLUSTER, ""))
+            owner = owners.get(str(raw["id"]))
+            cluster = str(written.get(facts.CLUSTER, "")) or (owner.cluster if owner else "")
             if cluster:
-                claim = str(written.get(facts.CLAIM, "")) or (owners[user].claim if user in owners else "")
+                claim = str(written.get(facts.CLAIM, "")) or (owner.claim if owner else "")
+                user = next((str(one["server_id"]) for one in raw.get("attachments") or ()), "")
                 name, status = str(raw["name"]), str(raw["status"])
                 yield Thing(self._provider, Kind.VOLUME, str(raw["id"]), name, claim, status, _made(raw), cluster, user)
 

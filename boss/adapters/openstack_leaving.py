@@ -7,6 +7,7 @@ Rules:
 - A busy cloud takes its time, and is not asked again before ``_AGAIN`` seconds; one that gave up (ERROR, nothing under way) is, soon.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_servers import Raw, Servers
+from boss.adapters.openstack_volumes import Volumes
 from boss.core.events import Event, VmDeleted, VmDeleteFailed
 
 #: Seconds for which one wish is pursued; between looks, first and at last; until a server that stays is asked again, first and at last.
@@ -28,6 +30,9 @@ _AGAIN, _AGAIN_LONGEST = 30.0, 120.0
 _AGAIN_BROKEN, _TROUBLE = 3.0, 2.5
 #: So many are looked at one by one.
 _FEW = 4
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class Leaving:
         api: Api,
         servers: Servers,
         belongings: Belongings,
+        volumes: Volumes,
         changes: Lane,
         rest: Lane,
     ) -> None:
@@ -58,6 +64,7 @@ class Leaving:
         self._api = api
         self._servers = servers
         self._belongings = belongings
+        self._volumes = volumes
         self._changes = changes
         self._rest = rest
         self._lock = threading.Lock()
@@ -87,6 +94,7 @@ class Leaving:
                     entry.servers += [server for server in found if server not in entry.servers]
                     entry.known = True
             for server in list(entry.servers):
+                self._mark_volumes(entry.vm, server)
                 self._delete(server)
         except CloudError as error:
             self._tell(entry, error.reason)
@@ -99,6 +107,14 @@ class Leaving:
             self._put_off(entry, entry.interval)
             entry.interval = min(entry.interval * 2, _AGAIN_LONGEST)
         self._look_soon()
+
+    def _mark_volumes(self, vm: str, server: str) -> None:
+        """What a server boots from must be known as ours when it outlives it. Raises CloudError of Nova alone."""
+        if self._volumes.concern(vm) and (raw := self._servers.one(server)) is not None:
+            try:
+                self._volumes.mark([raw])
+            except CloudError as error:
+                _log.info("the volumes of %s are not marked yet: %s", vm or server, error.reason)
 
     def _delete(self, server: str) -> None:
         try:

@@ -20,6 +20,7 @@ from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_book import KEPT, Book
 from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_servers import Raw, Servers
+from boss.adapters.openstack_volumes import Volumes
 from boss.config import CloudPool
 from boss.core.events import CloudFailed, Event, FlavorsSeen, Limit, LimitsSeen, Server, ServersListed
 from boss.core.model import Refusal, Resources
@@ -37,6 +38,7 @@ class Looking:
         book: Book,
         servers: Servers,
         belongings: Belongings,
+        volumes: Volumes,
         zones: Zones,
         pools: Mapping[str, CloudPool],
     ) -> None:
@@ -46,6 +48,7 @@ class Looking:
         self._book = book
         self._servers = servers
         self._belongings = belongings
+        self._volumes = volumes
         self._zones = zones
         self._pools = pools
         self._lock = threading.Lock()
@@ -81,7 +84,8 @@ class Looking:
         if time.monotonic() - self._flavors_read > KEPT:
             self.read_flavors()
         self._read_limits()
-        self._quietly("tag ports, volumes and addresses", partial(self._belongings.dress, raws))
+        self._quietly("tag ports and addresses", partial(self._belongings.dress, raws))
+        self._quietly("see to its volumes", partial(self._volumes.tend, raws))
 
     def read_flavors(self) -> None:
         """What the pools' flavors offer."""
@@ -122,6 +126,7 @@ class Looking:
         limits: dict[str, Limit] = {}
         self._quietly("read its limits", lambda: limits.update(self._compute_limits()))
         self._quietly("count its addresses", lambda: limits.update(self._belongings.limits()))
+        self._quietly("count its volumes", lambda: limits.update(self._volumes.limits()))
         if limits:
             self.put(LimitsSeen(self._provider, limits))
 

@@ -11,7 +11,7 @@ from heapq import heappop
 from boss.core import backlog, fleet, health, hosts, overdue, usage
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
-from boss.core.model import Refusal, TaskState, VmState, WorkerState
+from boss.core.model import Pool, Refusal, TaskState, VmState, WorkerState
 from boss.core.state import LIVE_VMS, State
 
 #: Seconds between two looks at workers and VMs.
@@ -25,9 +25,15 @@ def next_look(state: State, now: float) -> float | None:
     looks = []
     if state.delayed:
         looks.append(state.delayed[0][0])
-    if state.workers or state.vms or state.stopping or state.ready.buckets:
+    if state.workers or state.vms or state.stopping or state.ready.buckets or state.strays:
         looks.append(state.next_sweep)
+    looks += [max(state.next_sweep, state.listed.get(pool.provider, 0.0) + state.policy.list_interval) for pool in _clouds(state)]
     return max(now, min(looks)) if looks else None
+
+
+def _clouds(state: State) -> list[Pool]:
+    """Pools whose provider may have something of ours that nobody here knows: looked at also when there is nothing to do."""
+    return [pool for pool in state.policy.pools if pool.provider.startswith("openstack")]
 
 
 def expire(state: State, now: float) -> None:

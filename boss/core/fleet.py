@@ -392,11 +392,19 @@ def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
     if server.status in BROKEN and vm.state in LIVE_VMS:
         vm.server = vm.server or server.server
         reason = f"the cloud says {server.status}" + (f": {server.reason.rstrip('.')}" if server.reason else "")
-        kind = Refusal.NO_HOST if "no valid host" in server.reason.lower() else Refusal.BROKEN
+        kind = _kind_of(server.reason)
         if vm.state in (VmState.CREATING, VmState.BOOTING):
             health.failed(state, vm.pool, vm.flavor, kind, f"{vm.id}: {reason}", now)
         _look_for_results(state, vm)
         condemn(state, vm, reason, now)
+
+
+def _kind_of(fault: str) -> Refusal:
+    """What a server in ERROR says: a quota that shows only while it is built (of volumes, of ports) is no fault of the pool."""
+    said = fault.lower()
+    if "no valid host" in said:
+        return Refusal.NO_HOST
+    return Refusal.QUOTA if "quota" in said or "limitexceeded" in said else Refusal.BROKEN
 
 
 def _look_for_results(state: State, vm: Vm) -> None:

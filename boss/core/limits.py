@@ -3,7 +3,7 @@
 Rules:
 - A pool has a maximum, and limits on the sum of what its VMs offer; VMs count until the cloud has confirmed that they are gone.
 - Of the project's quota and of the subnets' free addresses the pool leaves its ``head_room`` to people. Claims that are newer than what the
-  cloud has said count on top of it.
+  cloud has said count on top of it. Boot volumes and floating IPs count like cpus.
 - No more boots a minute than the pool allows, none in its quiet hours, none when the budget is used up.
 - Each bound says so in a sentence with its numbers and the setting that would change it.
 """
@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from math import floor, inf
 
 from boss.core import usage
-from boss.core.model import Flavor, Pool, Vm, VmState
+from boss.core.model import Flavor, Pool, Resources, Vm, VmState
 from boss.core.sizes import flavors
 from boss.core.state import LIVE_VMS, State
 
-#: Settings' names for what a flavor takes of a quota.
 _DAY = 86400.0
+#: How people count what has another name, or another unit, here.
+_UNITS = {
+    "memory": (2.0**30, " GiB of memory"),
+    "volume_space": (2.0**30, " GiB of volumes"),
+    "floating_ips": (1.0, " floating IPs"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,13 @@ def _quota(state: State, pool: Pool, flavor: Flavor, planned: Sequence[tuple[str
         if vm.pool in pools and (not vm.server or vm.created >= state.wall(heard))
     ]
     newer += [entry for entry in planned if entry[0] in pools]
-    sizes = {(name, other.name): other.resources for name, one in pools.items() for other in flavors(state, one)}
+    sizes = {(name, other.name): _takes(one, other.resources) for name, one in pools.items() for other in flavors(state, one)}
     least: Room | None = None
-    for name, takes in (*flavor.resources.items(), ("instances", 1.0), ("addresses", 1.0)):
+    for name, takes in _takes(pool, flavor.resources).items():
         limit = limits.get(name)
         if limit is None or not takes or limit.total == inf:
             continue
-        alone = name in ("instances", "addresses")
-        taken = sum(1.0 if alone else sizes.get(entry, {}).get(name, 0.0) for entry in newer)
+        taken = sum(sizes.get(entry, _takes(pools[entry[0]], {})).get(name, 0.0) for entry in newer)
         kept = pool.head_room.get(name, 0.0)
         more = max(0, floor((limit.total - limit.used - taken - kept) / takes + 1e-9))
         if least is None or more < least.count:
@@ -93,8 +97,13 @@ def _quota(state: State, pool: Pool, flavor: Flavor, planned: Sequence[tuple[str
     return least
 
 
+def _takes(pool: Pool, offers: Resources) -> dict[str, float]:
+    """What one VM takes of its project, by the names of the limits."""
+    return dict(offers) | dict(pool.takes) | {"instances": 1.0, "addresses": 1.0}
+
+
 def _quota_sentence(pool: Pool, name: str, used: float, total: float, kept: float) -> str:
-    unit, suffix = (2.0**30, " GiB of memory") if name == "memory" else (1.0, f" {name}")
+    unit, suffix = _UNITS.get(name, (1.0, f" {name}"))
     head = f", and {kept / unit:g} are left to people (`head_room`)" if kept else ""
     if name == "addresses":
         return f"Pool {pool.name}: {used:g} of {total:g} addresses of its subnet are taken{head}; a larger subnet or fewer VMs would help."

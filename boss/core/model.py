@@ -369,6 +369,7 @@ class Pool:
     boots_per_minute: float = 0.0  #: 0: no bound
     billing: float = 0.0  #: the seconds that are paid for as a whole
     quiet: tuple[tuple[float, float], ...] = ()  #: seconds of the local day between which no VM is created
+    takes: Resources = field(default_factory=dict)  #: what each VM takes of the project beside its flavor, an address and itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What every cloud of the boss does, whatever is behind it: run on the fake in memory and, in tests/openstack, on a real OpenStack.
 
-A ``Rig`` gives a test a project with room, one with 3 instances and 6 cpus, and the faults. Its flavors: ``lab.1`` (1 cpu, 1 GiB of
-memory, 4 GiB of disk), ``lab.2`` (2 cpus), ``lab.8``, and ``lab.huge``, which no host has room for.
+A ``Rig`` gives a test a project with room, one with 3 instances, 6 cpus and 2 volumes, and the faults. Its flavors: ``lab.1`` (1 cpu,
+1 GiB of memory, 4 GiB of disk), ``lab.2`` (2 cpus), ``lab.8``, and ``lab.huge``, which no host has room for.
 """
 
 import queue
@@ -27,7 +27,7 @@ from boss.core.events import (
     VmDeleteFailed,
 )
 from boss.core.model import Refusal
-from boss.ports import Cloud
+from boss.ports import Cloud, Thing
 
 #: The flavors that the pool ``p`` has; the cloud knows all but the last.
 FLAVORS = ("lab.1", "lab.2", "lab.8", "lab.huge", "lab.none")
@@ -41,8 +41,8 @@ class Rig(Protocol):
     #: Seconds that anything may take.
     patience: float
 
-    def open(self, cluster: str, epoch: int = 1, small: bool = False) -> Cloud:
-        """A cloud with the pool ``p``, not started."""
+    def open(self, cluster: str, epoch: int = 1, small: bool = False, volumes: bool = False) -> Cloud:
+        """A cloud with the pool ``p``, not started; with ``volumes`` its servers boot from volumes."""
 
     def down(self) -> AbstractContextManager[None]:
         """Its API refuses connections."""
@@ -52,6 +52,9 @@ class Rig(Protocol):
 
     def refused_deletion(self) -> AbstractContextManager[None]:
         """Deletions fail while this lasts, or once."""
+
+    def volumes_away(self) -> AbstractContextManager[None]:
+        """The volume service does not answer: servers that go leave their boot volumes behind."""
 
     def wrong_credential(self, cluster: str) -> Cloud:
         """A cloud that does not know us."""
@@ -119,6 +122,16 @@ class Life:
             assert time.monotonic() < until, f"never: {found}"
             never.wait(self.patience / 200)
         return found
+
+
+def volumes_of(cloud: Cloud) -> list[Thing]:
+    """The boot volumes of the cluster, as its inventory shows them."""
+    return [thing for thing in cloud.inventory() if thing.kind == "volume"]
+
+
+def all_active(servers: dict[str, Server]) -> bool:
+    """Whether every server runs."""
+    return all(server.status == "ACTIVE" for server in servers.values())
 
 
 def only(servers: dict[str, Server]) -> Server:
@@ -258,6 +271,76 @@ class CloudContract:
             assert "ERROR" in life.next(VmDeleteFailed).reason
         life.ends(["p-1"], (VmDeleted,))
         assert not life.servers()
+
+    def test_boot_volumes_are_marked_with_cluster_and_claim_and_go_with_their_servers(self, rig: Rig, cluster: str) -> None:
+        life = Life(rig.open(cluster, volumes=True), rig.patience)
+        life.create("p-1", "p-2")
+        servers = life.until(all_active)
+        life.until(lambda _servers: [thing.name for thing in volumes_of(life.cloud) if thing.name] != [])
+        life.servers()  # whatever follows a list has been done when the next one comes
+        volumes = volumes_of(life.cloud)
+        assert {(thing.claim, thing.uses, thing.cluster) for thing in volumes} == {
+            (server.vm, server.server, cluster) for server in servers.values()
+        }
+        life.delete("p-1", "p-2")
+        life.until(lambda _servers: not life.cloud.inventory())
+        life.cloud.stop()
+
+    def test_a_quota_of_volumes_is_among_the_limits_and_a_server_without_one_says_why(self, rig: Rig, cluster: str) -> None:
+        life = Life(rig.open(cluster, small=True, volumes=True), rig.patience)
+        life.create("p-1", "p-2")
+        life.until(all_active)
+        life.servers()
+        told = life.next(LimitsSeen, lambda event: event.limits["volumes"].used == 2).limits["volumes"]
+        assert (told.total, told.used) == (2, 2)
+        life.create("p-3")
+        listed = life.until(lambda servers: any(server.status == "ERROR" for server in servers.values()))
+        [refused] = [server for server in listed.values() if server.status == "ERROR"]
+        assert refused.vm == "p-3"
+        assert "volumes allowed (2) exceeded for quota" in refused.reason
+        life.delete("p-1", "p-2", "p-3")
+        life.until(lambda _servers: not life.cloud.inventory())
+        life.cloud.stop()
+
+    def test_a_boss_that_ended_before_the_answer_leaves_volumes_that_a_later_life_marks(self, rig: Rig, cluster: str) -> None:
+        life = Life(rig.open(cluster, volumes=True), rig.patience)
+        life.cloud.create(("p-1", "p-2"), "p", "lab.1")
+        life.until(lambda servers: len(servers) == 2)
+        life.cloud.stop()
+        later = Life(rig.open(cluster, epoch=2, volumes=True), rig.patience)
+        later.until(all_active)
+        later.until(lambda _servers: sorted(thing.claim for thing in volumes_of(later.cloud)) == ["p-1", "p-2"])
+        later.delete("p-1", "p-2")
+        later.until(lambda _servers: not later.cloud.inventory())
+        later.cloud.stop()
+
+    def test_a_volume_that_outlived_its_server_is_in_the_inventory_and_deleted_by_a_later_life(
+        self, rig: Rig, cluster: str
+    ) -> None:
+        life = Life(rig.open(cluster, volumes=True), rig.patience)
+        life.create("p-1")
+        life.until(all_active)
+        life.servers()
+        with rig.volumes_away():
+            life.delete("p-1")
+        life.cloud.stop()
+        later = Life(rig.open(cluster, epoch=2, volumes=True), rig.patience)
+        assert [(thing.kind, thing.claim) for thing in later.cloud.inventory()] == [("volume", "p-1")]
+        later.until(lambda _servers: not later.cloud.inventory())
+        later.cloud.stop()
+
+    def test_a_volume_that_nobody_owns_is_removed_by_hand(self, rig: Rig, cluster: str) -> None:
+        life = Life(rig.open(cluster, volumes=True), rig.patience)
+        life.create("p-1")
+        life.until(all_active)
+        life.servers()
+        with rig.volumes_away():
+            life.delete("p-1")
+        [left] = life.cloud.inventory()
+        life.cloud.remove(left)
+        life.cloud.remove(left)  # gone is fine
+        life.until(lambda _servers: not life.cloud.inventory())
+        life.cloud.stop()
 
     def test_an_api_that_is_down_is_told_and_its_calls_did_nothing(self, rig: Rig, life: Life) -> None:
         with rig.down():

@@ -18,10 +18,10 @@ class FakeRig:
     patience = 1.0
 
     def __init__(self) -> None:
-        self.large, self.small = Project(), Project(instances=3, cpus=6, memory=16 * GIB)
+        self.large, self.small = Project(), Project(instances=3, cpus=6, memory=16 * GIB, volume_limit=2)
 
-    def open(self, cluster: str, epoch: int = 1, small: bool = False) -> Cloud:
-        return FakeCloud(self.small if small else self.large, cluster, epoch, {"p": list(FLAVORS)})
+    def open(self, cluster: str, epoch: int = 1, small: bool = False, volumes: bool = False) -> Cloud:
+        return FakeCloud(self.small if small else self.large, cluster, epoch, {"p": list(FLAVORS)}, volumes=volumes)
 
     def wrong_credential(self, cluster: str) -> Cloud:
         return FakeCloud(Project(faults=Faults(credential=True)), cluster, 1, {"p": list(FLAVORS)})
@@ -42,6 +42,12 @@ class FakeRig:
     def refused_deletion(self) -> Iterator[None]:
         self.large.faults.refused_deletions = 1
         yield
+
+    @contextmanager
+    def volumes_away(self) -> Iterator[None]:
+        self.large.faults.volumes_away = True
+        yield
+        self.large.faults.volumes_away = False
 
 
 @pytest.fixture

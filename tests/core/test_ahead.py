@@ -286,6 +286,18 @@ def test_no_more_vms_than_the_subnet_has_addresses() -> None:
     assert "254 of 254 addresses" in why(scene, "t0.23")
 
 
+def test_no_more_vms_than_the_quota_of_volumes_and_floating_ips_allows() -> None:
+    scene = stage(cloud(takes={"volumes": 1.0, "volume_space": 20 * GIB, "floating_ips": 1.0}))
+    limits(scene, volumes=(10, 2), volume_space=(500 * GIB, 400 * GIB), floating_ips=(50, 0))
+    scene.push(layers(24, seconds=3600))
+    assert created(scene) == 5
+    assert "uses 500 of its quota of 500 GiB of volumes" in why(scene, "t0.23")
+    limits(scene, volumes=(10, 2), volume_space=(500 * GIB, 0), floating_ips=(50, 48))
+    scene.wait(1)
+    assert created(scene) == 0
+    assert "floating IPs" in why(scene, "t0.23")
+
+
 def test_boots_per_minute_are_kept_and_the_rest_follows() -> None:
     scene = stage(cloud(boots_per_minute=5))
     scene.push(layers(10, seconds=3600))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from boss.core import health, picture, sizes
-from boss.core.effects import CreateVms, DeleteVm, ReadConsole, ReadRecord
+from boss.core import deadlines, health, picture, sizes
+from boss.core.effects import CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord
 from boss.core.events import (
     CloudFailed,
     ConsoleRead,
@@ -14,6 +14,7 @@ from boss.core.events import (
     LimitsSeen,
     Server,
     ServersListed,
+    TimePassed,
     VmCreated,
     VmCreateFailed,
     VmDeleted,
@@ -129,6 +130,34 @@ def test_a_quota_never_pauses_a_pool(scene: Scene) -> None:
         scene.turn(VmCreateFailed(f"cloud-{number}", "quota", kind=Refusal.QUOTA))
         scene.wait(health.QUOTA * 1.3)
     assert f"cloud-{8}" in scene.state.vms and "paused" not in notes(scene)
+
+
+@pytest.mark.parametrize(
+    "fault", ["Maximum number of volumes allowed (2) exceeded for quota 'volumes'", "PortLimitExceeded: none left"]
+)
+def test_a_quota_that_shows_only_while_a_server_is_built_is_waited_for_and_never_pauses_a_pool(scene: Scene, fault: str) -> None:
+    scene.push(bag(1))
+    for number in range(1, 8):
+        scene.turn(VmCreated(f"cloud-{number}", f"uuid-{number}"))
+        listed(scene, Server(f"uuid-{number}", f"cloud-{number}", "cloud", "ERROR", reason=fault))
+        assert fault in notes(scene)
+        scene.turn(VmDeleted(f"cloud-{number}"))
+        scene.wait(health.QUOTA * 1.3)
+    assert "cloud-8" in scene.state.vms and "paused" not in notes(scene)
+
+
+def test_a_boss_with_nothing_to_do_looks_for_servers_that_nobody_knows(scene: Scene) -> None:
+    listed(scene)
+    assert deadlines.next_look(scene.state, scene.now) == pytest.approx(scene.now + scene.state.policy.list_interval, abs=1.0)
+    stray = Server("uuid-9", "cloud-9", "cloud", "SHUTOFF")
+    listed(scene, stray)
+    scene.hush()
+    end = scene.now + scene.state.policy.stray_grace + 2 * scene.state.policy.list_interval
+    while scene.now < end:
+        scene.now = deadlines.next_look(scene.state, scene.now) or end
+        if any(isinstance(effect, ListServers) for effect in scene.turn(TimePassed())):
+            listed(scene, stray)
+    assert DeleteVm("cloud-9", "cloud", "uuid-9") in scene.hush()
 
 
 def test_where_no_host_has_room_the_next_flavor_is_tried() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from boss.adapters import openstack_volumes
 from boss.adapters.openstack import OpenStackCloud
 from boss.config import CloudPool
 from tests.contract.cloud_contract import FLAVORS, Life
@@ -49,7 +50,8 @@ class OpenStackRig:
     def __init__(self) -> None:
         self.opened: list[OpenStackCloud] = []
 
-    def open(self, cluster: str, epoch: int = 1, small: bool = False, **changes: object) -> OpenStackCloud:
+    def open(self, cluster: str, epoch: int = 1, small: bool = False, volumes: bool = False, **changes: object) -> OpenStackCloud:
+        changes |= {"boot_volume": 5} if volumes else {}
         return self._open("lab-small" if small else "lab", cluster, epoch, **changes)
 
     def wrong_credential(self, cluster: str) -> OpenStackCloud:
@@ -79,6 +81,14 @@ class OpenStackRig:
         finally:
             lab("faults")
 
+    @contextmanager
+    def volumes_away(self) -> Iterator[None]:
+        lab("stop", "cinder-api")
+        try:
+            yield
+        finally:
+            lab("up")
+
     def _open(self, name: str, cluster: str, epoch: int, **changes: object) -> OpenStackCloud:
         cloud = OpenStackCloud(name, cluster, epoch, [pool(name, **changes)], lambda _pool, _group, _count: USER_DATA)
         self.opened.append(cloud)
@@ -98,9 +108,10 @@ def cluster() -> str:
 
 
 @pytest.fixture
-def rig(cluster: str) -> Iterator[OpenStackRig]:
+def rig(cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenStackRig]:
     """Whatever a test has opened ends with it, and nothing of its cluster is left in the cloud."""
     rig = OpenStackRig()
+    monkeypatch.setattr(openstack_volumes, "GRACE", 2.0)
     yield rig
     for cloud in rig.opened:
         cloud.stop()

@@ -14,6 +14,7 @@ import openstack
 
 ADDR = "127.0.0.1"
 PASSWORD = "labpass"
+VOLUMES = os.environ.get("LAB_VOLUMES") == "1"
 
 
 def identities(admin):
@@ -34,7 +35,7 @@ def identities(admin):
 
     service = project("service")
     admin_role, service_role, member = role("admin"), role("service"), role("member")
-    for name in ("nova", "glance", "placement", "neutron"):
+    for name in ("nova", "glance", "placement", "neutron", "cinder"):
         u = user(name)
         grant(service, u, admin_role)
         grant(service, u, service_role)
@@ -48,6 +49,7 @@ def identities(admin):
         ("placement", "placement", f"http://{ADDR}:{8778}"),
         ("nova", "compute", f"http://{ADDR}:{8774}/v2.1"),
         ("neutron", "network", f"http://{ADDR}:{9696}"),
+        *([("cinderv3", "volumev3", f"http://{ADDR}:{8776}/v3/%(project_id)s")] if VOLUMES else []),
     ):
         s = have.get(kind) or ident.create_service(name=name, type=kind)
         for interface in ("public", "internal", "admin"):
@@ -90,7 +92,7 @@ def contents(admin):
 
     # Quotas: "lab" without limits that matter, "small" for quota errors.
     projects = {p.name: p for p in admin.identity.projects()}
-    for name, q, nq in (
+    for name, q, nq, vq in (
         (
             "lab",
             {
@@ -103,11 +105,19 @@ def contents(admin):
                 "server_group_members": 100,
             },
             {"port": 3000, "network": 100, "subnet": 100, "security_group": 100, "security_group_rule": 1000},
+            {"volumes": 1000, "gigabytes": -1},
         ),
-        ("small", {"instances": 3, "cores": 6, "ram": 16384}, {"port": 50, "security_group": 10}),
+        (
+            "small",
+            {"instances": 3, "cores": 6, "ram": 16384},
+            {"port": 50, "security_group": 10},
+            {"volumes": 2, "gigabytes": 100},
+        ),
     ):
         admin.set_compute_quotas(projects[name].id, **q)
         admin.set_network_quotas(projects[name].id, **nq)
+        if VOLUMES:
+            admin.set_volume_quotas(projects[name].id, **vq)
 
     network = neutron.find_network("lab-net")
     if not network:

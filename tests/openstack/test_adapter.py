@@ -9,9 +9,11 @@ import pytest
 
 from boss.adapters import openstack_asking
 from boss.adapters.openstack import OpenStackCloud
+from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_inventory import Kind
 from boss.core.events import CloudFailed, FlavorsSeen, LimitsSeen, VmCreated, VmCreateFailed
 from boss.core.model import Refusal
+from boss.ports import CloudDown
 from tests.contract.cloud_contract import Life, only
 from tests.openstack.conftest import OpenStackRig, lab, pool
 from tests.servers import eventually
@@ -186,6 +188,34 @@ def test_a_server_that_never_leaves_build_can_be_deleted(rig: OpenStackRig, clus
         assert not life.servers()
     finally:
         lab("faults")
+
+
+def test_a_volume_that_the_cloud_cannot_delete_is_shown_and_left_to_its_operators(rig: OpenStackRig, cluster: str) -> None:
+    cloud = rig.open(cluster, volumes=True)
+    life = Life(cloud, rig.patience)
+    life.create("p-1")
+    life.until(is_active)
+    life.servers()
+    lab("faults", '{"volume_delete_fail": 1}')
+    try:
+        life.delete("p-1")
+        [left] = eventually(lambda: [one for one in cloud.inventory() if one.status == "error_deleting"], timeout=30)
+    finally:
+        lab("faults")
+    life.servers()  # a list, and what follows it, does not fail for that
+    with pytest.raises(CloudDown, match=r"refuses to delete the volume ecloud-.*-p-1: .*status must be available"):
+        cloud.remove(left)
+    assert (left.claim, left.kind) == ("p-1", Kind.VOLUME)
+    admin = Api("lab-admin")
+    owner = cloud._api.project()
+    reset = {"os-reset_status": {"status": "error"}}
+    [path] = [
+        f"/volumes/{raw['id']}/action"
+        for raw in admin.pages("volume", "/volumes/detail", "volumes", "look", all_tenants=1, project_id=owner)
+        if raw["id"] == left.id
+    ]
+    admin.call("POST", "volume", path, "let it be deleted again", json=reset)
+    life.until(lambda _servers: not cloud.inventory())  # the next list takes it away
 
 
 def test_a_server_that_somebody_renames_stays_ours(rig: OpenStackRig, cluster: str) -> None:
