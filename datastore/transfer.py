@@ -134,8 +134,11 @@ def deliver(
     result: str,
     most: int,
     stopped: threading.Event,
+    alone: bool = False,
 ) -> Optional[List[Tuple[str, int, str]]]:
     """Send a granted attempt's outputs and logs, with its result; returns the manifest, or None when it has more than ``most`` rows.
+
+    With ``alone`` the result is kept also where there are no files.
 
     When this returns, the upload is complete and durable. Raises Stopped (nothing is kept then), GateError, Unreachable, OSError.
     """
@@ -153,7 +156,7 @@ def deliver(
                     return {"abort": True}
             finally:
                 os.close(descriptor)
-        return {"end": True, "result": result}
+        return {"end": True, "result": result, "alone": alone}
 
     answer = channel.ask(dict(grant, op="receive", most=most), give=give)
     if answer.get("aborted"):

@@ -36,7 +36,8 @@ Files = List[List[Any]]
 def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
     """Take in one attempt's files (``{"item": path, "executable": bool}``) and logs (``{"item": "stdout", "log": true}``).
 
-    The closing line ``{"end": true, "result": text}`` brings the worker's result, which is kept in the record as it is. Answers
+    The closing line ``{"end": true, "result": text}`` brings the worker's result, which is kept in the record as it is; without files there
+    is a record only where it says ``"alone": true``. Answers
     ``{"files": [[path, size, sha256], ...] or null if they are more than request["most"], "result": text of the record}``.
     """
     most = frames.count(request, "most", 200)
@@ -50,11 +51,12 @@ def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
         if closing.get("abort"):
             return {"aborted": True}
         result = frames.text(closing, "result")
-        if files:
+        alone = not files and closing.get("alone") is True
+        if files or alone:
             _write_record(tree, grant, part, files, result, flush)
         flush.flush()
         _keep_logs(tree, grant, part, logs)
-        if files and not (_short(files, most) and _stands(tree, grant.job, files)):
+        if alone or (files and not (_short(files, most) and _stands(tree, grant.job, files))):
             _publish(tree, grant.attempt, part, files)
     return _answer(files, result, most)
 

@@ -61,11 +61,11 @@ class Process:
 class World:
     """Boss, broker, datastore, cloud and workers. ``calm`` ends all faults; ``run`` turns the clock."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, policy: Policy | None = None) -> None:
         self.chance = random.Random(seed)  # noqa: S311 (a simulation)
         self.now = 1000.0
         self.calm = False
-        self.state = State(laptop())
+        self.state = State(policy or laptop())
         self.stored = copy.deepcopy(self.state)
         self.inbox: list[Event] = []
         self.wire: list[tuple[float, str, str, Message]] = []  # (arrival, sender, receiver, message); "" is the boss

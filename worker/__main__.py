@@ -76,7 +76,9 @@ def _compose(settings: WorkerConfig) -> Loop:
     now = time.monotonic()
     renewal = renewal_of(settings.renewal, now) if settings.renewal is not None else None
     terms = settings.heartbeat, settings.lease
-    core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal)
+    pulse = Pulse(*settings.pulse) if settings.pulse is not None else None
+    heard = pulse.heard_before(now) if pulse is not None else None
+    core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal, heard)
     executor = Executor(folders, Surroundings(settings.worker, folders.root, environ), bash, user)
     selector = selectors.DefaultSelector()
     waker = Waker(selector)
@@ -93,7 +95,7 @@ def _compose(settings: WorkerConfig) -> Loop:
         selector=selector,
         waker=waker,
         credentials=Credentials(settings, waker.wake) if renewal is not None else None,
-        pulse=Pulse(*settings.pulse) if settings.pulse is not None else None,
+        pulse=pulse,
     )
     _LOG.info("worker %s (%s) of cluster %s, session %s", settings.worker, identity.software, settings.cluster, identity.session)
     return Loop(parts)

@@ -16,6 +16,7 @@ from typing import Callable, List, Mapping, Optional, Sequence
 
 from worker import events as ev
 from worker import protocol as wire
+from worker.deposits import Deposits
 from worker.errands import Errands
 from worker.ledger import Entry, Ledger, Left, Step
 from worker.outbox import Outbox
@@ -38,6 +39,7 @@ class Attempts:
         self.worked = 0.0  #: when the last attempt was finished or acknowledged
         self.running = 0
         self.closed = False  #: nothing new is taken
+        self.deposits = Deposits(wish)
         self._errands = Errands()
         self._outbox = outbox
         self._wish = wish
@@ -91,6 +93,7 @@ class Attempts:
             entry = self.ledger.entries.get(attempt)
             if entry is not None and entry.step is Step.FINISHED:
                 self._outbox.forget(attempt)
+                self.deposits.forget(attempt)
                 self.ledger.leave(attempt, Left.ACKNOWLEDGED)
                 forgotten.append(attempt)
         if forgotten:
@@ -111,6 +114,8 @@ class Attempts:
         held = self.ledger.entries.get(event.attempt)
         if held is not None and held.step is Step.DELIVERING:
             self._delivery_failed(held, event, now)
+        elif held is not None and held.step is Step.FINISHED:
+            self.deposits.failed(event.attempt, event.final, now)
         elif held is None or held.step is Step.FETCHING:
             self._fetch_failed(event, now)
 
@@ -318,6 +323,8 @@ class Attempts:
         entry.result = _explained(_fitting(result))
         self.worked = now
         self._outbox.finished(entry.result, now)
+        if entry.assignment is not None:
+            self.deposits.finished(entry.assignment, entry.result)
 
 
 def _worth_delivering(assignment: Assignment, result: Result) -> bool:

@@ -19,7 +19,7 @@ from worker import events as ev
 from worker import protocol as wire
 from worker.attempts import Attempts
 from worker.outbox import Outbox
-from worker.protocol import Result
+from worker.protocol import SILENCE, Result
 from worker.renewal import Renewal
 
 #: How long a worker that holds work or results lives without an answer of its boss, in seconds, if it is not told otherwise.
@@ -51,10 +51,12 @@ class Core:
         finished: Sequence[Result] = (),
         longest: float = PATIENCE,
         renewal: Optional[Renewal] = None,
+        heard: Optional[float] = None,
     ) -> None:
         """``interval`` between heartbeats and ``lease`` in seconds until the boss says others; ``finished`` is from the spool.
 
-        ``longest`` bounds the lease of one that holds work, ``renewal`` is of certificates that have to be renewed.
+        ``longest`` bounds the lease of one that holds work, ``renewal`` is of certificates that have to be renewed; ``heard`` is when
+        an earlier process of this worker has heard the boss last: leases go on from there.
         """
         self._identity = identity
         self._effects: List[ev.Effect] = []
@@ -63,7 +65,8 @@ class Core:
         self._attempts.restore(finished)
         self._interval, self._lease, self._longest = interval, lease, longest
         self._renewal = renewal
-        self._renewed = self._beaten = self._attempts.worked = now
+        self._beaten = now
+        self._renewed = self._attempts.worked = now if heard is None else min(now, heard)
         self._epoch = self._seq = 0
         self._connected, self._address = False, ""
         self._leaving = self._stopping = ""  # the reason, once there is one
@@ -81,7 +84,13 @@ class Core:
         beat = self._beaten + self._interval if self._connected else float("inf")
         end = min(self._lease_end(), self._last_wait_end())
         certificates = self._renewal.deadline() if self._renewal is not None else float("inf")
-        return min(beat, end, certificates, self._attempts.deadline(), self._outbox.deadline(self._connected))
+        deposits = self._attempts.deposits.deadline(self._silent_at())
+        return min(beat, end, certificates, deposits, self._attempts.deadline(), self._outbox.deadline(self._connected))
+
+    @property
+    def heard(self) -> float:
+        """When the boss has answered last, on the clock of ``now``; at first the start."""
+        return self._renewed
 
     def lease_end(self) -> float:
         """Until when this worker lives if nothing more is heard, on the clock of ``now``."""
@@ -201,6 +210,10 @@ class Core:
             return longest
         return min(longest, max(self._renewed, self._attempts.worked) + self._lease)
 
+    def _silent_at(self) -> float:
+        """When the boss counts as off."""
+        return self._renewed + SILENCE * self._lease
+
     def _last_wait_end(self) -> float:
         """When to leave without the last acknowledgements; infinite while anything else is to be done here."""
         if self._asked_to_go == float("inf") or self._attempts.busy:
@@ -219,6 +232,8 @@ class Core:
         if now >= self._lease_end() and not self._stopping:
             self._on_stop_asked(ev.StopAsked("no answer of the boss for %.0f s" % (now - self._renewed)), now)
         self._attempts.proceed(now)
+        if now >= self._silent_at() and not self._stopping:
+            self._attempts.deposits.send(now)
         patient = self._attempts.slots.backlog > 0 and not self._stopping
         self._effects += self._outbox.speak(now, self._connected, patient)
         if self._connected and now >= self._beaten + self._interval:

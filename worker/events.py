@@ -134,6 +134,13 @@ class Deliver(NamedTuple):
     result: Result
 
 
+class Deposit(NamedTuple):
+    """Put an attempt's result alone at the datastore, for a boss that is off; ends as Delivered or StageFailed."""
+
+    assignment: Assignment
+    result: Result
+
+
 class Halt(NamedTuple):
     """Break off an attempt's fetch or delivery; it still ends as Fetched, Delivered or StageFailed."""
 
@@ -176,4 +183,4 @@ class Exit(NamedTuple):
     code: int = 0
 
 
-Effect = Union[Send, Fetch, Start, Kill, Deliver, Halt, Keep, Forget, Follow, Install, Rejoin, Exit]
+Effect = Union[Send, Fetch, Start, Kill, Deliver, Deposit, Halt, Keep, Forget, Follow, Install, Rejoin, Exit]

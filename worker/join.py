@@ -32,7 +32,7 @@ import urllib.request
 from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Union
 
 #: The version of the wire that this side speaks (worker/protocol.py has the same number).
-VERSION = 1
+VERSION = 2
 REFUSED, TOO_LATE = 3, 4
 #: First and longest pause between two tries, in seconds; each is shortened by chance to as little as half.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 20.0
@@ -41,6 +41,8 @@ TIMEOUT = 20.0
 MAX_ANSWER = 32 << 20
 #: File names of keys and of the note how long the certificates last; worker/renewal.py has them from worker.json.
 TLS_KEY, SSH_KEY, RECORD = "tls.key", "key", "certificates.json"
+#: Since when the boss was not heard (worker/pulse.py has the same name): it has just answered.
+HEARD = "heard"
 METADATA = "http://169.254.169.254/openstack/latest/meta_data.json"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 #: Files that the boss may have written here.
@@ -138,6 +140,8 @@ def install(folder: str, told: Json, answer: Json) -> None:
         if _FILE.fullmatch(name) and name not in (TLS_KEY, SSH_KEY):
             write(os.path.join(folder, name), text)
     record(folder, answer["lifetime"])
+    if os.path.exists(os.path.join(folder, HEARD)):
+        os.unlink(os.path.join(folder, HEARD))
     document = dict(answer["worker"], **told.get("worker", {}))
     write(os.path.join(folder, "worker.json"), json.dumps(document, indent=1))
 

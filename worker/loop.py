@@ -137,7 +137,7 @@ class Loop:
                 self._tell(joined, now)
         self._tell(ev.Turned(), now)
         if parts.pulse is not None and self._exit is None:
-            parts.pulse.beat(parts.core.lease_end(), now)
+            parts.pulse.beat(parts.core.lease_end(), now, parts.core.heard)
         for chunk in parts.follower.look(now):
             self._say(chunk)
         parts.staging.tidy(now)
@@ -185,6 +185,9 @@ class Loop:
     def _deliver(self, effect: ev.Deliver, now: float) -> None:
         self._parts.staging.deliver(effect.assignment, effect.result)
 
+    def _deposit(self, effect: ev.Deposit, now: float) -> None:
+        self._parts.staging.deposit(effect.assignment, effect.result)
+
     def _halt(self, effect: ev.Halt, now: float) -> None:
         self._parts.staging.halt(effect.attempt)
 
@@ -230,6 +233,7 @@ _PERFORM: Dict[Type[Any], Callable[[Loop, Any, float], None]] = {
     ev.Start: Loop._start,
     ev.Kill: Loop._kill,
     ev.Deliver: Loop._deliver,
+    ev.Deposit: Loop._deposit,
     ev.Halt: Loop._halt,
     ev.Keep: Loop._keep,
     ev.Forget: Loop._forget,

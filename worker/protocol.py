@@ -23,6 +23,9 @@ VERSION = 2
 SUPPORTED = (VERSION - 1, VERSION)
 #: The largest message that either side sends, in bytes of JSON.
 MAX_MESSAGE = 256 * 1024
+#: The part of its lease after which a worker without an answer takes the boss for being off, and what has no other place goes to the
+#: datastore.
+SILENCE = 0.25
 #: The largest tail of stdout or stderr that travels in a result, in bytes.
 MAX_TAIL = 4096
 #: How the line begins that tells, at the end of an attempt's stderr, why it failed outside its command.

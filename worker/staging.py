@@ -41,6 +41,9 @@ class Stage(Protocol):
     def cached(self) -> Dict[str, float]:
         """The largest inputs that are kept, as a heartbeat tells them."""
 
+    def deposit(self, assignment: Assignment, result: Result, stopped: threading.Event) -> None:
+        """Have a result without files kept at the datastore."""
+
     def close_idle(self, now: float) -> None:
         """Close what has not been used for a while; ``now`` in monotonic seconds."""
 
@@ -82,6 +85,11 @@ class Staging:
         """Send an attempt's outputs and long logs."""
         stopped = self._stops[assignment.attempt] = threading.Event()
         self._errands.put(_Errand(assignment.attempt, "upload", lambda: self._deliver(assignment, result, stopped)))
+
+    def deposit(self, assignment: Assignment, result: Result) -> None:
+        """Put a result without files at the datastore."""
+        stopped = self._stops[assignment.attempt] = threading.Event()
+        self._errands.put(_Errand(assignment.attempt, "upload", lambda: self._deposit(assignment, result, stopped)))
 
     def halt(self, attempt: str) -> None:
         """Break off an attempt's errand, if one is under way."""
@@ -126,6 +134,10 @@ class Staging:
         work = self._folders.work(assignment)
         delivered = self._stage.deliver(assignment, work, result, folder + "/stdout", folder + "/stderr", stopped)
         return ev.Delivered(assignment.attempt, delivered)
+
+    def _deposit(self, assignment: Assignment, result: Result, stopped: threading.Event) -> ev.Event:
+        self._stage.deposit(assignment, result, stopped)
+        return ev.Delivered(assignment.attempt, result)
 
     def _work(self) -> None:
         """Run errands for ever. Runs in each of the pool's threads."""

@@ -129,7 +129,7 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         if task is None:
             return False
         previous = task.attempt
-        if previous is not None and previous.state == "lost" and task.template.outputs:
+        if previous is not None and previous.state == "lost":
             state.out.append(RejectResult(previous.id))  # from here on its upload must not be accepted any more
         task.number = next_number(state, task)
         attempt = Attempt(task.job.uid, task.index, task.number, worker.id, state.wall(now))

@@ -11,9 +11,9 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from boss.core import backlog, health, outcomes, overdue, sizes, usage
+from boss.core import backlog, health, leavings, outcomes, overdue, sizes, usage
 from boss.core.deals import assignment_of, send_assignments
-from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord, Send
+from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
 from boss.core.lifecycle import TaskCause, VmCause, WorkerCause, advance_vm, advance_worker
 from boss.core.model import Attempt, Refusal, TaskState, Vm, VmState, Worker, WorkerState
@@ -63,6 +63,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
     state.touch_worker(worker)
     send_renewal(state, worker)
     _compare_held(state, worker, message.held, now)
+    leavings.forget(state, message.held)
     resend = []
     for name, attempt in list(worker.held.items()):
         if name in message.held:
@@ -285,6 +286,7 @@ def condemn(state: State, vm: Vm, reason: str, now: float) -> None:
     if worker is not None:
         end_worker(state, worker, reason, now)
     vm.reason = reason
+    state.ended.pop(vm.id, None)
     if _step(state, vm, VmCause.CONDEMNED, now) is VmState.DELETING:
         vm.deadline = now + state.policy.delete_timeout
         state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
@@ -395,8 +397,20 @@ def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
         kind = _kind_of(server.reason)
         if vm.state in (VmState.CREATING, VmState.BOOTING):
             health.failed(state, vm.pool, vm.flavor, kind, f"{vm.id}: {reason}", now)
-        _look_for_results(state, vm)
-        condemn(state, vm, reason, now)
+        if not leavings.awaited(state, vm, reason):
+            condemn(state, vm, reason, now)
+        elif (worker := state.workers[vm.id]).state is WorkerState.ONLINE:  # nothing is dealt to it meanwhile
+            advance_worker(worker, WorkerCause.LEFT)
+            state.touch_worker(worker)
+            announce_worker(state, worker)
+
+
+def on_record(state: State, attempt: str, now: float) -> None:
+    """What the datastore has of an attempt was heard: a VM that waited for that alone goes."""
+    for name, reason in leavings.answered(state, attempt):
+        vm = state.vms.get(name)
+        if vm is not None and vm.state in LIVE_VMS:
+            condemn(state, vm, reason, now)
 
 
 def _kind_of(fault: str) -> Refusal:
@@ -407,17 +421,8 @@ def _kind_of(fault: str) -> Refusal:
     return Refusal.QUOTA if "quota" in said or "limitexceeded" in said else Refusal.BROKEN
 
 
-def _look_for_results(state: State, vm: Vm) -> None:
-    """A VM that ended by itself may have delivered what it could not tell: what the datastore has of it counts."""
-    worker = state.workers.get(vm.id)
-    for attempt in worker.held.values() if worker is not None else ():
-        task = state.current(attempt.id)
-        if task is not None and task.template.outputs and not attempt.init:
-            state.out.append(ReadRecord(attempt.id))
-
-
 def _vanish(state: State, vm: Vm, reason: str, now: float) -> None:
-    _look_for_results(state, vm)
+    leavings.look(state, vm)
     worker = state.workers.get(vm.id)
     if worker is not None:
         end_worker(state, worker, reason, now)

@@ -26,7 +26,7 @@ from boss.core import (
     scaling,
 )
 from boss.core.deals import deal
-from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, Send
+from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, RejectResult, Send
 from boss.core.events import (
     BrokerConnected,
     BrokerDisconnected,
@@ -79,6 +79,7 @@ from boss.core.requests import (
 from boss.core.restored import is_restored
 from boss.core.state import LIVE_VMS, State
 from worker.protocol import (
+    SILENCE,
     Acknowledge,
     Cancel,
     Certify,
@@ -214,7 +215,7 @@ def resume(state: State, now: float) -> list[Effect]:
     state.next_sweep = now
     for job in state.jobs.values():
         for task in job.tasks:
-            _resume_task(state, task)
+            _resume_task(state, task, now)
     for worker in state.workers.values():
         worker.last_seen = worker.idle_since = now
     for vm in state.vms.values():
@@ -231,14 +232,17 @@ def resume(state: State, now: float) -> list[Effect]:
     return _take_effects(state)
 
 
-def _resume_task(state: State, task: Task) -> None:
+def _resume_task(state: State, task: Task, now: float) -> None:
     attempt = task.attempt
     if attempt is None or task.state is TaskState.SUCCEEDED:
         return
     if task.state is TaskState.PROMOTING:
         state.out.append(AcceptResult(attempt.id, task.job.name, attempt.files or (), is_restored(state, task.job)))
-    elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.READY) and task.template.outputs:
-        state.out.append(ReadRecord(attempt.id))
+    elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.READY):
+        # a worker puts a result without files there only when it has not heard a boss for a while
+        deposited = state.wall(now) - attempt.assigned > SILENCE * state.policy.worker_lease
+        if task.template.outputs or deposited:
+            state.out.append(ReadRecord(attempt.id))
 
 
 def _take_effects(state: State) -> list[Effect]:
@@ -290,6 +294,11 @@ def _stranger_said(state: State, worker: Worker, event: WorkerSaid, now: float) 
 
 def _record_read(state: State, event: RecordRead, now: float) -> None:
     """The datastore's record of an attempt: as good as its worker's own word."""
+    _take_record(state, event, now)
+    fleet.on_record(state, event.attempt, now)
+
+
+def _take_record(state: State, event: RecordRead, now: float) -> None:
     task = state.current(event.attempt)
     if task is None or task.attempt is None:
         return
@@ -298,6 +307,8 @@ def _record_read(state: State, event: RecordRead, now: float) -> None:
         return
     worker = state.workers.get(task.attempt.worker) or Worker(task.attempt.worker, state=WorkerState.GONE)
     outcomes.on_result(state, worker, event.result, now)
+    if event.result.files == ():  # there is nothing to accept: the record has done its service
+        state.out.append(RejectResult(event.attempt))
 
 
 def _connected(state: State, now: float) -> None:

@@ -53,6 +53,14 @@ class PoolHealth:
 
 
 @dataclass(slots=True)
+class Ended:
+    """Why a VM is given up, and the ``attempts`` of it that the datastore is asked for first."""
+
+    reason: str
+    attempts: set[str]
+
+
+@dataclass(slots=True)
 class State:
     """All that the boss knows. ``settled_at`` is the time before which silence means nothing (after a load or a reconnect)."""
 
@@ -91,6 +99,7 @@ class State:
     last_words: dict[str, str] = field(
         default_factory=dict
     )  #: VMs whose console is being read before they are deleted, and why they are
+    ended: dict[str, Ended] = field(default_factory=dict)  #: VMs that ended by themselves, until it is known what they left
     used: dict[str, float] = field(default_factory=dict)  #: vCPU seconds of jobs' tasks that have ended, by uid
     learned: Learned = field(default_factory=Learned)
     outlook: Outlook = field(default_factory=Outlook)

@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from boss.core import deadlines, health, picture, sizes
-from boss.core.effects import CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord
+from boss.core import deadlines, health, picture, reactor, sizes
+from boss.core.effects import CreateVms, DeleteVm, ListServers, ReadConsole, ReadRecord, RejectResult
 from boss.core.events import (
     CloudFailed,
     ConsoleRead,
+    DatastoreSeen,
     FlavorsSeen,
     Limit,
     LimitsSeen,
+    RecordRead,
     Server,
     ServersListed,
     TimePassed,
@@ -20,10 +22,11 @@ from boss.core.events import (
     VmDeleted,
     VmDeleteFailed,
 )
-from boss.core.model import Flavor, OutputSpec, Pool, Refusal, TaskSpec, Template, VmState
+from boss.core.model import Flavor, Pool, Refusal, TaskSpec, Template, VmState
 from boss.core.requests import Answer, FleetClosed, FleetOpened, JoinAsked, WhyAsked, WorkersDrained, WorkersWanted
 from tests.core import scene as stage
 from tests.core.scene import Scene
+from worker.protocol import Result
 
 SMALL = Flavor("small", {"cpus": 1.0, "memory": 2.0**30})
 
@@ -244,14 +247,77 @@ def test_a_console_that_cannot_be_read_keeps_no_vm_alive(scene: Scene) -> None:
     assert DeleteVm("cloud-1", "cloud", "uuid-1") in scene.hush()
 
 
-def test_a_vm_that_powered_itself_off_is_deleted_after_its_uploads_were_looked_for(scene: Scene) -> None:
-    scene.push(bag(1, outputs=(OutputSpec("out"),)))
+def powered_off(scene: Scene, **template: object) -> str:
+    """A VM that runs an attempt is found off, while another one idles; the attempt."""
+    scene.push(bag(2, **template))
+    scene.join("cloud-1")
+    scene.join("cloud-2")
+    [first, second] = scene.dealt()
+    scene.finish("cloud-2", second.attempt)
+    [held] = scene.state.workers["cloud-1"].held
+    assert held == first.attempt
+    scene.hush()
+    off_now(scene)
+    return first.attempt
+
+
+def off_now(scene: Scene) -> None:
+    """The next list of the cloud."""
+    scene.now += 30
+    for name in ("cloud-2",):
+        scene.beat(name)
+    listed(scene, Server("server-cloud-1", "cloud-1", "cloud", "SHUTOFF"), Server("server-cloud-2", "cloud-2", "cloud", "ACTIVE"))
+
+
+DELETED = DeleteVm("cloud-1", "cloud", "server-cloud-1")
+
+
+def test_what_a_vm_that_powered_itself_off_has_left_counts_and_is_not_run_again_on_an_idle_one(scene: Scene) -> None:
+    attempt = powered_off(scene)
+    said = scene.hush()
+    assert ReadRecord(attempt) in said and DELETED not in said and not scene.dealt()
+    scene.turn(RecordRead(attempt, Result(attempt, "succeeded", exit_code=0)))
+    said = scene.hush()
+    assert DELETED in said and RejectResult(attempt) in said, "the record has done its service"
+    assert set(scene.states().values()) == {"succeeded"} and scene.task("t0").number == 1
+
+
+def test_what_it_has_not_left_is_run_again_at_once(scene: Scene) -> None:
+    attempt = powered_off(scene)
+    scene.hush()
+    scene.turn(RecordRead(attempt, None))
+    assert DELETED in scene.said
+    assert [assignment.task for assignment in scene.dealt()] == ["t0"]
+
+
+def test_a_datastore_that_is_away_is_waited_for_and_one_that_does_not_answer_until_the_next_list(scene: Scene) -> None:
+    powered_off(scene)
+    scene.turn(DatastoreSeen(False, "no route"))
+    off_now(scene)
+    assert DELETED not in scene.hush()
+    scene.turn(DatastoreSeen(True))
+    off_now(scene)
+    assert DELETED in scene.hush()
+
+
+def test_after_a_long_absence_the_datastore_is_asked_for_results_without_files_too(scene: Scene) -> None:
+    scene.push(bag(1))
+    scene.join("cloud-1")
+    [assignment] = scene.dealt()
+    assert ReadRecord(assignment.attempt) not in reactor.resume(scene.state, scene.now)
+    scene.now += scene.state.policy.worker_lease
+    assert ReadRecord(assignment.attempt) in reactor.resume(scene.state, scene.now)
+
+
+def test_a_worker_that_is_back_and_tells_such_a_result_itself_leaves_nothing_at_the_datastore(scene: Scene) -> None:
+    scene.push(bag(1))
     scene.join("cloud-1")
     [assignment] = scene.dealt()
     scene.hush()
-    listed(scene, Server("server-cloud-1", "cloud-1", "cloud", "SHUTOFF"))
-    said = scene.hush()
-    assert said.index(ReadRecord(assignment.attempt)) < said.index(DeleteVm("cloud-1", "cloud", "server-cloud-1"))
+    scene.join("cloud-1", held={assignment.attempt: "finished"}, seq=9)
+    assert RejectResult(assignment.attempt) in scene.hush()
+    scene.finish("cloud-1", assignment.attempt)
+    assert scene.states() == {"t0": "succeeded"}
 
 
 def test_a_server_deleted_behind_our_back_gives_its_tasks_back_without_using_up_retries(scene: Scene) -> None:

@@ -302,6 +302,14 @@ def test_a_result_that_a_person_put_there_by_hand_is_fetched_too(
 # ---- outputs -------------------------------------------------------------------------------------------------------
 
 
+def test_a_result_alone_is_kept_for_a_boss_that_is_off(stage: Stage, datastore: Datastore, running: threading.Event) -> None:
+    for _ in range(2):  # a repeat changes nothing
+        stage.deposit(assignment(), SUCCEEDED, running)
+    record = record_of(datastore.root, "u.0.1")
+    assert record["files"] == []
+    assert result_of("u.0.1", record) == SUCCEEDED
+
+
 def test_outputs_and_the_result_itself_reach_the_datastore(
     stage: Stage, datastore: Datastore, work: Path, running: threading.Event
 ) -> None:

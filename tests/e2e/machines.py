@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -24,7 +24,7 @@ from boss.adapters import processes
 from boss.adapters.userdata import MachineTerms
 from boss.config import BossConfig, VmSoftware
 from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted
-from boss.ports import Cloud, Put
+from boss.ports import Cloud, Put, Thing
 
 PROVIDER = "machines"
 
@@ -83,6 +83,12 @@ class Machines:
             server if running(self._folder / vm) else replace(server, status="SHUTOFF") for vm, server in self._servers.items()
         )
         self._put(ServersListed(self.provider, asked, tuple(servers)))
+
+    def inventory(self) -> Sequence[Thing]:
+        """The servers."""
+        return [
+            Thing(PROVIDER, "server", server.server, vm, vm, server.status, None, "here") for vm, server in self._servers.items()
+        ]
 
     def stop(self) -> None:
         """Servers stay."""

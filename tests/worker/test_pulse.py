@@ -24,29 +24,52 @@ def read(path: Path) -> int:
 
 def test_it_says_in_uptime_until_when_the_worker_lives_and_a_margin_more(tmp_path: Path) -> None:
     pulse = Pulse(str(tmp_path / "pulse"), 60.0, lambda: 5000.0)
-    pulse.beat(deadline=1300.0, now=1000.0)
+    pulse.beat(deadline=1300.0, now=1000.0, heard=1000.0)
     assert read(tmp_path / "pulse") == 5000 + 300 + 60
+
+
+def test_whoever_starts_a_worker_again_knows_when_the_boss_was_heard_last(tmp_path: Path) -> None:
+    now, day = [5000.0], [1e9]
+    pulse = Pulse(str(tmp_path / "pulse"), 60.0, lambda: now[0], lambda: day[0])
+    assert pulse.heard_before(1000.0) is None
+    pulse.beat(deadline=1300.0, now=1000.0, heard=990.0)
+    now[0], day[0] = 5600.0, 17.0  # the clock of the day was set: it does not count within a boot
+    again = Pulse(str(tmp_path / "pulse"), 60.0, lambda: now[0], lambda: day[0])
+    assert again.heard_before(70.0) == pytest.approx(70.0 - 610.0)
+    (tmp_path / "heard").write_text("garbage\n")
+    assert again.heard_before(70.0) is None
+
+
+@pytest.mark.parametrize(("later", "ago"), [(86400.0, 86410.0), (-50.0, 30.0)])
+def test_after_a_reboot_the_clock_of_the_day_tells_that_and_never_less_than_the_boot(
+    tmp_path: Path, later: float, ago: float
+) -> None:
+    Pulse(str(tmp_path / "pulse"), 60.0, lambda: 5000.0, lambda: 1e9).beat(1300.0, 1000.0, 990.0)
+    text = (tmp_path / "heard").read_text().split()
+    (tmp_path / "heard").write_text(" ".join(["another-boot", *text[1:]]))
+    again = Pulse(str(tmp_path / "pulse"), 60.0, lambda: 30.0, lambda: 1e9 + later)
+    assert again.heard_before(500.0) == pytest.approx(500.0 - ago)
 
 
 def test_it_is_written_when_the_deadline_moves_and_not_all_the_time(tmp_path: Path) -> None:
     now = [5000.0]
     pulse = Pulse(str(tmp_path / "pulse"), 60.0, lambda: now[0])
-    pulse.beat(1300.0, 1000.0)
+    pulse.beat(1300.0, 1000.0, 1000.0)
     (tmp_path / "pulse").unlink()
-    pulse.beat(1300.0, 1000.0 + 10 * PERIOD)
-    pulse.beat(1301.0, 1000.0 + PERIOD / 2)
+    pulse.beat(1300.0, 1000.0 + 10 * PERIOD, 1000.0)
+    pulse.beat(1301.0, 1000.0 + PERIOD / 2, 1000.0)
     assert not (tmp_path / "pulse").exists()
-    pulse.beat(1301.0, 1000.0 + PERIOD)
+    pulse.beat(1301.0, 1000.0 + PERIOD, 1000.0)
     assert read(tmp_path / "pulse") == 5000 + 301 - PERIOD + 60
 
 
 def test_a_deadline_that_has_passed_leaves_the_margin(tmp_path: Path) -> None:
-    Pulse(str(tmp_path / "pulse"), 60.0, lambda: 5000.0).beat(deadline=900.0, now=1000.0)
+    Pulse(str(tmp_path / "pulse"), 60.0, lambda: 5000.0).beat(900.0, 1000.0, 900.0)
     assert read(tmp_path / "pulse") == 5060
 
 
 def test_a_pulse_that_cannot_be_written_does_not_stop_the_worker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    Pulse(str(tmp_path / "missing" / "pulse"), 60.0).beat(1300.0, 1000.0)
+    Pulse(str(tmp_path / "missing" / "pulse"), 60.0).beat(1300.0, 1000.0, 1000.0)
     assert "this machine may end early" in caplog.text
 
 
