@@ -51,6 +51,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.set_datastore,
         fleet.set_boss_address,
         changing.drop_context,
+        files.adopt,
     ],
     "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens],
 }

@@ -187,6 +187,16 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(subprocess.run(command, cwd=PROJECT, check=False).returncode)
 
 
+def adopt() -> None:
+    """Take over after a restore, on the boss's own machine with the boss stopped: nothing is named twice, nothing newer overwritten."""
+    if os.environ.get("ECLOUD_API_URL"):
+        say(
+            "a database is adopted on the boss's own machine, with the boss stopped: run `./admin.py adopt` there, without ECLOUD_API_URL"
+        )
+        raise typer.Exit(2)
+    raise typer.Exit(subprocess.run([sys.executable, "-m", "boss", "adopt"], cwd=PROJECT, check=False).returncode)
+
+
 def _examine_way(as_json: bool) -> int:
     """Check the way to a boss elsewhere, and print what was found; the exit code."""
     failed, found = False, []

@@ -16,7 +16,7 @@ COMMANDS = {
     "show_vms", "show_context", "drop_context", "set_datastore", "set_boss_address", "debug", "instantiate_worker", "drain_worker",
     "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
-    "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks",
+    "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
 }  # fmt: skip
 
 
@@ -384,6 +384,12 @@ def test_doctor_of_a_boss_elsewhere_checks_the_way_there_and_ends_with_1_when_it
     assert "mosquitto" not in said.out
     facts = json.loads(shell.admin("doctor", "--json", code=1).out)
     assert set(facts[0]) == {"check", "verdict", "detail", "remedy"}
+
+
+def test_adopt_is_for_the_machine_of_a_stopped_boss_and_says_so(rig: Rig, shell: Shell, tmp_path: Path) -> None:
+    assert "on the boss's own machine, with the boss stopped" in shell.admin("adopt", code=2).err
+    said = Shell(None, tmp_path).spawn("admin.py", "adopt")
+    assert said.code == 1 and "no boss has" in said.err, "it is the boss's own word"
 
 
 def test_doctor_needs_no_boss_and_passes_its_output_and_code(tmp_path: Path) -> None:

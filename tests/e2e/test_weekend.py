@@ -28,18 +28,27 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 LEASE, LONGEST, MARGIN, LATE = 20.0, 45.0, 3.0, 5.0
 
 
-@pytest.fixture
-def friday(tmp_path: Path) -> Iterator[Cloudy]:
+def two_machines(folder: Path, longest: float) -> Iterator[Cloudy]:
     """A boss with two idle machines."""
-    policy, workers = (
-        f"lease = 18\nworker_lease = {LEASE}\nlist_interval = 2\nstray_grace = 2",
-        f'longest_lease = "{LONGEST:.0f}s"',
-    )
-    for cloudy in started(Cloudy(tmp_path / "ecloud", policy=policy, workers=workers, cooldown=600)):
+    policy = f"lease = 18\nworker_lease = {LEASE}\nlist_interval = 2\nstray_grace = 2"
+    workers = f'longest_lease = "{longest:.0f}s"'
+    for cloudy in started(Cloudy(folder, policy=policy, workers=workers, cooldown=600)):
         cloudy.admin("instantiate_worker", "2", "--pool", "cloud")
         online(cloudy, "cloud-1")
         online(cloudy, "cloud-2")
         yield cloudy
+
+
+@pytest.fixture
+def friday(tmp_path: Path) -> Iterator[Cloudy]:
+    """Machines that end before the boss is back."""
+    yield from two_machines(tmp_path / "ecloud", LONGEST)
+
+
+@pytest.fixture
+def thursday(tmp_path: Path) -> Iterator[Cloudy]:
+    """Machines that are there when the boss is back."""
+    yield from two_machines(tmp_path / "ecloud", 600.0)
 
 
 def work(name: str, **more: Any) -> dict[str, Any]:
@@ -120,14 +129,14 @@ def test_what_was_finished_while_the_boss_was_off_counts_and_no_machine_is_left(
     nothing_left(friday)
 
 
-def test_results_that_could_not_be_sent_are_kept_by_the_machine_and_taken_when_the_boss_is_back_in_time(friday: Cloudy) -> None:
-    job = pushed(friday, work("a"), work("b", outputs=[]))
-    with boss_off(friday) as gone:
+def test_results_that_could_not_be_sent_are_kept_by_the_machine_and_taken_when_the_boss_is_back_in_time(thursday: Cloudy) -> None:
+    job = pushed(thursday, work("a"), work("b", outputs=[]))
+    with boss_off(thursday) as gone:
         until(lambda: time.monotonic() - gone > 1.2 * LEASE or None, 90, "more than the lease of an idle worker")
-        assert sorted(friday.there()) == ["cloud-1", "cloud-2"]
-    assert friday.finished(job) == dict.fromkeys("ab", "succeeded")
-    assert attempts(friday, job) == {"a": 1, "b": 1}
-    nothing_left(friday)
+        assert sorted(thursday.there()) == ["cloud-1", "cloud-2"]
+    assert thursday.finished(job) == dict.fromkeys("ab", "succeeded")
+    assert attempts(thursday, job) == {"a": 1, "b": 1}
+    nothing_left(thursday)
 
 
 def test_workers_that_are_killed_again_and_again_meanwhile_begin_no_new_lease(friday: Cloudy) -> None:
