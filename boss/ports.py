@@ -285,6 +285,9 @@ class Cloud(Protocol):
     def console(self, vm: str, pool: str, server: str) -> None:
         """Ends as ConsoleRead, with an empty text where there is none."""
 
+    def read_console(self, vm: str, server: str) -> str:
+        """What a claim's server has written to its console until now; empty where there is none. For people: blocks."""
+
     def inventory(self) -> Sequence[Thing]:
         """Everything that carries this cluster's tag, at this moment. Blocks; raises CloudDown."""
 

@@ -189,6 +189,10 @@ class FakeCloud:
             totals["volumes"] = project.volume_limit
         self._put(LimitsSeen(self.provider, {name: Limit(float(total), used[name]) for name, total in totals.items()}))
 
+    def read_console(self, vm: str, server: str) -> str:
+        """A line for a server that is there."""
+        return "FAKE CONSOLE OUTPUT\n" if server in self.project.servers else ""
+
     def inventory(self) -> Sequence[Thing]:
         """Servers and their volumes."""
         servers = [

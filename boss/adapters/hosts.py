@@ -1,15 +1,15 @@
 """Reaching into a worker's VM over SSH, to see why something does not work there: paramiko, the host key pinned.
 
 Rules:
-- A VM says its host key when it joins, over the join door's TLS; another key at its address is not talked to. One that has never joined
-  cannot be known: of it there is only its console.
+- A VM says its host key when it joins, over the join door's TLS; another key at its address is not talked to. Of one that has never joined
+  the key is taken from its console, where cloud-init writes it and which only its cloud can show.
 - The log-in (``ecloud``, made by the user data) may run one program as root, ``debug.sh``, and nothing else.
 - Nothing is sent but that; what the program prints is passed on line by line.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import paramiko
@@ -23,6 +23,9 @@ LOGIN, PORT = "ecloud", 22
 _LOG_IN, _SILENCE = 15.0, 120.0
 #: How many host keys are kept; the oldest go first.
 _KEPT = 2000
+#: What cloud-init writes to the console; each line may begin with a time or the program's name.
+_KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
+_ED25519 = re.compile(r"ssh-ed25519 ([A-Za-z0-9+/=]{68,})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -51,18 +54,24 @@ class Hosts:
         for path in known[:-_KEPT]:
             path.unlink(missing_ok=True)
 
-    def debug(self, worker: str, pool: str, address: str = "") -> Iterator[str]:
+    def debug(self, worker: str, pool: str, address: str = "", console: Callable[[], str] = lambda: "") -> Iterator[str]:
         """Run ``debug.sh`` on a worker's VM: its lines as they come, at last its exit code as ``exit code N``. Raises MachineDown.
 
-        The log-in has happened by the time this returns.
+        ``console`` reads what the VM has written to its console. The log-in has happened by the time this returns.
         """
         folder = self._folders.get(pool)
         if folder is None:
             raise MachineDown(
                 f"pool {pool} gives the boss no log-in on its VMs (user_data = script): run debug.sh in the worker's folder there"
             )
-        said = self._known(worker)
+        said = self._known(worker) or {"address": "", "key": _key_on(console())}
         host = address or said["address"]
+        if not said["key"] or not host:
+            raise MachineDown(
+                f"{worker} has not said its SSH host key: it has not joined, and "
+                + ("its console does not show the key (yet)" if host else "it has no address yet")
+                + f"; `admin.py console {worker}` shows what the console says once it is given up"
+            )
         client = self._log_in(worker, host, said["key"])
         try:
             _, output, _ = client.exec_command(f"{self._prefix}/bin/sh {folder}/debug.sh 2>&1", timeout=_SILENCE)
@@ -71,16 +80,15 @@ class Hosts:
             raise MachineDown(f"{worker} at {host}: {error}") from None
         return self._lines(client, output, f"{worker} at {host}")
 
-    def _known(self, worker: str) -> dict[str, str]:
+    def _known(self, worker: str) -> dict[str, str] | None:
+        """What a VM said of itself when it joined; None for one that has not, or has no SSH server."""
         try:
             if not _NAME.fullmatch(worker):
-                raise FileNotFoundError
+                return None
             said: dict[str, str] = json.loads((self._folder / f"{worker}.json").read_text())
         except (OSError, ValueError):
-            raise MachineDown(
-                f"{worker} has not said its SSH host key (it has not joined, or has no SSH server): see its console"
-            ) from None
-        return said
+            return None
+        return said if said.get("key") else None
 
     def _log_in(self, worker: str, host: str, host_key: str) -> paramiko.SSHClient:
         kind, data = host_key.split()[:2]
@@ -106,7 +114,7 @@ class Hosts:
         except paramiko.BadHostKeyException:
             client.close()
             raise MachineDown(
-                f"{worker}: what answers at {host} has another host key than the VM that joined: not talked to"
+                f"{worker}: what answers at {host} has another host key than the VM has said: not talked to"
             ) from None
         except paramiko.AuthenticationException:
             client.close()
@@ -131,3 +139,10 @@ class Hosts:
             yield f"{where}: the connection broke: {error or type(error).__name__}"
         finally:
             client.close()
+
+
+def _key_on(console: str) -> str:
+    """The last Ed25519 host key that cloud-init wrote to a console; empty where there is none. A task cannot write there."""
+    blocks = _KEYS.findall(console)
+    found = _ED25519.findall(blocks[-1]) if blocks else []
+    return f"ssh-ed25519 {found[-1]}" if found else ""

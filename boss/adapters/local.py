@@ -95,6 +95,10 @@ class LocalCloud:
         """Ends as VmDeleted or VmDeleteFailed: the worker and its tasks are killed, its folder is removed."""
         self._order(partial(self._delete, vm))
 
+    def read_console(self, vm: str, server: str) -> str:
+        """There is none."""
+        return ""
+
     def inventory(self) -> Sequence[Thing]:
         """Nothing: a process that nobody claims is ended as soon as it is seen."""
         return ()

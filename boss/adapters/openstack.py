@@ -26,6 +26,8 @@ from boss.ports import Put, Thing
 
 #: Bytes and lines of a console's end.
 _CONSOLE, _CONSOLE_LINES = 8192, 200
+#: The same where somebody looks for what was written long ago: the host keys of a machine that has booted.
+_WHOLE, _WHOLE_LINES = 1 << 20, 5000
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,10 @@ class OpenStackCloud:
         if self._looking.wish(asked):
             self._looks.do(self._looking.look)
 
+    def read_console(self, vm: str, server: str) -> str:
+        """The end of a server's console as it is now; empty where there is none: blocks for seconds."""
+        return self._read_console(vm, server, _WHOLE_LINES, _WHOLE)
+
     def inventory(self, every_cluster: bool = False) -> Sequence[Thing]:
         """All that carries our tag (or any cluster's): blocks for seconds. Raises CloudDown."""
         return self._inventory.things(every_cluster)
@@ -108,16 +114,19 @@ class OpenStackCloud:
         if pool in self._pools:
             self._belongings.expect(self._pools[pool], self._rest)
 
-    def _console(self, vm: str, server: str) -> None:
+    def _read_console(self, vm: str, server: str, lines: int, size: int) -> str:
         text = ""
         if server:
-            body = {"os-getConsoleOutput": {"length": _CONSOLE_LINES}}
+            body = {"os-getConsoleOutput": {"length": lines}}
             try:
                 answer = self._api.call("POST", "compute", f"/servers/{server}/action", "read a console", json=body)
                 text = str(answer.get("output") or "")
             except CloudError as error:
                 _log.info("%s: no console of %s: %s", self.provider, vm, error.reason)
-        end = text.encode()[-_CONSOLE:].decode(errors="ignore")
+        return text.encode()[-size:].decode(errors="ignore")
+
+    def _console(self, vm: str, server: str) -> None:
+        end = self._read_console(vm, server, _CONSOLE_LINES, _CONSOLE)
         if end.strip():
             try:
                 self._keep_console(vm, end)

@@ -37,8 +37,8 @@ class ApiFacts:
     ``read_datastore`` raises ValueError with what is wrong with the form of an address (``user@host[:port][:/folder]``).
     ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
     (what was tried) or ValueError (what is wrong with the address). ``probe_host`` logs in at a plain SSH host and tells what it has, or
-    raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address) and raises MachineDown; None where no
-    worker is on a VM.
+    raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address, and what reads its console) and raises
+    MachineDown; None where no worker is on a VM.
     """
 
     version: str
@@ -56,7 +56,7 @@ class ApiFacts:
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0
     patience: float = PATIENCE
-    debug: Callable[[str, str, str], Iterator[str]] | None = None
+    debug: Callable[[str, str, str, Callable[[], str]], Iterator[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

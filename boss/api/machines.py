@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from boss.adapters.address import FACT, is_host
 from boss.api.answers import Refusal
 from boss.api.bodies import Address
-from boss.api.house import TheHouse, blocking
+from boss.api.house import House, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.core.requests import ContextSet
 from boss.core.tokens import Role
@@ -39,7 +39,7 @@ async def debug(house: TheHouse, worker: str) -> StreamingResponse:
             409, f"{worker} is a process of the boss's machine: its log is worker.log in workers/{worker} of the state folder"
         )
     try:
-        lines = await blocking(house.facts.debug, vm.id, vm.pool, vm.address)
+        lines = await blocking(house.facts.debug, vm.id, vm.pool, vm.address, lambda: _console_of(house, vm.id, vm.server))
     except MachineDown as error:
         raise Refusal(503, str(error)) from None
     return StreamingResponse(_told(lines), media_type=NDJSON)
@@ -58,6 +58,11 @@ async def set_boss_address(house: TheHouse, body: Address) -> BossPlace:
         raise Refusal(422, f"{body.address!r} is neither a host name nor an IP address")
     await house.ask(lambda reply: ContextSet({FACT: body.address}, reply))
     return BossPlace(boss_address=body.address)
+
+
+def _console_of(house: House, vm: str, server: str) -> str:
+    """What a VM's cloud shows of its console; only one cloud knows the server."""
+    return next((text for cloud in house.facts.clouds if (text := cloud.read_console(vm, server))), "")
 
 
 async def _told(lines: Iterator[str]) -> AsyncIterator[str]:

@@ -1,7 +1,7 @@
 """Looking into a worker's VM through the API."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,7 +14,8 @@ def with_debug(rig: Rig, answer: list[str] | Exception) -> list[tuple[str, str, 
     """Let ``debug`` answer this; what it was asked."""
     asked: list[tuple[str, str, str]] = []
 
-    def debug(worker: str, pool: str, address: str) -> Iterator[str]:
+    def debug(worker: str, pool: str, address: str, console: Callable[[], str]) -> Iterator[str]:
+        assert console() == "", "a process of this machine has none"
         asked.append((worker, pool, address))
         if isinstance(answer, Exception):
             raise answer

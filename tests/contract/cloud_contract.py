@@ -261,6 +261,8 @@ class CloudContract:
         assert "CONSOLE" in life.next(ConsoleRead).text
         life.cloud.console("p-2", "p", "no-such-server")
         assert life.next(ConsoleRead) == ConsoleRead("p-2", "")
+        assert "CONSOLE" in life.cloud.read_console("p-1", made.server)
+        assert life.cloud.read_console("p-2", "no-such-server") == ""
 
     def test_a_deletion_that_fails_is_told_and_asked_for_again_until_it_succeeds(self, rig: Rig, life: Life) -> None:
         made = life.create("p-1")["p-1"]

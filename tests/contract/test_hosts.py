@@ -69,8 +69,35 @@ def test_debug_sh_is_run_there_and_its_lines_and_exit_code_come_back(vm: Vm) -> 
 
 def test_a_host_with_another_key_is_not_talked_to(vm: Vm, tmp_path: Path) -> None:
     vm.hosts.remember("cloud-1", "127.0.0.1", public_line(ssh_key(tmp_path / "other")))
-    with pytest.raises(MachineDown, match="has another host key than the VM that joined"):
+    with pytest.raises(MachineDown, match="has another host key than the VM has said"):
         vm.hosts.debug("cloud-1", "cloud")
+
+
+def console(*keys: str) -> str:
+    """What cloud-init writes to a console for each of these sets of keys."""
+    block = (
+        "[   25.1] cloud-init[612]: -----BEGIN SSH HOST KEY KEYS-----\r\necdsa-sha2-nistp256 AAAAE2Vj root@vm\r\n{} root@vm\r\n"
+    )
+    return "boot\r\n" + "".join(block.format(key) + "-----END SSH HOST KEY KEYS-----\r\n" for key in keys) + "login: "
+
+
+def test_a_vm_that_never_joined_is_known_by_the_key_on_its_console(vm: Vm, tmp_path: Path) -> None:
+    old = public_line(ssh_key(tmp_path / "other"))
+    text = console(old, vm.host_key)  # of its first boot and of this one
+    assert list(vm.hosts.debug("cloud-9", "cloud", "127.0.0.1", lambda: text))[-1] == "exit code 3"
+    with pytest.raises(MachineDown, match="has another host key than the VM has said"):
+        vm.hosts.debug("cloud-9", "cloud", "127.0.0.1", lambda: console(vm.host_key, old))
+
+
+@pytest.mark.parametrize("text", ["", "-----BEGIN SSH HOST KEY KEYS-----\nssh-ed25519 AAAA", "ssh-ed25519 " + "A" * 68])
+def test_a_console_without_a_key_is_no_reason_to_trust_anybody(vm: Vm, text: str) -> None:
+    with pytest.raises(MachineDown, match=r"its console does not show the key \(yet\)"):
+        vm.hosts.debug("cloud-9", "cloud", "127.0.0.1", lambda: text)
+
+
+def test_the_console_is_not_asked_for_one_that_has_joined(vm: Vm) -> None:
+    vm.hosts.remember("cloud-1", "127.0.0.1", vm.host_key)
+    assert list(vm.hosts.debug("cloud-1", "cloud", "", lambda: pytest.fail("asked")))[-1] == "exit code 3"
 
 
 def test_a_vm_that_does_not_let_the_boss_in_is_told_so(vm: Vm) -> None:

@@ -84,6 +84,11 @@ class Machines:
         )
         self._put(ServersListed(self.provider, asked, tuple(servers)))
 
+    def read_console(self, vm: str, server: str) -> str:
+        """The log is the console."""
+        log = self._folder / vm / "log"
+        return log.read_text() if log.exists() else ""
+
     def inventory(self) -> Sequence[Thing]:
         """The servers."""
         return [
