@@ -155,12 +155,18 @@ def _look(house: House) -> tuple[Leaks, dict[tuple[str, str, str], Thing]]:
 def _remove(house: House) -> Leaks:
     found, things = _look(house)
     clouds = {cloud.provider: cloud for cloud in house.facts.clouds}
-    for leak in found.things:
+    gone: set[str] = set()
+    for leak in found.things:  # servers first
+        thing = things[leak.provider, leak.kind, leak.id]
         if leak.owner:
             continue
-        try:
-            clouds[leak.provider].remove(things[leak.provider, leak.kind, leak.id])
+        if thing.uses and thing.uses in gone:  # its cloud takes it away with its server
             leak.removed = True
+            continue
+        try:
+            clouds[leak.provider].remove(thing)
+            leak.removed = True
+            gone.add(thing.id)
         except CloudDown as error:
             leak.error = str(error)
     return found

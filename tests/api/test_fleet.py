@@ -30,6 +30,16 @@ def test_a_server_is_owned_by_its_claim_and_what_nobody_owns_is_removed(rig: Rig
     assert [thing["name"] for thing in rig.get("/fleet/leaks")["things"]] == ["local-1"]
 
 
+def test_what_goes_with_a_server_that_is_removed_is_not_asked_for_itself(rig: Rig) -> None:
+    server = lost()
+    volume = Thing(
+        "local", "volume", "v1", "its disk", "local-99", "stuck", uses=server.id
+    )  # in use: its deletion would be refused
+    rig.cloud.lost += [server, volume]
+    told = {thing["name"]: (thing["removed"], thing["error"]) for thing in rig.http.delete("/fleet/leaks").json()["things"]}
+    assert told == {server.name: (True, ""), "its disk": (True, "")}
+
+
 def test_what_cannot_be_removed_says_why(rig: Rig) -> None:
     rig.cloud.lost.append(lost(status="stuck"))
     [thing] = rig.http.delete("/fleet/leaks").json()["things"]

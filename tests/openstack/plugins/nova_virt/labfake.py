@@ -97,6 +97,13 @@ class LabFakeDriver(fake.FakeDriver):
         except Exception:  # the guest is beside the server: what goes wrong there is logged, and Nova goes on
             LOG.exception("guest hook failed", instance=instance)
 
+    def get_info(self, instance, use_cache=True):
+        """A guest that has powered itself off is found off by Nova's periodic look."""
+        guest = os.path.join(os.environ.get("LAB_DIR", ""), "guests", instance.uuid, "off")
+        if instance.uuid in self.instances and os.path.exists(guest):
+            self.instances[instance.uuid].state = power_state.SHUTDOWN
+        return super().get_info(instance, use_cache)
+
     def spawn(self, context, instance, *args, **kwargs):
         faults = _faults(instance)
         time.sleep(_num(faults, "spawn_delay"))  # the fault itself: a slow boot
