@@ -311,8 +311,9 @@ def test_a_watcher_through_a_pipe_hears_of_a_pause_and_why_nothing_runs(rig: Rig
         Client() as client,
     ):
         assert watch_job(client, "job") == 1
-    assert [line.split(":")[0] for line in told[:3]] == [
+    assert [line.split(":")[0] for line in told[:4]] == [
         "job",
+        "note",  # that it can never run as things are
         "big waits",
         "job job is paused by hand, and watched on; ./admin.py resume job deals its tasks out again",
     ]

@@ -28,6 +28,7 @@ from boss.core.events import (
 )
 from boss.core.model import Refusal
 from boss.ports import Cloud, Thing
+from tests.servers import eventually
 
 #: The flavors that the pool ``p`` has; the cloud knows all but the last.
 FLAVORS = ("lab.1", "lab.2", "lab.8", "lab.huge", "lab.none")
@@ -253,12 +254,16 @@ class CloudContract:
         assert told["cpus"] == (6, 2)
         assert told["memory"] == (16 * GIB, 4 * GIB)
 
-    def test_a_console_is_read_and_one_that_is_not_there_is_empty(self, life: Life) -> None:
+    def test_a_console_is_read_and_one_that_is_not_there_is_empty(self, rig: Rig, life: Life) -> None:
         made = life.create("p-1")["p-1"]
         assert isinstance(made, VmCreated)
         life.until(lambda servers: only(servers).status == "ACTIVE")
-        life.cloud.console("p-1", "p", made.server)
-        assert "CONSOLE" in life.next(ConsoleRead).text
+
+        def told() -> bool:
+            life.cloud.console("p-1", "p", made.server)
+            return "CONSOLE" in life.next(ConsoleRead).text
+
+        eventually(told, rig.patience)
         life.cloud.console("p-2", "p", "no-such-server")
         assert life.next(ConsoleRead) == ConsoleRead("p-2", "")
         assert "CONSOLE" in life.cloud.read_console("p-1", made.server)

@@ -17,7 +17,7 @@ from tests.servers import eventually
 
 HERE = Path(__file__).parent
 #: What the servers of tests run: nothing.
-USER_DATA = "#!/bin/sh\nexit 0\n"
+USER_DATA = "#!/bin/sh\necho CONSOLE\n"
 
 
 def pytest_configure(config: pytest.Config) -> None:
