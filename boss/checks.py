@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -276,7 +276,7 @@ def _doors(config: BossConfig) -> Finding | None:
     if not config.has_vms:
         return None
     try:
-        found = address.find(_fact(config, address.FACT), config.vms.address)
+        found = address.find(known_facts(config).get(address.FACT, ""), config.vms.address)
     except address.NoAddress as error:
         return Finding("VMs' way", Verdict.FAILED, str(error), "set boss_address in [vms]")
     doors = config.vms
@@ -296,19 +296,19 @@ def _doors(config: BossConfig) -> Finding | None:
     return Finding("VMs' way", Verdict.NOTE, detail, "let these ports in from the VMs' network (security groups, firewall)")
 
 
-def _fact(config: BossConfig, name: str) -> str:
-    """A fact of the context; empty while there is no database, or none that answers."""
+def known_facts(config: BossConfig) -> Mapping[str, str]:
+    """The facts of the context; none while there is no database, or none that answers."""
     location = locate(config.database_url)
     if location.dialect == "sqlite" and not Path(location.database).exists():
-        return ""
+        return {}
     try:
         reader = Reader(config.database_url)
         try:
-            return reader.context().get(name, "")
+            return reader.context()
         finally:
             reader.close()
     except (StoreError, ValueError):
-        return ""
+        return {}
 
 
 def _clock(config: BossConfig) -> Finding:

@@ -7,20 +7,25 @@ Rules:
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from boss.adapters import address
 from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_book import Book
 from boss.adapters.openstack_errors import CloudError
-from boss.checks import Finding, Verdict
+from boss.checks import Finding, Verdict, known_facts
 from boss.config import BossConfig, CloudPool
+from boss.core import trials
 from boss.core.events import Limit
 from boss.core.model import Refusal
 
 _GIB = 2**30
 _GUIDE = "docs/openstack.md"
+#: The steps of a trial that an admin wants to know the times of.
+_TOLD = (("active", "ACTIVE"), ("called", "first word"), ("joined", "joined"), ("ran", "task done"))
 
 
 def examine_clouds(config: BossConfig) -> Iterator[Finding]:
@@ -50,8 +55,33 @@ def _examine(config: BossConfig, api: Api, pools: Sequence[CloudPool]) -> Iterat
         yield from _of_pool(api, book, pool, _maximum(config, pool))
     quota = Findings("quota", "ask the cloud's people for a larger quota, or free some of it")
     yield quota.of(lambda: _quota(quota, config, api, book, pools))
-    reach = "boss reachable from a VM: unknown until a VM has tried"
-    yield Finding("reach", Verdict.NOTE, reach, "python -m boss doctor --boot tries it with one VM")
+    tried = trials.known(known_facts(config))
+    for pool in pools:
+        yield _reach(config, pool.name, tried.get(pool.name))
+
+
+def _reach(config: BossConfig, pool: str, trial: trials.Trial | None) -> Finding:
+    """Whether a VM of the pool has reached the boss when that was tried last (`admin.py doctor --boot`)."""
+    found = Findings("reach", f"admin.py doctor --boot --pool {pool} tries it with one VM", pool)
+    again = f"; tried again by admin.py doctor --boot --pool {pool}"
+    if trial is None:
+        return found.note(
+            "boss reachable from a VM: unknown until --boot", f"admin.py doctor --boot --pool {pool} tries it with one VM"
+        )
+    day = time.strftime("%F %T", time.localtime(trial.asked))
+    if trial.over is None and not trial.reason:
+        return found.note(
+            f"boss reachable from a VM: being tried since {day}, with {trial.vm}", "admin.py status shows how it stands"
+        )
+    if trial.worked:
+        times = ", ".join(f"{word} after {trial.steps[step] - trial.asked:.0f} s" for step, word in _TOLD if step in trial.steps)
+        return found.ok(f"boss reachable from a VM: on {day} {trial.vm} was there ({times})")
+    try:
+        boss = address.find(known_facts(config).get(address.FACT, ""), config.vms.address).host
+    except address.NoAddress:
+        boss = "the boss's address"
+    failed = Findings("reach", trials.where_to_look(trial, boss) + again, pool)
+    return failed.failed(f"boss reachable from a VM: on {day} {trial.vm} did not work: {trial.reason}")
 
 
 class Findings:

@@ -303,6 +303,20 @@ class Client:
         """Let VMs come again for what waits."""
         self.connection.post("/fleet/open", {})
 
+    def begin_trial(self, pool: str = "", flavor: str = "") -> Plain:
+        """Have one VM of a pool made, joined, given a task and deleted: the first pool with VMs, its first flavor."""
+        found: Plain = self.connection.post("/trials", {"pool": pool, "flavor": flavor})
+        return found
+
+    def trials(self) -> list[Plain]:
+        """The last trial of each pool: ``steps`` with their times, ``worked``, ``reason``, ``advice``; ``over`` is None until its end."""
+        return list(self.connection.get("/trials"))
+
+    def stop_trial(self, pool: str) -> Plain:
+        """End a trial that goes on: its VM is deleted now."""
+        found: Plain = self.connection.delete(f"/trials/{quote(pool, safe='')}")
+        return found
+
     def leaks(self, remove: bool = False) -> Plain:
         """What carries the cluster's tag in the clouds, with its ``owner`` (empty: a leak, removed if told so); and ``silent`` clouds."""
         found: Plain = self.connection.delete("/fleet/leaks") if remove else self.connection.get("/fleet/leaks")

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from boss.api import answers, commands, failing, fleet, listening, machines, pushing, reading, tokens
+from boss.api import answers, commands, failing, fleet, listening, machines, pushing, reading, tokens, trials
 from boss.api.accounts import Accounts
 from boss.api.door import Door
 from boss.api.house import ApiFacts, House
@@ -35,7 +35,7 @@ def create_app(
     app.state.house = house
     app.state.pushes = Pushes(house)
     answers.install(app)
-    for part in (reading, failing, commands, fleet, pushing, listening, machines, tokens):
+    for part in (reading, failing, commands, fleet, pushing, listening, machines, tokens, trials):
         app.include_router(part.router, prefix=PREFIX)
     roles_of(app.routes)  # raises for a route that nobody guards
     app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file)

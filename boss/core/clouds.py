@@ -107,4 +107,6 @@ def _bind(state: State, vm: Vm, event: JoinAsked, now: float) -> None:
     state.touch_vm(vm)
     flavor = sizes.flavor_of(state, vm)
     resources = dict(flavor.resources) if flavor is not None else {}
+    if vm.id in state.trials and resources:
+        resources[sizes.TRIAL] = 1.0
     jobs.answer(state, event.reply, 200, worker=vm.id, pool=vm.pool, flavor=vm.flavor, resources=resources)

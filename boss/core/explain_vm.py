@@ -43,6 +43,8 @@ def _standing(state: State, vm: Vm, now: float) -> str:
 
 def _next(state: State, vm: Vm, now: float) -> list[str]:
     """What keeps an idle one, or when it goes."""
+    if vm.id in state.trials:
+        return ["It is only tried (`admin.py doctor --boot`): it takes one task of its own and is deleted right after."]
     worker, pool = state.workers.get(vm.id), state.pool(vm.pool)
     if vm.state is not VmState.JOINED or worker is None or worker.held or pool is None:
         return []
@@ -51,7 +53,7 @@ def _next(state: State, vm: Vm, now: float) -> list[str]:
         return [f"It is kept for another {told(kept - now)}, as was asked by hand."]
     if backlog.waits_on(worker):
         return ["It is kept because results wait on it for the datastore."]
-    if len(limits.members(state, pool.name)) <= pool.minimum:
+    if len(limits.standing(state, pool.name)) <= pool.minimum:
         return [f"It is kept because the minimum of pool {pool.name} is {pool.minimum}."]
     needed = state.outlook.needed.get(vm.id)
     if is_slow(state, pool, vm.flavor) and needed is not None and needed > now:

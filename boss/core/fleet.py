@@ -56,7 +56,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         backlog.forget(worker)
         worker.cached = {}
         worker.idle_since = now
-    worker.resources = dict(message.resources)
+    worker.resources = sizes.for_trial(message.resources) if worker.id in state.trials else dict(message.resources)
     if (vm := state.vms.get(worker.id)) is not None:
         sizes.learn(state, vm, message.resources)
     worker.address = message.address or worker.address

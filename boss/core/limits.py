@@ -40,6 +40,11 @@ def members(state: State, pool: str) -> list[Vm]:
     return [vm for vm in state.vms.values() if vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
 
 
+def standing(state: State, pool: str) -> list[Vm]:
+    """The pool's claims that count for its minimum: those that are only tried do not."""
+    return [vm for vm in members(state, pool) if vm.id not in state.trials]
+
+
 def within(state: State, pool: Pool, flavor: Flavor, planned: Sequence[str], without: AbstractSet[str] = frozenset()) -> Room:
     """What the pool's maximum and its own limits leave, beside VMs of the ``planned`` flavors, without the claims in ``without``."""
     there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]

@@ -75,7 +75,7 @@ class Machines:
                 online = worker.state is WorkerState.ONLINE
                 if usable and online and vm is not None and not worker.held and self._may_go(vm, worker):
                     self.idle.append(worker)
-            elif vm is not None and flavor is not None and self._comes(vm, worker):
+            elif vm is not None and flavor is not None and name not in self.state.trials and self._comes(vm, worker):
                 waited = self.wall - vm.created
                 up = max(boot - waited, 0.1 * boot, NEAR)
                 coming.append(Machine(name, self.shares(flavor.resources), self.rate(flavor), boot, up))

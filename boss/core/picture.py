@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, explain, health, inits, overdue, scaling, usage
+from boss.core import backlog, explain, health, inits, overdue, scaling, trials, usage
 from boss.core.learned import Learned
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
@@ -45,6 +45,7 @@ def state_of(
                 if worker_of_it is not None:
                     state.hold(worker_of_it, task.attempt, task)
     state.delayed.sort()
+    trials.find_again(state)
     return state
 
 

@@ -24,6 +24,7 @@ from boss.core import (
     outcomes,
     quotas,
     scaling,
+    trials,
 )
 from boss.core.deals import deal
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, RejectResult, Send
@@ -72,6 +73,8 @@ from boss.core.requests import (
     TokenMade,
     TokensRevoked,
     TokensUsed,
+    TrialAsked,
+    TrialStopped,
     WhyAsked,
     WorkersDrained,
     WorkersWanted,
@@ -129,6 +132,7 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _delete_failed(state, event)
         case ServersListed():
             fleet.on_listed(state, event, now)
+            trials.on_listed(state, event, now)
         case LimitsSeen():
             clouds.on_limits(state, event, now)
         case FlavorsSeen():
@@ -167,6 +171,10 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _fleet_closed(state, event, now)
         case FleetOpened():
             _fleet_opened(state, event)
+        case TrialAsked():
+            trials.on_asked(state, event, now)
+        case TrialStopped():
+            trials.on_stopped(state, event, now)
         case HostAdded():
             hosts.on_added(state, event, now)
         case HostRemoved():
@@ -193,6 +201,7 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
 def settle(state: State, now: float) -> list[Effect]:
     """End a turn: deal what is ready, scale what is there, acknowledge what this turn's commit makes durable."""
     state.last_turn = now
+    trials.observe(state, now)
     deal(state, now)
     if state.connected and not state.stopping:
         wish = scaling.plan(state, now)

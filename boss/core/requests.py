@@ -196,6 +196,28 @@ class FleetOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialAsked:
+    """``doctor --boot``: make one VM of a pool (the first with VMs when empty), let it join and run one task, and delete it.
+
+    ``uid`` is that of the job that its task is of.
+    """
+
+    pool: str
+    uid: str
+    owner: str
+    flavor: str = ""
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStopped:
+    """Nobody wants the trial of this pool any more: its VM goes now."""
+
+    pool: str
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HostAdded:
     """A plain SSH host (``login``: ``user@host[:port]``) was looked at and may have a worker with these resources."""
 
@@ -291,6 +313,8 @@ Request = (
     | WorkersDrained
     | FleetClosed
     | FleetOpened
+    | TrialAsked
+    | TrialStopped
     | HostAdded
     | HostRemoved
     | ContextSet

@@ -20,7 +20,7 @@ from typing import Final
 from boss.core import backlog, forecast, health, limits, quotas
 from boss.core.ahead import Chooser
 from boss.core.deals import demands_of, offers_of
-from boss.core.limits import members
+from boss.core.limits import members, standing
 from boss.core.machines import is_slow
 from boss.core.model import Flavor, Pool, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
@@ -121,6 +121,8 @@ def unplaced(state: State) -> list[Demand]:
 
 def _coming(state: State) -> Iterator[Offer]:
     for vm in state.vms.values():
+        if vm.id in state.trials:
+            continue
         worker = state.workers.get(vm.id)
         silent = worker is None or worker.state is WorkerState.EXPECTED or not worker.resources
         if vm.state in COMING or (vm.state is VmState.JOINED and silent):
@@ -181,7 +183,7 @@ def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
         if flavor is None or health.resting(state, pool.name, flavor.name, now) is not None:
             continue
         planned = sum(1 for pool_name, _, _ in wish.create if pool_name == pool.name)
-        for _ in range(pool.minimum - len(members(state, pool.name)) - planned):
+        for _ in range(pool.minimum - len(standing(state, pool.name)) - planned):
             if may_add(state, pool, flavor, wish):
                 wish.create.append((pool.name, flavor.name, f"the minimum of pool {pool.name} is {pool.minimum}"))
 
@@ -191,7 +193,7 @@ def _shrink(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float)
     state.blocked = {demand.shape: state.blocked.get(demand.shape, now) for demand in still}
     for pool in state.policy.pools:
         workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
-        spare = len(members(state, pool.name)) - pool.minimum
+        spare = len(standing(state, pool.name)) - pool.minimum
         for worker in workers:
             if is_slow(state, pool, state.vms[worker.id].flavor):
                 continue  # the look ahead decides

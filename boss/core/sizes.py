@@ -7,9 +7,15 @@ Rules:
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from boss.core.model import Flavor, Pool, Resources, Vm
 from boss.core.state import State
+
+#: What the worker of a VM that is only tried offers, and the task of a trial needs: once.
+TRIAL: Final = "trial"
+#: What else it offers: too little for any other task.
+_SLIVER: Final = {"cpus": 0.001, "memory": 256 * 2.0**20}
 
 
 def flavors(state: State, pool: Pool) -> list[Flavor]:
@@ -34,6 +40,11 @@ def learn(state: State, vm: Vm, resources: Mapping[str, float]) -> None:
     """A worker on a VM of this flavor says what it offers."""
     if resources:
         state.offered[vm.pool, vm.flavor] = dict(resources)
+
+
+def for_trial(resources: Mapping[str, float]) -> dict[str, float]:
+    """What the worker of a trial is taken to offer: room for the trial's task and no other."""
+    return {TRIAL: 1.0} | {name: min(most, resources[name]) for name, most in _SLIVER.items() if name in resources}
 
 
 def _resources(state: State, pool: str, flavor: Flavor) -> Resources:

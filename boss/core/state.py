@@ -107,6 +107,8 @@ class State:
     blocked: dict[Shape, float] = field(default_factory=dict)
     strays: dict[tuple[str, str], float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
+    trials: dict[str, Vm] = field(default_factory=dict)  #: claims that are only to be tried, until they are gone
+    trial_look: float = 0.0
     wanted_workers: deque[tuple[str, float]] = field(default_factory=deque)
     acknowledgements: dict[str, list[str]] = field(default_factory=dict)
     refusals: dict[str, dict[str, str]] = field(default_factory=dict)

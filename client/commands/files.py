@@ -16,6 +16,7 @@ from client.checks import FAILED, examine
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
 from client.commands.tables import clean, lost, newer_files
+from client.commands.trying import attempt
 from client.commands.watching import transferring
 from datastore.layout import matches
 from datastore.transfer import Fetched
@@ -179,8 +180,24 @@ def _progress(there: dict[str, Any], counts: dict[str, int]) -> str:
     return f"{there['finished']} of {there['total']} tasks finished{without}"
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    boot: Annotated[
+        bool, typer.Option("--boot", help="Make one VM, see it join and run a task, and delete it: each step as it happens.")
+    ] = False,
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="P", help="With --boot: of which pool; the first with VMs if not given.")
+    ] = "",
+    flavor: Annotated[
+        str, typer.Option("--flavor", metavar="F", help="With --boot: which of its flavors; its first if not given.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
     """Check this machine and the settings; with ECLOUD_API_URL the way to that boss: one line each, with the remedy."""
+    if boot:
+        with Client() as client:
+            raise typer.Exit(0 if attempt(client, pool, flavor, as_json) else 1)
+    if pool or flavor:
+        raise typer.BadParameter("--pool and --flavor go with --boot")
     if os.environ.get("ECLOUD_API_URL"):
         raise typer.Exit(_examine_way(as_json))
     command = [sys.executable, "-m", "boss", "doctor", *(["--json"] if as_json else [])]

@@ -77,6 +77,14 @@ class Machines:
         log = self._folder / vm / "log"
         self._put(ConsoleRead(vm, log.read_text() if log.exists() else ""))
 
+    def inventory(self) -> list[Thing]:
+        """The servers, and whatever of one is left."""
+        return [
+            Thing(self.provider, "server", path.name, path.name, path.name, "ACTIVE" if path.name in self._servers else "left")
+            for path in self._folder.iterdir()
+            if path.is_dir() and path.suffix != ".bin"
+        ]
+
     def list(self, asked: float) -> None:
         """All servers; those of which nothing runs are off."""
         servers = (
