@@ -62,5 +62,8 @@ for panel, commands in PANELS.items():
 app.command("open", rich_help_panel="Change")(fleet.open_fleet)
 app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Change")(fleet.instantiate_worker)
 
+passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command("deploy", rich_help_panel="Change", context_settings=passed_on)(files.deploy)
+
 if __name__ == "__main__":
     frame.run(app)

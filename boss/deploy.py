@@ -11,6 +11,7 @@ Rules:
 import json
 import shlex
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +120,10 @@ def broker(config: BossConfig, host: str, port: int, target: Path, at: Path) -> 
 
 def user_data(kind: str, ssh_key: Path, volume: str, repository: str) -> str:
     """What a server is given to start with that shall be a datastore host or the boss. Raises DeployError."""
+    if kind == "boss" and not repository:
+        raise DeployError(
+            "--repository: say where the server shall clone this project from (`deploy servers` brings it over SSH)"
+        )
     try:
         return host_data(kind, ssh_key.expanduser().read_text(), volume, repository).rstrip("\n")
     except OSError as error:
@@ -137,10 +142,21 @@ def resolve(address: str) -> Place:
     return Place(login, options, said["user"], said["hostname"], int(said["port"]))
 
 
+def key(config: BossConfig) -> list[str]:
+    """The public key of this boss's SSH authority, which is made if there is none: what a datastore host has to let in."""
+    config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return [Authority(config.pki).ssh_ca_public]
+
+
+def preparation(root: str, authority: str) -> str:
+    """The command that makes a host a datastore, with the gate's bytes on its stdin; ``authority`` is the boss's SSH authority."""
+    line = f'cert-authority,principals="{PRINCIPAL}",restrict {authority} ecloud'
+    return shlex.join(["python3", "-c", _PREPARE, root, gate_program(root), line, authority])
+
+
 def _prepare(place: Place, root: str, authority: Authority, bundle: Path) -> dict[str, str]:
     """Make the folder, the gate and the line in ``authorized_keys``; what the host's sshd allows."""
-    line = f'cert-authority,principals="{PRINCIPAL}",restrict {authority.ssh_ca_public} ecloud'
-    program = shlex.join(["python3", "-c", _PREPARE, root, gate_program(root), line, authority.ssh_ca_public])
+    program = preparation(root, authority.ssh_ca_public)
     said = _run(["ssh", "-T", *place.options, "--", place.login, program], bundle.read_bytes())
     answer: dict[str, str] = json.loads(said.splitlines()[-1])
     return answer
@@ -149,12 +165,21 @@ def _prepare(place: Place, root: str, authority: Authority, bundle: Path) -> dic
 def host_key(place: Place) -> str:
     """The best key that the host shows and the admin's ``known_hosts`` vouches for, as ``<type> <base64>``."""
     name = place.host if place.port == 22 else f"[{place.host}]:{place.port}"
-    shown = _keys(_run(["ssh-keyscan", "-p", str(place.port), "--", place.host]))
     vouched = _keys(_run(["ssh-keygen", "-F", name], may_fail=True))
-    both = sorted(shown & vouched, key=lambda key: _KEY_TYPES.index(key.split()[0]) if key.split()[0] in _KEY_TYPES else 99)
+    both = shown_keys(place.host, place.port) & vouched
     if not both:
         raise DeployError(f"{name} shows a key that your known_hosts does not have: log in there once with ssh and compare it")
-    return both[0]
+    return best_key(both)
+
+
+def shown_keys(host: str, port: int) -> set[str]:
+    """The keys that a host shows, each as ``<type> <base64>``; whoever answers there."""
+    return _keys(_run(["ssh-keyscan", "-p", str(port), "--", host]))
+
+
+def best_key(keys: Iterable[str]) -> str:
+    """Of host keys the one of the best type."""
+    return min(sorted(keys), key=lambda key: _KEY_TYPES.index(key.split()[0]) if key.split()[0] in _KEY_TYPES else 99)
 
 
 def _keys(text: str) -> set[str]:

@@ -17,11 +17,12 @@ from boss import backup, config, deploy
 from boss.adapters.hostdata import KINDS
 from boss.checks import Finding, Verdict, examine, python
 from boss.cloud_checks import examine_clouds
+from boss.deploy_servers import Wish, deploy_servers
 
 
 def run(argv: Sequence[str]) -> int:
     """Run ``doctor [--json]``, ``deploy datastore USER@HOST[:PORT] --root PATH``, ``deploy broker HOST --to DIR``,
-    ``deploy user-data KIND --ssh-key FILE``, ``backup PATH``,
+    ``deploy servers``, ``deploy key``, ``deploy user-data KIND --ssh-key FILE``, ``backup PATH``,
     ``restore PATH [--force]`` or ``adopt``; the exit code."""
     options = _parser().parse_args(argv)
     return _doctor(options.json) if options.command == "doctor" else _change(options)
@@ -69,6 +70,10 @@ def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]
             return backup.restore(settings, options.source, options.force)
         case "adopt":
             return backup.adopt(settings)
+    if options.what == "servers":
+        return deploy_servers(settings, _wish(options), lambda line: print(line, flush=True))
+    if options.what == "key":
+        return deploy.key(settings)
     if options.what == "user-data":
         return [deploy.user_data(options.kind, options.ssh_key, options.volume, options.repository)]
     if options.what == "datastore":
@@ -100,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--ssh-key", type=Path, required=True, metavar="FILE", help="your public key: lets you in there as ecloud")
     data.add_argument("--volume", default="", metavar="DEVICE", help="the volume for the data, as the server has it (/dev/vdb)")
     data.add_argument("--repository", default="", metavar="URL", help="where a boss's server clones this project from")
+    _add_servers(
+        deployment.add_parser("servers", help="make the servers of boss and datastore in a cloud, and start the boss there")
+    )
+    deployment.add_parser("key", help="print the key by which a datastore host knows this boss")
     saving = commands.add_parser("backup", help="write database and keys into one file; the boss may run")
     saving.add_argument("target", metavar="PATH", help="a new file, or a folder that exists")
     restoring = commands.add_parser("restore", help="bring a back-up into this boss's database and state folder")
@@ -107,3 +116,43 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument("--force", action="store_true", help="put a database and keys that are in use aside")
     commands.add_parser("adopt", help="make a database safe to use that was restored by other means")
     return parser
+
+
+def _add_servers(servers: argparse.ArgumentParser) -> None:
+    add = servers.add_argument
+    add("--ssh-key", type=Path, default=_own_key(), metavar="FILE", help="your public key: lets you in there as ecloud")
+    add("--pool", default="", metavar="P", help="the pool of the settings by which the cloud is known (its first)")
+    add("--only", default="", choices=("boss", "datastore"), help="one of the two; a boss alone keeps its data itself")
+    add("--name", default="ecloud", metavar="NAME", help="the servers are called NAME-boss and NAME-datastore (ecloud)")
+    add("--image", default="", metavar="I", help="the pool's if not given")
+    add("--flavor", default="", metavar="F", help="the pool's first if not given")
+    add("--security-group", action="append", default=[], metavar="G", help="the pool's if not given; may be repeated")
+    add("--floating-network", default="", metavar="N", help="a floating IP from there; the pool's if not given")
+    add("--volume", type=int, default=0, metavar="GIB", help="a volume for the datastore's data (its own disk if not given)")
+    add("--boss-volume", type=int, default=0, metavar="GIB", help="a volume for the boss's data (its own disk if not given)")
+    add("--wheels", type=Path, metavar="DIR", help="Python packages to take along, where the server has no way to PyPI")
+    add("--trust-first", action="store_true", help="believe a host key that the console does not show")
+
+
+def _own_key() -> Path:
+    """The public key that a user probably means."""
+    folder = Path("~/.ssh").expanduser()
+    names = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
+    return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    return Wish(
+        options.ssh_key,
+        options.pool,
+        options.only,
+        options.name,
+        options.image,
+        options.flavor,
+        tuple(options.security_group),
+        options.floating_network,
+        options.volume,
+        options.boss_volume,
+        options.wheels,
+        options.trust_first,
+    )

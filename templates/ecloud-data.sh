@@ -1,13 +1,17 @@
 #!/bin/sh
 # ecloud-data DEVICE: mounts the volume with the data at /data, now and at each boot; only a volume with nothing on it gets a file system.
+# DEVICE may be a pattern, such as /dev/disk/by-id/*0b8a7f64-5d6c-4c1e-9*, of which the first is meant.
 # Without DEVICE /data is a folder of the server's own disk.
 set -eu
-device=$1
 mkdir -p /data
-if [ -n "$device" ]; then
+if [ -n "$1" ]; then
+    device=''
     for wait in $(seq 60); do # an attached volume may come later than the server
-        if [ -b "$device" ]; then break; fi
-        echo "ecloud: waiting for $device ($wait)" >&2
+        # shellcheck disable=SC2086  # a pattern
+        for device in $1; do
+            if [ -b "$device" ]; then break 2; fi
+        done
+        echo "ecloud: waiting for $1 ($wait)" >&2
         sleep 2
     done
     if ! blkid "$device" >/dev/null; then mkfs.ext4 -q -L ecloud-data "$device"; fi

@@ -15,15 +15,13 @@ def host_data(kind: str, ssh_key: str, volume: str = "", repository: str = "") -
     """The user data of a datastore's or a boss's server. Raises UserDataError.
 
     ``ssh_key`` is the admin's public key, ``volume`` the device that will hold the data (empty: the server's own disk), ``repository``
-    where a boss's server gets this project from.
+    where a boss's server gets this project from by itself; without one it waits until somebody has brought it.
     """
     key = ssh_key.strip()
     if len(key.splitlines()) != 1 or not key.split()[0].startswith(("ssh-", "ecdsa-", "sk-")) or len(key.split()) < 2:
         raise UserDataError("the SSH key is none: one line such as `ssh-ed25519 AAAA... me@here` is wanted (a .pub file)")
     if volume and not volume.startswith("/dev/"):
         raise UserDataError(f"--volume {volume}: the device is named as the server has it, such as /dev/vdb")
-    if kind == "boss" and not repository:
-        raise UserDataError("--repository: say where the server shall clone this project from")
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,

@@ -218,6 +218,12 @@ class Api:
         return f"the cloud {self.cloud!r}" if self.cloud else "the cloud of the OS_* variables"
 
 
+def entry_of(cloud: str) -> dict[str, Any]:
+    """What clouds.yaml (and secure.yaml) say of a cloud, secrets and all; empty when they do not know it."""
+    entry: dict[str, Any] = openstack.config.OpenStackConfig().cloud_config.get("clouds", {}).get(cloud) or {}
+    return dict(entry)
+
+
 def _silence(cause: BaseException | None) -> Silence:
     """Whether a call can have reached the service; keystoneauth calls every broken call a failure to connect."""
     if isinstance(cause, requests.exceptions.ConnectTimeout):

@@ -214,6 +214,13 @@ def adopt() -> None:
     raise typer.Exit(subprocess.run([sys.executable, "-m", "boss", "adopt"], cwd=PROJECT, check=False).returncode)
 
 
+def deploy(words: typer.Context) -> None:
+    """Make the servers of boss and datastore in a cloud, and start the boss there; --help says how."""
+    command = [sys.executable, "-m", "boss", "deploy", "servers", *words.args]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}  # its files are named from here, not from the project's folder
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
 def _examine_way(as_json: bool) -> int:
     """Check the way to a boss elsewhere, and print what was found; the exit code."""
     failed, found = False, []

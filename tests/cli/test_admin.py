@@ -17,6 +17,7 @@ COMMANDS = {
     "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
     "revoke_token", "show_tokens", "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
+    "deploy",
 }  # fmt: skip
 
 

@@ -155,7 +155,6 @@ def test_the_servers_that_stay_are_valid_too(kind: str, volume: str, tmp_path: P
         ("datastore", "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "", "a .pub file"),
         ("datastore", "", "", "SSH key is none"),
         ("datastore", "ssh-ed25519 AAAA", "vdb", "such as /dev/vdb"),
-        ("boss", "ssh-ed25519 AAAA", "", "--repository"),
     ],
 )
 def test_what_would_make_no_server_is_refused(kind: str, key: str, volume: str, why: str) -> None:
