@@ -1,5 +1,7 @@
 """Under which address VMs reach this boss: what somebody has said, else what the cloud says of this machine, else its way out.
 
+The cloud says it by its metadata service, or by a config drive, whose contents cloud-init keeps.
+
 Rules:
 - The context's fact wins over the setting: it is what somebody has said last.
 - The cloud's word counts only if the address is one of this machine's own.
@@ -8,14 +10,18 @@ Rules:
 
 import http.client
 import ipaddress
+import json
 import re
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 #: The fact in the context.
 FACT = "boss_address"
 METADATA = "http://169.254.169.254/latest/meta-data/local-ipv4"
+#: What cloud-init was told of this server, without secrets.
+INSTANCE = Path("/run/cloud-init/instance-data.json")
 _TIMEOUT = 1.0
 #: Nobody's address: asking for the way to it sends nothing.
 _ELSEWHERE = "192.0.2.1"
@@ -39,7 +45,7 @@ class BossAddress:
         return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
-def find(fact: str, setting: str, metadata: str = METADATA) -> BossAddress:
+def find(fact: str, setting: str, metadata: str = METADATA, instance: Path = INSTANCE) -> BossAddress:
     """The address that counts. Raises NoAddress."""
     for said, how in ((fact, f"the context's {FACT}"), (setting, "the setting boss_address")):
         if said:
@@ -49,6 +55,9 @@ def find(fact: str, setting: str, metadata: str = METADATA) -> BossAddress:
     host = _from_metadata(metadata)
     if host:
         return BossAddress(host, host, "the cloud's metadata of this server")
+    host = _from_config_drive(instance)
+    if host:
+        return BossAddress(host, host, "the cloud's description of this server")
     host = _way_out()
     if host:
         return BossAddress(host, host, "the default route")
@@ -92,6 +101,15 @@ def _from_metadata(url: str) -> str:
     finally:
         link.close()
     return host if is_local(host) else ""
+
+
+def _from_config_drive(path: Path) -> str:
+    """What cloud-init has read of this server's own address, if it is one of this machine; empty where it has not."""
+    try:
+        said = json.loads(path.read_text())["ds"]["ec2_metadata"]["local-ipv4"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return said if isinstance(said, str) and is_local(said) else ""
 
 
 def _way_out() -> str:

@@ -60,7 +60,8 @@ def test_the_key_of_a_boss_is_the_same_each_time_it_is_asked_for(capsys: pytest.
 
 def test_host_keys_are_those_of_the_last_boot_on_the_console() -> None:
     def block(key: str) -> str:
-        return f"-----BEGIN SSH HOST KEY KEYS-----\r\necdsa-sha2-nistp256 AAAA{key}= root@x\r\nssh-ed25519 AAAA{key} root@x\r\n-----END SSH HOST KEY KEYS-----\r\n"
+        keys = f"ecdsa-sha2-nistp256 AAAA{key}= root@x\r\nssh-ed25519 AAAA{key} root@x\r\n"
+        return f"-----BEGIN SSH HOST KEY KEYS-----\r\n{keys}-----END SSH HOST KEY KEYS-----\r\n"
 
     assert host_keys(f"[ 1.0] boot\n{block('old')}[ 2.0] boot\n{block('new')}login:") == (
         "ecdsa-sha2-nistp256 AAAAnew=",

@@ -1,9 +1,11 @@
 """Under which address VMs reach the boss."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,22 @@ def test_an_address_that_is_not_this_machines_is_not_believed(said: str) -> None
     with metadata(said) as url:
         found = address._from_metadata(url)
     assert found == ""
+
+
+def test_without_a_metadata_service_the_config_drive_counts_if_the_address_is_ours(tmp_path: Path) -> None:
+    told = tmp_path / "instance-data.json"
+    for text, host in (
+        (json.dumps({"ds": {"ec2_metadata": {"local-ipv4": "127.0.0.3"}}}), "127.0.0.3"),
+        (json.dumps({"ds": {"ec2_metadata": {"local-ipv4": "192.0.2.7"}}}), ""),
+        (json.dumps({"ds": {"ec2_metadata": {"local-ipv4": None}}}), ""),
+        (json.dumps({"ds": {"meta_data": {}}}), ""),
+        (json.dumps(["ds"]), ""),
+        ("no json", ""),
+    ):
+        told.write_text(text)
+        found = find("", "", NOWHERE, told)
+        assert (found.host if found.how == "the cloud's description of this server" else "") == host
+    assert find("127.0.0.1", "", NOWHERE, told).host == "127.0.0.1"
 
 
 def test_a_metadata_service_that_refuses_or_is_not_there_says_nothing() -> None:
