@@ -218,6 +218,10 @@ def deploy(words: typer.Context) -> None:
     """Make the servers of boss and datastore in a cloud, and start the boss there; --help says how."""
     command = [sys.executable, "-m", "boss", "deploy", "servers", *words.args]
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}  # its files are named from here, not from the project's folder
+    if "--help" in words.args or "-h" in words.args:
+        shown = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        typer.echo(shown.stdout.replace("python -m boss deploy servers", "admin.py deploy"), nl=False)
+        raise typer.Exit(shown.returncode)
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
