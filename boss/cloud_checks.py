@@ -76,6 +76,9 @@ def _reach(config: BossConfig, pool: str, trial: trials.Trial | None) -> Finding
     if trial.worked:
         times = ", ".join(f"{word} after {trial.steps[step] - trial.asked:.0f} s" for step, word in _TOLD if step in trial.steps)
         return found.ok(f"boss reachable from a VM: on {day} {trial.vm} was there ({times})")
+    if trial.stage in ("accepted", "active") or trial.reason == trials.STOPPED:
+        unknown = f"boss reachable from a VM: unknown, {trial.vm} of {day} came to nothing: {trial.reason}"
+        return found.note(unknown, f"admin.py doctor --boot --pool {pool} tries it again")
     try:
         boss = address.find(known_facts(config).get(address.FACT, ""), config.vms.address).host
     except address.NoAddress:

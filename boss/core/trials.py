@@ -33,6 +33,8 @@ PATIENCE: Final = 180.0
 LOOK: Final = 2.0
 #: Seconds without scale-down: for ever.
 _KEEP = 1e9
+#: Why a trial ended whose asker did not want it any more.
+STOPPED: Final = "it was stopped by hand"
 #: What the task of a trial says of its VM, and the file that brings it to the datastore.
 REPORT: Final = "trial.txt"
 _COMMAND = f"{{ hostname; uname -srm; python3 --version; id -un; }} >{REPORT} && cat {REPORT}"
@@ -148,7 +150,7 @@ def on_stopped(state: State, event: TrialStopped, now: float) -> None:
     if trial is None or trial.over is not None:
         jobs.answer(state, event.reply, 404, error=f"no trial of pool {event.pool!r} goes on")
         return
-    _end(state, trial, state.trials[trial.vm], "it was stopped by hand", now)
+    _end(state, trial, state.trials[trial.vm], STOPPED, now)
     jobs.answer(state, event.reply, 200, pool=trial.pool, vm=trial.vm)
 
 
