@@ -202,7 +202,7 @@ class _Deployment:
                 f"rm -rf {DATA}/wheels && mkdir {DATA}/wheels && tar -xzf - -C {DATA}/wheels", 1200.0, _wheels(self._wish.wheels)
             )
             given = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={DATA}/wheels "
-        boss.run(f"cd {DATA}/house && {given}scripts/setup --yes", _SETUP)
+        boss.run(f"cd {DATA}/house && {given}PIP_NO_COMPILE=1 scripts/setup --yes", _SETUP)
         self._say("boss: set up")
 
     def _join_up(self, boss: Remote, store: Remote, place: Standing) -> str:

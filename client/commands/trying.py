@@ -71,7 +71,7 @@ def _follow(client: Client, trial: dict[str, Any], as_json: bool) -> tuple[dict[
     shown: set[str] = set()
     given_up = None
     while True:
-        for step in [step for step in trial["order"] if step in trial["steps"] and step not in shown]:
+        for step in sorted(set(trial["steps"]) - shown, key=lambda step: (trial["steps"][step], trial["order"].index(step))):
             shown.add(step)
             if not as_json:
                 typer.echo(f"{trial['steps'][step] - trial['asked']:7.1f} s  {WORDS[step]}")

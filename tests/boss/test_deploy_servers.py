@@ -95,6 +95,11 @@ def test_a_boss_that_is_brought_its_program_clones_nothing_and_waits_to_be_start
     assert "git clone" in host_data("boss", "ssh-ed25519 AAAA", "", "https://example.org/e.git")
 
 
+def test_user_data_for_a_boss_that_nobody_brings_its_program_needs_a_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.run(["deploy", "user-data", "boss", "--ssh-key", "id.pub"]) == 1
+    assert "--repository: say where the server shall clone this project from" in capsys.readouterr().err
+
+
 class There:
     """A server that we have made: an ordinary sshd, and our file of host keys."""
 

@@ -55,7 +55,7 @@ def test_a_worker_boots_from_its_template_joins_runs_a_task_as_another_user_and_
     ran = boss.run("admin.py", "doctor", "--boot", "--json", timeout=1500)
     told = json.loads(ran.stdout)
     assert ran.returncode == 0 and told["worked"] and told["left"] == [], (told, ran.stderr)
-    assert list(told["steps"]) == told["order"]
+    assert set(told["steps"]) == set(told["order"])
     boss.admin("fetch", told["job"])
     lines = (boss.folder / told["job"] / "trial.txt").read_text().splitlines()
     assert lines[0].endswith("-cloud-1") and lines[1].startswith("Linux") and lines[3] == "ecloud-task"
