@@ -34,7 +34,7 @@ HOUSE = Path(__file__).resolve().parents[1]
 #: The log-in that the templates make, and where its things are.
 USER, DATA = "ecloud", "/data/ecloud"
 #: Seconds: for a server to be ACTIVE, for the rest of its boot, for packages and Python packages, for the boss to answer.
-_ACTIVE, _BOOT, _SETUP, _READY = 600.0, 900.0, 3600.0, 300.0
+_ACTIVE, _BOOT, _SETUP, _READY = 600.0, 900.0, 3600.0, 600.0
 _ENVIRONMENT = f"ECLOUD_STATE={DATA}/state ECLOUD_CONFIG={DATA}/ecloud.toml"
 #: Waits for the end of the user data. What an image's own modules have failed at does not matter, so that cloud-init's verdict is no use.
 _BOOTED = (
@@ -207,8 +207,8 @@ class _Deployment:
 
     def _join_up(self, boss: Remote, store: Remote, place: Standing) -> str:
         """Make the datastore's server the boss's datastore; the lines for the settings."""
-        authority = boss.run(f"cd {DATA}/house && {_ENVIRONMENT} .venv/bin/python -m boss deploy key", 120.0).strip()
-        store.run(deploy.preparation(DATA, authority), 120.0, gate_bundle(self._config.bundles).read_bytes())
+        authority = boss.run(f"cd {DATA}/house && ECLOUD_STATE={DATA}/state .venv/bin/python -m boss deploy key", 300.0).strip()
+        store.run(deploy.preparation(DATA, authority), _READY, gate_bundle(self._config.bundles).read_bytes())
         self._say(f"datastore: lets the boss's certificates in, and nobody else; results will lie in {DATA} there")
         key = deploy.best_key(place.keys)
         return f'\n[datastore]\naddress = "{USER}@{place.address}:22"\nroot = "{DATA}"\nhost_key = "{key}"\n'
@@ -229,12 +229,12 @@ class _Deployment:
         self._say(f"boss: has the credential of {self._pool.cloud} in its clouds.yaml, and no other")
 
     def _begin(self, boss: Remote, place: Standing) -> list[str]:
-        boss.run("sudo -n systemctl enable ecloud.service && sudo -n systemctl restart ecloud.service", 120.0)
+        boss.run("sudo -n systemctl enable ecloud.service && sudo -n systemctl restart ecloud.service", _READY)
         look = f"cd {DATA}/house && {_ENVIRONMENT} .venv/bin/python admin.py show_context --json"
         end = time.monotonic() + _READY
         while True:
             try:
-                context = json.loads(boss.run(look, 120.0))
+                context = json.loads(boss.run(look, _READY))
                 break
             except (RemoteError, ValueError) as error:
                 if time.monotonic() > end:
@@ -243,9 +243,9 @@ class _Deployment:
                 time.sleep(2.0)
         self._say(f"boss: answers; VMs will reach it at {context['boss_address']}")
         command = f"cd {DATA}/house && {_ENVIRONMENT} .venv/bin/python -m boss doctor --json || true"
-        findings = json.loads(boss.run(command, 300.0))
+        findings = json.loads(boss.run(command, _READY))
         wrong = [f"  {one['check']}: {one['detail']} -> {one['remedy']}" for one in findings if one["verdict"] == "failed"]
-        self._say(f"boss: its doctor finds {f'{len(wrong)} things to mend' if wrong else 'nothing wrong'}")
+        self._say(f"boss: its doctor finds {'something to mend, see below' if wrong else 'nothing wrong'}")
         port = context["api_url"].rpartition(":")[2]
         return [
             *wrong,
