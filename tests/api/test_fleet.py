@@ -63,3 +63,10 @@ def test_a_vm_that_is_gone_tells_what_became_of_it_and_what_its_console_said(rig
     assert told["state"] == "gone" and "`admin.py console local-1`" in told["why"][-1]
     assert rig.get("/vms/local-1/console")["text"] == "no route to the boss"
     assert "never joined" in rig.http.get("/vms/local-2/console").json()["error"]
+
+
+def test_pools_without_vms_cannot_be_tried_and_nothing_was_tried_yet(rig: Rig) -> None:
+    assert rig.post("/trials", {}, 404)["error"] == "no pool of the settings has VMs; there are: none"
+    assert rig.post("/trials", {"pool": "local"}, 404)["error"] == "there is no pool of VMs named 'local'; there are: none"
+    assert rig.get("/trials") == []
+    assert "no trial of pool 'local' goes on" in rig.http.delete("/trials/local").json()["error"]
