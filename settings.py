@@ -5,7 +5,7 @@ Rules:
 - ``[broker] host`` in the file is ``ECLOUD_BROKER__HOST`` in the environment.
 - An unknown setting is an error that names the nearest known one; all errors are told at once; none shows a value of a secret.
 - A pool and its flavors are in ``settings_pools``, how durations and sizes are written in ``settings_types``.
-- Only entry points and ``boss/config.py`` import these three. ``ECLOUD_API_URL`` and ``ECLOUD_TOKEN`` belong to ``client/``.
+- Only entry points and ``boss/config.py`` import these three. ``ECLOUD_API_URL``, ``ECLOUD_CA`` and ``ECLOUD_TOKEN`` belong to ``client/``.
 
 ``python settings.py`` prints the table of ``docs/settings.md``.
 """
@@ -30,7 +30,7 @@ _PREFIX = "ECLOUD_"
 _NOT_SETTINGS = frozenset(
     f"{_PREFIX}{name}"
     for name in (
-        *("CONFIG", "API_URL", "TOKEN", "JOB", "TASK", "ATTEMPT", "ATTEMPT_ID", "CPUS", "INIT", "WORKER", "WORKER_FOLDER"),
+        *("CONFIG", "API_URL", "CA", "TOKEN", "JOB", "TASK", "ATTEMPT", "ATTEMPT_ID", "CPUS", "INIT", "WORKER", "WORKER_FOLDER"),
     )
 )
 
@@ -44,15 +44,40 @@ class ApiSettings(Section):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address that the API listens on. It speaks plain HTTP: beyond loopback put a TLS proxy before it.",
+        description="Address that the API listens on. Beyond loopback it speaks HTTPS, with a certificate of the boss's own CA "
+        "unless `certificate` names another.",
     )
     port: Port = Field(default=0, description="Its port; 0: a free one, chosen once and kept in the state folder.")
     public_url: str = Field(
         default="",
         description="The API's address for people on other machines (a proxy's, a tunnel's), as `create_token` prints it; "
         "default: the one that it listens on.",
-        pattern=r"^$|^https?://[^/\s]+(/\S*)?$",
+        pattern=r"^$|^https?://[^/\s#]+(/[^\s#]*)?$",
     )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file of a certificate of your own for the API, with its intermediate ones; read again when it changes.",
+    )
+    key: Path | None = Field(default=None, description="PEM file of its key.")
+    ca: Path | None = Field(
+        default=None,
+        description="PEM file of the CA that signed `certificate`, which clients are to trust; default: those that their systems trust.",
+    )
+    audit_keep: Duration = Field(default=365 * 86400.0, description="How long the audit (who changed what, and when) is kept.")
+    plain_http: bool = Field(
+        default=False,
+        description="Speak plain HTTP beyond loopback, where whoever listens on the way reads tokens: only behind a proxy with TLS.",
+    )
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if self.ca is not None and self.certificate is None:
+            raise ValueError("ca goes with certificate and key: the boss's own CA needs no setting")
+        if self.plain_http and self.certificate is not None:
+            raise ValueError("plain_http and certificate exclude each other")
+        return self
 
 
 class BrokerSettings(Section):
@@ -231,6 +256,11 @@ class Settings(BaseSettings):
     )
     local_slots: int | None = Field(
         default=None, gt=0, description="Cpu slots of the local pool in all; default: the machine's cores."
+    )
+    certificate_lifetime: Annotated[Duration, Field(ge=60)] = Field(
+        default=365 * 86400.0,
+        description="How long the boss's own certificates (API, broker, log-ins, local workers) are valid; "
+        "each is made anew while the boss runs when a third of it is left.",
     )
     api: ApiSettings = ApiSettings()
     broker: BrokerSettings = BrokerSettings()

@@ -25,7 +25,7 @@ from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.consoles import Consoles
-from boss.adapters.daemons import DaemonError, mosquitto, sshd
+from boss.adapters.daemons import DaemonError, broker_names, mosquitto, sshd
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
 from boss.adapters.lease import holder_of
@@ -36,16 +36,19 @@ from boss.adapters.reader import Reader
 from boss.adapters.results import DatastoreGate
 from boss.adapters.ssh_hosts import SshHosts
 from boss.adapters.store import Store
+from boss.adapters.tls import check_client
 from boss.adapters.worker_config import WorkerTerms
 from boss.api.app import create_app
 from boss.api.house import ApiFacts
 from boss.api.loghub import LogHub
-from boss.api.serving import Served, address_of, is_loopback, public_address, tokens_of
+from boss.api.serving import Served, tokens_of
 from boss.clouds import open_clouds
 from boss.config import BossConfig, SettingsError
 from boss.core import hosts
 from boss.core.requests import StopWanted
 from boss.deploy import DeployError
+from boss.front import open_front
+from boss.keeping import Keeping
 from boss.loop import Loop, Outside
 from boss.ports import Broker, Cloud, Results, StoreError
 from boss.standby import NoStandby, check, keys_of, open_in_turn
@@ -56,6 +59,9 @@ VERSION = "0.1.0"
 #: Objects made (net) between two garbage collections: tasks and attempts live long and die by reference counts, and with
 #: Python's 700 every tenth collection would walk half a million of them for nothing.
 GARBAGE = 100_000
+
+#: Connections of the API that are served at the same time.
+AT_ONCE = 2000
 
 log = logging.getLogger("boss")
 
@@ -88,7 +94,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     """Build the house from the ground up, live in it, and leave it in the opposite order."""
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     stack.enter_context(alone(settings.state))
-    authority = Authority(settings.pki)
+    authority = Authority(settings.pki, lifetime=settings.certificate_lifetime)
     secret = _gate_secret(settings.pki / "gate_secret")
     store = Store(
         settings.database_url, secrets.token_hex(4), settings.boss_lease, holder_of(settings.state, keys_of(settings.pki))
@@ -106,9 +112,10 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     lives.check(store.facts())
     cluster = reader.context()["cluster"]
     lives.enter(cluster, epoch)
+    keeping = Keeping(authority, settings.certificate_lifetime)
 
     doors = Doors(settings, reader.context()) if settings.has_vms else None
-    host, port, tls = _broker(settings, authority, cluster, stack, doors)
+    host, port, tls = _broker(settings, authority, cluster, stack, doors, keeping)
     gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack, doors)
     login = authority.boss_login(gate)
     endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
@@ -140,15 +147,11 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
     stack.callback(intake.close)
-    url, listener = address_of(settings.api_host, settings.api_port, settings.api_port_file)
-    if not is_loopback(settings.api_host):
-        log.warning(
-            "the API is reached at %s:%s over plain HTTP: tokens can be read on the way", settings.api_host, url.rsplit(":", 1)[1]
-        )
+    front = open_front(settings, authority)
     facts = ApiFacts(
         version=VERSION,
-        api_url=url,
-        tokens=tokens_of(settings.api_file, url, getpass.getuser()),
+        api_url=front.url,
+        tokens=tokens_of(settings.api_file, front.url, getpass.getuser(), front.trust),
         received=settings.inbox,
         boss_address=socket.gethostname() if doors is None else doors.address.host,
         datastore_address=f"{gate.user}@{gate.host}:{gate.port}",
@@ -157,38 +160,46 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         clouds=tuple(there.values()),
         probe_host=plain.probe,
         console=Consoles(settings.consoles).read,
-        public_url=settings.api_public_url or public_address(settings.api_host, url),
+        public_url=front.public_url,
+        ca=front.ca_text,
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
     if doors is not None and certifier is not None:
-        doors.open(loop, authority, certifier, lambda: outer, outer_terms, bundle, stack)
+        keeping.door(doors.open(loop, authority, certifier, lambda: outer, outer_terms, bundle, stack))
     parts: list[Results | Broker | Cloud] = [results, broker, *there.values()]
     for part in parts:
         part.start(loop.put)
         stack.callback(part.stop)
     absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
-    stack.enter_context(Served(app, listener))
+    served = stack.enter_context(Served(app, front.listener, front.files, at_once=AT_ONCE))
+    keeping.api(settings, served)
+    keeping.log_in(gate)
+    keeping.workers(local)
+    stack.enter_context(keeping)
     _end_on_signals(loop)
     gc.set_threshold(GARBAGE)
-    loop.run(lambda: print(f"ready: {url}", flush=True))
+    loop.run(lambda: print(f"ready: {front.url}", flush=True))
     log.info("ending")
     return 0 if loop.ended_as_asked and not lives.reason else 1
 
 
 def _broker(
-    settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack, doors: Doors | None
+    settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack, doors: Doors | None, keeping: Keeping
 ) -> tuple[str, int, TlsFiles]:
     """The broker's host and port, and the boss's way in; a private one is started."""
     own = authority.boss()
     outside = settings.broker
     if outside is not None:
+        if outside.certificate is not None and outside.key is not None:
+            check_client(outside.certificate, outside.key, "[broker]")
         tls = TlsFiles(outside.ca or own.ca, outside.certificate or own.certificate, outside.key or own.key)
         return outside.host, outside.port, tls
     daemon = mosquitto(settings.mosquitto, authority, cluster, outer=doors.broker if doors is not None else None)
     daemon.start()
     stack.callback(daemon.stop)
+    keeping.broker(daemon, broker_names(doors.broker if doors is not None else None))
     return daemon.host, daemon.port, own
 
 

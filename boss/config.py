@@ -25,6 +25,7 @@ __all__ = [
     "Machine",
     "OutsideBroker",
     "OutsideDatastore",
+    "OwnCertificate",
     "SettingsError",
     "gate_program",
     "load",
@@ -56,6 +57,15 @@ class OutsideBroker:
     ca: Path | None
     certificate: Path | None
     key: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCertificate:
+    """PEM files that somebody else signed for the API. ``ca`` is None where clients trust its signer already."""
+
+    certificate: Path
+    key: Path
+    ca: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +138,7 @@ class BossConfig:
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
     each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
     that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
-    ``software`` is what their VMs are given, by pool.
+    ``software`` is what their VMs are given, by pool. ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
     """
 
     file: Path | None
@@ -151,6 +161,10 @@ class BossConfig:
     clouds: tuple[CloudPool, ...] = ()
     vms: VmDoors = VmDoors()
     software: Mapping[str, VmSoftware] = field(default_factory=dict)
+    api_certificate: OwnCertificate | None = None
+    api_plain: bool = False
+    certificate_lifetime: float = 365 * 86400.0
+    audit_keep: float = 365 * 86400.0
 
     @property
     def has_vms(self) -> bool:
@@ -238,6 +252,10 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         cache_bytes=values.workers.cache,
         longest_lease=values.workers.longest_lease,
         policy=_policy(values, slots, machine),
+        api_certificate=_own_certificate(values, file),
+        api_plain=values.api.plain_http,
+        certificate_lifetime=values.certificate_lifetime,
+        audit_keep=values.api.audit_keep,
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
         clouds=tuple(_cloud_pool(name, pool) for name, pool in values.pools.items() if pool.provider == "openstack"),
@@ -370,10 +388,19 @@ def local_time(now: float, years: int = 2) -> tuple[tuple[float, float], ...]:
 
 def _broker(values: Settings, file: Path | None) -> OutsideBroker:
     broker = values.broker
-    base = file.parent if file else Path()
-    paths = (broker.ca, broker.certificate, broker.key)  # relative ones lie beside the settings file
-    ca, certificate, key = (base.absolute() / path.expanduser() if path else None for path in paths)
-    return OutsideBroker(broker.host, broker.port, ca, certificate, key)
+    return OutsideBroker(
+        broker.host, broker.port, _beside(file, broker.ca), _beside(file, broker.certificate), _beside(file, broker.key)
+    )
+
+
+def _own_certificate(values: Settings, file: Path | None) -> OwnCertificate | None:
+    certificate, key = _beside(file, values.api.certificate), _beside(file, values.api.key)
+    return OwnCertificate(certificate, key, _beside(file, values.api.ca)) if certificate and key else None
+
+
+def _beside(file: Path | None, path: Path | None) -> Path | None:
+    """A path of the settings: a relative one lies beside the settings file."""
+    return (file.parent if file else Path()).absolute() / path.expanduser() if path else None
 
 
 def _datastore(values: Settings) -> OutsideDatastore:

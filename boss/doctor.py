@@ -15,6 +15,7 @@ from pathlib import Path
 
 from boss import backup, config, deploy
 from boss.adapters.hostdata import KINDS
+from boss.certificate_checks import examine_certificates
 from boss.checks import Finding, Verdict, examine, python
 from boss.cloud_checks import examine_clouds
 from boss.deploy_servers import Wish, deploy_servers
@@ -32,7 +33,7 @@ def diagnose() -> list[Finding]:
     """Every check; only the first two when the settings cannot be read."""
     try:
         settings = config.load()
-        return [*examine(settings), *examine_clouds(settings)]
+        return [*examine(settings), *examine_certificates(settings), *examine_clouds(settings)]
     except config.SettingsError as error:
         wrong = [Finding("settings", Verdict.FAILED, line, "see docs/settings.md") for line in str(error).splitlines()]
         return [python(), *wrong]

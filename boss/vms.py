@@ -16,7 +16,7 @@ from pathlib import Path
 from boss.adapters import address, sockets
 from boss.adapters.address import BossAddress
 from boss.adapters.certificates import Authority, Gate
-from boss.adapters.daemons import LOOPBACK_NAMES, DaemonError, Outer
+from boss.adapters.daemons import DaemonError, Outer, broker_names
 from boss.adapters.hosts import Hosts
 from boss.adapters.join_tokens import JoinTokens
 from boss.adapters.userdata import MachineTerms, UserData
@@ -86,7 +86,7 @@ class Doors:
         terms: WorkerTerms,
         bundle: Path,
         stack: ExitStack,
-    ) -> None:
+    ) -> Served:
         """Serve the join door until the stack is left. Raises DaemonError when nobody can listen there."""
         settings = self._settings
         door = JoinDoor(desk, self._tokens(terms.cluster), certifier, gate, terms, bundle, self.hosts().remember)
@@ -99,8 +99,8 @@ class Doors:
             raise DaemonError(
                 f"the join door cannot listen on {outer.shown}: {error}; choose another join_port in [vms]"
             ) from None
-        tls = authority.server([*LOOPBACK_NAMES, self.address.host])
-        stack.enter_context(Served(door.app(), listener, tls, "join door", AT_ONCE))
+        tls = authority.server(broker_names(self.broker))
+        return stack.enter_context(Served(door.app(), listener, tls, "join door", AT_ONCE))
 
     def _tokens(self, cluster: str) -> JoinTokens:
         return JoinTokens(self._settings.pki / "join_key", cluster)

@@ -11,6 +11,7 @@ from client.errors import (
     InvalidRequest,
     NotFound,
     NotPermitted,
+    NotTrusted,
     Problem,
     Refused,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Job",
     "NotFound",
     "NotPermitted",
+    "NotTrusted",
     "Problem",
     "Refused",
 ]

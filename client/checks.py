@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from client.access import datastore
 from client.connection import Connection, find_boss
-from client.errors import BossUnreachable, ClientError, NotPermitted
+from client.errors import BossUnreachable, ClientError, NotPermitted, NotTrusted
 from datastore.transfer import list_results
 
 OK, FAILED = "ok", "failed"
@@ -44,6 +44,9 @@ def examine() -> Iterator[Finding]:
         yield Finding("ssh", OK, shutil.which("ssh") or "")
     try:
         connection = Connection(*find_boss())
+    except NotTrusted as error:
+        yield Finding("boss", FAILED, *map(str.strip, str(error).split(";", 1)))
+        return
     except ClientError as error:
         yield Finding(
             "boss", FAILED, str(error), "set ECLOUD_API_URL to what create_token has said, such as https://ecloud.example.org"
@@ -59,6 +62,9 @@ def _boss(connection: Connection, can_connect: bool) -> Iterator[Finding]:
     """The boss's answer, the token, and the way to the datastore."""
     try:
         health = connection.get("/health")
+    except NotTrusted as error:
+        yield Finding("boss", FAILED, *map(str.strip, str(error).split(";", 1)))
+        return
     except ClientError as error:
         yield Finding("boss", FAILED, str(error).partition(";")[0], _reach(connection.url))
         return

@@ -4,6 +4,7 @@ Rules:
 - The address comes from the caller, else ``ECLOUD_API_URL``, else ``api.json`` in the state folder (``ECLOUD_STATE``, by default
   ``~/.local/state/ecloud``), which the boss writes at its start for its own user. The token likewise (``ECLOUD_TOKEN``);
   the file's token is only ever sent to the file's address.
+- An HTTPS address is verified (``client.trust``) before a token is sent there.
 - Every failure becomes one of ``client.errors``; nothing of httpx leaves this module.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
@@ -28,6 +29,7 @@ from client.errors import (
     Problem,
     Refused,
 )
+from client.trust import distrusted, trust
 
 PREFIX = "/api/v1"
 #: Seconds to wait for a connection, and for an answer.
@@ -51,7 +53,7 @@ def find_boss(url: str | None = None, token: str | None = None) -> tuple[str, st
         raise BossUnreachable(
             f"no boss is known here (no {place}): start one with `.venv/bin/python -m boss`, or set ECLOUD_API_URL"
         )
-    own = known.get("token", "") if found.rstrip("/") == known.get("url", "").rstrip("/") else ""
+    own = known.get("token", "") if urldefrag(found).url.rstrip("/") == known.get("url", "").rstrip("/") else ""
     return found.rstrip("/"), token or os.environ.get("ECLOUD_TOKEN") or own
 
 
@@ -71,15 +73,18 @@ class Connection:
     """Requests to one boss, over connections that are kept. Safe to use from several threads."""
 
     def __init__(self, url: str, token: str) -> None:
-        self.url = url
         try:
             host = urlsplit(url).hostname or ""
+            trusted = trust(url, _written_down_or_nothing())
+            self.url = trusted.url
+            self._tls = {"sni_hostname": trusted.name} if trusted.name else {}
             loopback = host in ("localhost", "::1") or host.startswith("127.")
             self._http = httpx.Client(
-                base_url=url + PREFIX,
+                base_url=self.url + PREFIX,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=httpx.Timeout(ANSWER, connect=CONNECT),
                 trust_env=not loopback,  # a proxy is for other machines
+                verify=trusted.verify,
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise InvalidRequest(f"{url!r} is no address of a boss: {error}") from None
@@ -113,7 +118,7 @@ class Connection:
         """The objects of a newline-delimited JSON stream, as they come; None stands for a sign of life."""
         with self._failures():
             quiet = httpx.Timeout(ANSWER, connect=CONNECT)
-            with self._http.stream("GET", path, params=dict(params), timeout=quiet) as response:
+            with self._http.stream("GET", path, params=dict(params), timeout=quiet, extensions=self._tls) as response:
                 if response.status_code != 200:
                     response.read()
                     _answer_of(response)
@@ -121,7 +126,7 @@ class Connection:
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         with self._failures():
-            return _answer_of(self._http.request(method, path, **more))
+            return _answer_of(self._http.request(method, path, **more, extensions=self._tls))
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -130,22 +135,36 @@ class Connection:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise InvalidRequest(f"{self.url!r} is no address of a boss: {error}") from None
         except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise distrusted(self.url, str(error)) from None
+            if "[SSL" in str(error) and self.url.startswith("https:"):
+                hint = "is the address (ECLOUD_API_URL) right?"
+                raise BossUnreachable(f"what answers at {self.url} does not speak HTTPS ({error}); {hint}") from None
             raise BossUnreachable(f"no boss answers at {self.url} ({error}); {_to_reach(self.url)}") from None
         except httpx.TimeoutException:
             raise BossUnreachable(
                 f"the boss at {self.url} does not answer in time; `admin.py doctor` says what is wrong"
             ) from None
         except httpx.TransportError as error:
-            raise BossUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}") from None
+            hint = "; a boss beyond loopback speaks HTTPS: is it https://...?" if _may_be_https(error, self.url) else ""
+            raise BossUnreachable(f"the connection to {self.url} broke: {error or type(error).__name__}{hint}") from None
+
+
+def _may_be_https(error: httpx.TransportError, url: str) -> bool:
+    """Whether the other side has hung up on the first words, as one that expects TLS does."""
+    return url.startswith("http:") and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+
+
+def _written_down_or_nothing() -> dict[str, str]:
+    try:
+        return _written_down()
+    except ClientError:
+        return {}
 
 
 def _to_reach(url: str) -> str:
     """What to do when nobody answers there: start the boss of this machine; one that is elsewhere is its admin's to start."""
-    try:
-        own = _written_down().get("url", "").rstrip("/")
-    except ClientError:
-        own = ""
-    if url == own:
+    if url == _written_down_or_nothing().get("url", "").rstrip("/"):
         return "start it with `.venv/bin/python -m boss`"
     return "the address (ECLOUD_API_URL) or the tunnel to it is wrong, or the boss is down: ask its admin; `admin.py doctor` looks closer"
 

@@ -35,6 +35,12 @@ class NotPermitted(ClientError):
     exit_code = 4
 
 
+class NotTrusted(ClientError):
+    """Whoever answers at the boss's address could not be verified to be it; no token was sent."""
+
+    exit_code = 4
+
+
 class NotFound(ClientError):
     """There is no such job, task, worker or push; ``nearest`` are names that were perhaps meant."""
 

@@ -58,7 +58,7 @@ def find(fact: str, setting: str, metadata: str = METADATA, instance: Path = INS
     host = _from_config_drive(instance)
     if host:
         return BossAddress(host, host, "the cloud's description of this server")
-    host = _way_out()
+    host = way_out()
     if host:
         return BossAddress(host, host, "the default route")
     raise NoAddress("no address under which VMs would reach this machine: set boss_address in [vms], or the fact boss_address")
@@ -112,7 +112,7 @@ def _from_config_drive(path: Path) -> str:
     return said if isinstance(said, str) and is_local(said) else ""
 
 
-def _way_out() -> str:
+def way_out() -> str:
     """The address that this machine uses towards the world; empty where there is no way."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

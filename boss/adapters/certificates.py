@@ -6,7 +6,8 @@ Rules:
 - An SSH certificate opens one thing: the gate, as one caller. The caller is in its forced command, which sshd enforces;
   it carries no extension, so there is no terminal and no forwarding.
 - Certificates are backdated by an hour, for clocks that are off.
-- The certificates of the broker and of the boss are made anew at a start that finds less than a third of their life left.
+- The boss's own certificates (``server``, ``api``, ``boss``, its log-in, those of local workers) are made anew when less than a third of
+  their life is left: at a start, and by whoever calls these methods again while the boss runs. What has a reader keeps its key.
 """
 
 import ipaddress
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from boss.adapters.keys import openssh, pem, public_line, read_public_key, ssh_key, write_private
+from boss.adapters.keys import openssh, pem, public_line, read_public_key, ssh_key, ssh_private, write_private
 from boss.core.tokens import Role, check_name
 from boss.ports import Access
 
@@ -94,10 +95,14 @@ class Gate:
 
 
 class Authority:
-    """The private CA in ``folder``; made there when it does not exist. ``clock`` tells Unix seconds."""
+    """The private CA in ``folder``; made there when it does not exist. ``clock`` tells Unix seconds.
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    ``lifetime``, in seconds, is that of the boss's own certificates.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, lifetime: float = _YEAR) -> None:
         self.folder = folder
+        self._lifetime = lifetime
         self.ca = folder / "ca.pem"
         self.host_key = folder / "ssh_host_key"
         self._clock = clock
@@ -127,7 +132,14 @@ class Authority:
         """The broker's own certificate for these host names and addresses; kept while it fits and is not too old."""
         files = TlsFiles(self.ca, self.folder / "server.pem", self.folder / "server.key")
         if not self._still_good(files.certificate, names):
-            self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, _YEAR, names)
+            self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, self._lifetime, names)
+        return files
+
+    def api(self, names: Sequence[str]) -> TlsFiles:
+        """The API's own certificate for these host names and addresses; kept while it fits and is not too old."""
+        files = TlsFiles(self.ca, self.folder / "api.pem", self.folder / "api.key")
+        if not self._still_good(files.certificate, names):
+            self._issue_tls(files, "api", ExtendedKeyUsageOID.SERVER_AUTH, self._lifetime, names)
         return files
 
     def issue_server(self, names: Sequence[str], folder: Path, hours: float) -> TlsFiles:
@@ -142,12 +154,24 @@ class Authority:
         """The boss's certificate for the broker; kept while it is not too old."""
         files = TlsFiles(self.ca, self.folder / "boss.pem", self.folder / "boss.key")
         if not self._still_good(files.certificate):
-            self._issue_tls(files, BOSS, ExtendedKeyUsageOID.CLIENT_AUTH, _YEAR)
+            self._issue_tls(files, BOSS, ExtendedKeyUsageOID.CLIENT_AUTH, self._lifetime)
         return files
 
     def boss_login(self, gate: Gate) -> SshFiles:
         """The boss's own login at the gate, made anew for each call (one per start)."""
-        return self.issue_login(self.folder / "boss-login", gate, BOSS, _YEAR)
+        return self.issue_login(self.folder / "boss-login", gate, BOSS, self._lifetime)
+
+    def renew_login(self, folder: Path, gate: Gate, caller: str) -> bool:
+        """Sign the key of a login again when less than a third of its certificate's life is left; whether that was so."""
+        path = folder / "key-cert.pub"
+        certificate = serialization.load_ssh_public_identity(path.read_bytes())
+        if not isinstance(certificate, serialization.SSHCertificate):
+            raise ValueError(f"{path} is no SSH certificate")
+        if self._young(certificate.valid_after, certificate.valid_before):
+            return False
+        public = public_line(ssh_private(folder / "key"))
+        write_private(path, self.ssh_certificate(public, caller, gate.command(caller), self._lifetime).encode())
+        return True
 
     def issue_tls(self, account: str, folder: Path, hours: float) -> TlsFiles:
         """A new key and certificate for a broker account, written to ``folder`` together with the CA's certificate.
@@ -176,7 +200,7 @@ class Authority:
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def issue_worker(self, worker: str, folder: Path, hours: float, gate: Gate) -> WorkerFiles:
-        """All credentials of a worker, written to ``folder``.
+        """All credentials of a worker, written to ``folder``; ``hours`` 0 means as long as the boss's own.
 
         The files: ``ca.pem``, ``tls.pem``, ``tls.key``; ``key``, ``key-cert.pub``, ``known_hosts``.
 
@@ -184,8 +208,24 @@ class Authority:
         """
         if worker in (BOSS, LISTENER):
             raise ValueError(f"a worker cannot be called {worker!r}: the name is taken")
+        hours = hours or self._lifetime / _HOUR
         tls = self.issue_tls(worker, folder, hours)
         return WorkerFiles(tls, self.issue_login(folder, gate, f"worker:{worker}", hours * _HOUR))
+
+    def renew_worker(self, worker: str, folder: Path, gate: Gate) -> bool:
+        """Sign a worker's keys in ``folder`` again when less than a third of their certificates' life is left; whether that was so.
+
+        Raises OSError or ValueError for files that cannot be used.
+        """
+        path = folder / "tls.pem"
+        renewed = not self._still_good(path)
+        if renewed:
+            key = serialization.load_pem_private_key((folder / "tls.key").read_bytes(), None)
+            if not isinstance(key, ec.EllipticCurvePrivateKey):
+                raise ValueError(f"{folder / 'tls.key'} is not an elliptic curve key")
+            certificate = self._signed(key.public_key(), worker, ExtendedKeyUsageOID.CLIENT_AUTH, self._lifetime)
+            write_private(path, certificate.public_bytes(serialization.Encoding.PEM))
+        return self.renew_login(folder, gate, f"worker:{worker}") or renewed
 
     def ssh_certificate(self, public_key: str, caller: str, command: str, seconds: float) -> str:
         """Sign an OpenSSH public key for one caller of the gate; the text of a ``-cert.pub`` file.
@@ -284,12 +324,17 @@ class Authority:
             return False
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-        if certificate.issuer != self._ca_certificate.subject or end - self._clock() < (end - start) / 3:
+        if certificate.issuer != self._ca_certificate.subject or not self._young(start, end):
             return False
         if not names:
             return True
         known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return all(_alternative(name) in known for name in names)
+
+    def _young(self, start: float, end: float) -> bool:
+        """Whether a third of a certificate's life is left, and no more than new ones get."""
+        left = end - self._clock()
+        return (end - start - _BACKDATED) / 3 <= left <= self._lifetime + _HOUR
 
 
 class GateIssuer:

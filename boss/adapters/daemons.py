@@ -112,6 +112,18 @@ class Daemon:
                 self.stop()
                 raise DaemonError(f"{self.name} does not start: {self._last_words()}")
 
+    def reload(self) -> None:
+        """Have the daemon read its certificates again (SIGHUP); whoever is connected stays so."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+
+    def restart(self) -> None:
+        """End the daemon's process; the thread that watches it starts it again. Everybody has to log in anew."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+
     def stop(self) -> None:
         """End the daemon and the thread that watches it."""
         self._stopping.set()
@@ -175,7 +187,7 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0, o
     def prepare(port: int) -> Sequence[str]:
         if outer is not None:
             outer.check("broker", "broker_port")
-        tls = authority.server([*LOOPBACK_NAMES, *((outer.name,) if outer is not None else ())])
+        tls = authority.server(broker_names(outer))
         (folder / "acl").write_text(broker_rights(cluster))
         (folder / "acl").chmod(0o600)
         lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl")
@@ -195,6 +207,11 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0, o
         return [program, "-c", str(config)]
 
     return Daemon("mosquitto", folder, prepare, port)
+
+
+def broker_names(outer: Outer | None) -> list[str]:
+    """What the certificate of broker and join door names: loopback and, for VMs, the boss's address."""
+    return [*LOOPBACK_NAMES, *((outer.name,) if outer is not None else ())]
 
 
 def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:

@@ -41,13 +41,18 @@ def ssh_key(path: Path) -> ed25519.Ed25519PrivateKey:
     """The SSH key in this file, made (with its ``.pub``) when there is none."""
     public = path.with_name(path.name + ".pub")
     if path.exists() and public.exists():
-        key = serialization.load_ssh_private_key(path.read_bytes(), None)
-        if not isinstance(key, ed25519.Ed25519PrivateKey):
-            raise ValueError(f"{path} is not an Ed25519 key; this folder was not made by ecloud")
-        return key
+        return ssh_private(path)
     key = ed25519.Ed25519PrivateKey.generate()
     write_private(path, openssh(key))
     write_private(public, (public_line(key) + "\n").encode())
+    return key
+
+
+def ssh_private(path: Path) -> ed25519.Ed25519PrivateKey:
+    """The SSH key in this file. Raises ValueError when it is none of ours."""
+    key = serialization.load_ssh_private_key(path.read_bytes(), None)
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise ValueError(f"{path} is not an Ed25519 key; this folder was not made by ecloud")
     return key
 
 

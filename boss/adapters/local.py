@@ -39,8 +39,8 @@ from boss.ports import Put, Thing
 #: What marks the processes of a worker: this variable names its folder. The worker hands it on to its tasks.
 _MARK = "ECLOUD_WORKER_FOLDER"
 _ADDRESS = "127.0.0.1"
-#: A local worker's certificates live long: the CA's key lies beside them, under the same user.
-_CERTIFICATE_HOURS = 366 * 24.0
+#: A local worker's certificates live as long as the boss's own: the CA's key lies beside them, under the same user.
+_CERTIFICATE_HOURS = 0.0
 _KILL_TIMEOUT = 10.0
 _KILL_ROUNDS = 20
 _KEPT_FOLDERS = 10
@@ -109,6 +109,10 @@ class LocalCloud:
     def console(self, vm: str, pool: str, server: str) -> None:
         """Ends as ConsoleRead with the end of the worker's log."""
         self._order(partial(self._console, vm))
+
+    def renew(self) -> None:
+        """Sign the workers' certificates again where it is time; they read them at their next connection."""
+        self._order(self._renew)
 
     def list(self, asked: float) -> None:
         """Ends as ServersListed with the workers that live."""
@@ -200,6 +204,14 @@ class LocalCloud:
         except OSError:
             text = ""
         self._put(ConsoleRead(vm, text))
+
+    def _renew(self) -> None:
+        for vm in self._alive:
+            try:
+                if self._authority.renew_worker(vm, self._folder / vm, self._gate()):
+                    _log.info("the certificates of worker %s are renewed", vm)
+            except (OSError, ValueError) as error:
+                _log.error("the certificates of worker %s cannot be renewed: %s", vm, error)
 
     def _list(self, asked: float) -> None:
         self._put(ServersListed(self.provider, asked, tuple(server for server, _ in self._alive.values())))

@@ -1,7 +1,7 @@
 """The door: no request passes without a token, and none is longer than it may be. Plain ASGI, so that nothing is read before.
 
 Rules:
-- Everything below /api/ needs ``Authorization: Bearer <token>``, except /api/v1/health. Who that is, ``accounts`` says; what they
+- Everything below /api/ needs ``Authorization: Bearer <token>``, except what is ``OPEN``. Who that is, ``accounts`` says; what they
   may do, ``roles``.
 - What only looks ends with its token: from the moment when it is revoked or expires, an open stream brings nothing more and is closed.
   What changes something is answered: whoever asked for it should hear whether it happened.
@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal, refuse
 
-HEALTH = "/api/v1/health"
+#: What needs no token: whether somebody is there, and by which CA to believe it.
+OPEN = frozenset({"/api/v1/health", "/api/v1/ca"})
 #: Bytes that a request may have beside the task file: the inventory of a push, lists of targets.
 MARGIN = 64 * 1024 * 1024
 #: Bytes of a body that is refused that are read all the same.
@@ -41,7 +42,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         caller = None
-        if scope["path"].startswith("/api/") and scope["path"] != HEALTH:
+        if scope["path"].startswith("/api/") and scope["path"] not in OPEN:
             try:
                 caller = self._accounts.admit(Headers(scope=scope).get("authorization", ""))
             except Refusal as refusal:

@@ -53,6 +53,7 @@ class ApiFacts:
     console: Callable[[str], str] = lambda vm: ""
     probe_host: Callable[[str], Mapping[str, float]] = lambda login: {}
     public_url: str = ""
+    ca: Callable[[], str] = lambda: ""
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0
     patience: float = PATIENCE

@@ -15,7 +15,7 @@ from boss.api.loghub import Feed
 from boss.api.newer import newer, newer_of
 from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
-from boss.api.shapes import Health, JobOut, ResultFile, Results, SharedOut, TaskOut, TaskPage, Why
+from boss.api.shapes import Ca, Health, JobOut, ResultFile, Results, SharedOut, TaskOut, TaskPage, Why
 from boss.api.shapes_house import BossOut, Console, Context, Status, VmOut, WorkerOut
 from boss.api.shapes_task import Graph, TaskDetail
 from boss.api.targets import Target
@@ -40,6 +40,15 @@ TargetText = Annotated[str, Query(alias="target", description="JOB:ID, JOB:GLOB 
 async def health(house: TheHouse) -> Health:
     """Whether the boss answers; needs no token."""
     return Health(version=house.facts.version, max_task_file=house.facts.max_task_file)
+
+
+@router.get("/ca", tags=["look"], openapi_extra=needs(None))
+async def ca(house: TheHouse) -> Ca:
+    """The certificate of the CA that signed this API's own; needs no token. Believe it by its digest, which your address has."""
+    pem = house.facts.ca()
+    if not pem:
+        raise Refusal(404, "this API has no CA of its own: it speaks plain HTTP, or shows a certificate that systems trust")
+    return Ca(pem=pem)
 
 
 @router.get("/status", tags=["look"], openapi_extra=needs(Role.VIEWER))

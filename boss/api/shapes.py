@@ -179,6 +179,12 @@ class Why(BaseModel):
     never: str
 
 
+class Ca(BaseModel):
+    """A CA's certificate in PEM."""
+
+    pem: str
+
+
 class ResultFile(BaseModel):
     """An accepted result; ``sha256`` is empty where the manifest does not know it."""
 

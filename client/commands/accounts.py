@@ -1,5 +1,6 @@
 """Commands about accounts: tokens are made, taken back and listed. Only an admin may."""
 
+import shlex
 import sys
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -36,7 +37,7 @@ def create_token(
         return
     until = f", until {clock(made['expires'])}" if made["expires"] else ""
     say(f"token {made['id']} for {made['name']}, {made['role']}{until}; it is shown only now. {made['name']} sets:")
-    url = f"export ECLOUD_API_URL={made['api_url']}"
+    url = f"export ECLOUD_API_URL={shlex.quote(made['api_url'])}"  # a # means something to some shells
     if sys.stdout.isatty():
         typer.echo(f"{url}\nexport ECLOUD_TOKEN={made['token']}")
     else:  # a file or a program gets the token alone, and nobody who reads along on stderr

@@ -14,6 +14,7 @@ from tests.api.rig import Rig, parts
 #: The role of every route, decided one by one: a new route must be decided here too.
 DECIDED: dict[str, Role | None] = {
     "GET /health": None,
+    "GET /ca": None,
     "GET /status": Role.VIEWER,
     "GET /jobs": Role.VIEWER,
     "GET /jobs/{job}": Role.VIEWER,

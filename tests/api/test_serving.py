@@ -21,10 +21,10 @@ def test_this_machine_finds_the_api_on_loopback_wherever_it_listens(tmp_path: Pa
 
 
 def test_people_elsewhere_are_told_the_name_of_the_machine_where_it_listens_everywhere() -> None:
-    assert public_address("127.0.0.1", "http://127.0.0.1:8080") == "http://127.0.0.1:8080"
-    assert public_address("0.0.0.0", "http://127.0.0.1:8080") == f"http://{socket.getfqdn()}:8080"
-    assert public_address("::", "http://[::1]:8080") == f"http://{socket.getfqdn()}:8080"
-    assert public_address("10.1.2.3", "http://10.1.2.3:8080") == "http://10.1.2.3:8080"
+    assert public_address("127.0.0.1", "http://127.0.0.1:8080", "boss") == "http://127.0.0.1:8080"
+    assert public_address("0.0.0.0", "https://127.0.0.1:8080", "boss.example.org") == "https://boss.example.org:8080"
+    assert public_address("::", "http://[::1]:8080", "2001:db8::1") == "http://[2001:db8::1]:8080"
+    assert public_address("10.1.2.3", "https://10.1.2.3:8080", "boss") == "https://10.1.2.3:8080"
 
 
 def test_what_is_loopback() -> None:

@@ -74,9 +74,9 @@ def test_a_metadata_service_that_refuses_or_is_not_there_says_nothing() -> None:
 
 
 def test_without_any_word_the_way_out_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(address, "_way_out", lambda: "127.0.0.9")
+    monkeypatch.setattr(address, "way_out", lambda: "127.0.0.9")
     assert find("", "", NOWHERE) == BossAddress("127.0.0.9", "127.0.0.9", "the default route")
-    monkeypatch.setattr(address, "_way_out", lambda: "")
+    monkeypatch.setattr(address, "way_out", lambda: "")
     with pytest.raises(NoAddress, match="set boss_address in"):
         find("", "", NOWHERE)
 
