@@ -53,7 +53,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.drop_context,
         files.adopt,
     ],
-    "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens],
+    "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens, accounts.audit],
 }
 
 for panel, commands in PANELS.items():

@@ -142,7 +142,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     if doors is not None:
         certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
         there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster).render))
-    loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch)
+    loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
     store.keep(loop.lose)
 
     intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from boss.core import deadlines, reactor
+from boss.core import audit, deadlines, reactor
+from boss.core.deeds import Asker
 from boss.core.effects import (
     AcceptResult,
     Announce,
@@ -56,6 +57,8 @@ IDLE = 3600.0
 #: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
 #: between two, in seconds.
 PICTURES, OLDEST = 20.0, 1.0
+#: Seconds between two removals of old entries of the audit.
+AUDIT_SWEEP = 600.0
 #: Seconds to wait before the next attempt to load after the store has failed.
 RELOAD = 1.0
 
@@ -130,7 +133,9 @@ class Outside:
 class Loop:
     """The boss's one writer; also the ``Desk`` of the API. ``run()`` returns when the core says Stop."""
 
-    def __init__(self, outside: Outside, policy: Policy, epoch: int, clock: LoopClock | None = None) -> None:
+    def __init__(
+        self, outside: Outside, policy: Policy, epoch: int, clock: LoopClock | None = None, audit_keep: float = 365 * 86400.0
+    ) -> None:
         self._outside = outside
         self._policy = policy
         self._epoch = epoch
@@ -140,6 +145,9 @@ class Loop:
         self._state = State(policy, epoch)
         self._connected = False
         self._futures: dict[int, Future[Answer]] = {}
+        self._askers: dict[int, Asker] = {}
+        self._audit_keep = audit_keep
+        self._audit_swept = self._clock.now
         self._replies = 0
         self._lock = threading.Lock()
         self._view = View(self._clock.now, epoch, self._started)
@@ -168,7 +176,7 @@ class Loop:
         self._superseded = True
         self._inbox.put(TimePassed())  # wakes the loop
 
-    def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
+    def ask(self, request: Callable[[int], Request], asker: Asker | None = None) -> "Future[Answer]":
         """Put a request; its future ends after the commit of its turn."""
         future: Future[Answer] = Future()
         with self._lock:
@@ -178,6 +186,8 @@ class Loop:
             self._replies += 1
             reply = self._replies
             self._futures[reply] = future
+            if asker is not None:
+                self._askers[reply] = asker
         self._inbox.put(request(reply))
         return future
 
@@ -242,8 +252,9 @@ class Loop:
         effects: list[Effect] = []
         for event in events:
             self._make_loaded(event)
-            effects += reactor.handle(self._state, event, now)
+            effects += self._handle(event, now)
         effects += reactor.settle(self._state, now)
+        self._sweep_audit(now)
         if self._policy.check:
             self._state.check()
         self._commit()
@@ -252,6 +263,21 @@ class Loop:
         if any(isinstance(effect, Reply) for effect in effects):
             self._show(now)  # whoever is answered finds in the view what was done for him
         self._perform(effects, now)
+
+    def _handle(self, event: Event, now: float) -> list[Effect]:
+        """Handle one event; what a person changes by it goes into the audit, in the same commit."""
+        reply = getattr(event, "reply", 0)
+        asker = self._askers.get(reply) if reply else None
+        deed = audit.deed_of(self._state, event) if asker is not None else None
+        effects = reactor.handle(self._state, event, now)
+        if asker is not None and deed is not None:
+            audit.note(self._state, asker, deed, reply, effects, now)
+        return effects
+
+    def _sweep_audit(self, now: float) -> None:
+        if now - self._audit_swept >= AUDIT_SWEEP:
+            self._audit_swept = now
+            self._state.changes.audit_before = self._state.wall(now) - self._audit_keep
 
     def _commit(self) -> None:
         changes = self._state.take_changes()
@@ -439,6 +465,7 @@ class Loop:
             return
         with self._lock:
             future = self._futures.pop(reply, None)
+            self._askers.pop(reply, None)
         if future is not None:
             future.set_result(answer)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from boss.core.changes import Changes
+from boss.core.deeds import Asker, Entry
 from boss.core.events import Event
 from boss.core.model import Attempt, FileRef, InputSet, Job, Task, TaskSpec, TaskState, Template, Vm, Worker
 from boss.core.requests import Answer, Request
@@ -199,6 +200,10 @@ class Reader(Protocol):
     def vm(self, name: str) -> Vm | None:
         """A claim by its id, also one that is gone or has failed."""
 
+    def audit(self, job: str = "", who: str = "", since: float = 0.0, limit: int = 1000) -> list[Entry]:
+        """The newest entries of the audit, newest first: of a job, of a name, from a Unix time on."""
+        ...
+
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""
 
@@ -329,8 +334,11 @@ class Results(Protocol):
 class Desk(Protocol):
     """The running boss, seen from the API: ask, look, listen."""
 
-    def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
-        """Put the request that ``request(reply)`` makes into the inbox; the future ends after its commit."""
+    def ask(self, request: Callable[[int], Request], asker: Asker | None = None) -> "Future[Answer]":
+        """Put the request that ``request(reply)`` makes into the inbox; the future ends after its commit.
+
+        What a person (``asker``) changes by it is put into the audit by the same commit.
+        """
 
     def put(self, event: Event) -> bool:
         """Put an event that nobody waits for."""

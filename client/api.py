@@ -113,6 +113,11 @@ class Client:
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
         return Job(self, push(self.connection, file, Wishes(name, job, merge)).job)
 
+    def audit(self, job: str = "", who: str = "", since: float = 0.0, limit: int = 1000) -> list[Plain]:
+        """Who has changed what, and tried to (for admins): the newest entries, oldest first; ``since`` is Unix time."""
+        found: list[Plain] = self.connection.get("/audit", {"job": job, "who": who, "since": since, "limit": limit})
+        return found
+
     # ---- shared data -------------------------------------------------------------------------------------------------
 
     def put(self, local: str | Path, name: str, sent: Sent | None = None) -> Plain:

@@ -14,6 +14,7 @@ from typing import Final
 from boss.adapters import loading, rows
 from boss.adapters.database import Database, Row
 from boss.adapters.definitions import Definitions
+from boss.core.deeds import Entry
 from boss.core.model import Attempt, Job, TaskState, Template, Vm
 from boss.core.outcomes import job_state
 from boss.core.stale import sentence as stale_sentence
@@ -177,6 +178,16 @@ class Reader:
         """A claim by its id, also one that is gone or has failed."""
         sql = f"SELECT {', '.join(rows.VM_COLUMNS)} FROM vms WHERE id = ?"
         return next((rows.vm_from(row) for row in self._db.select(sql, (name,))), None)
+
+    def audit(self, job: str = "", who: str = "", since: float = 0.0, limit: int = 1000) -> list[Entry]:
+        """The newest entries of the audit, newest first: of a job, of a name, from a Unix time on."""
+        conditions, values = ["at >= ?"], [since]
+        for column, value in (("job", job), ("who", who)):
+            if value:
+                conditions.append(f"{column} = ?")
+                values.append(value)  # type: ignore[arg-type]
+        sql = f"SELECT {', '.join(rows.ENTRY_COLUMNS)} FROM audit WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"
+        return [rows.entry_from(row) for row in self._db.select(sql, (*values, limit))]
 
     def context(self) -> dict[str, str]:
         """The facts that survive restarts."""

@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
+from boss.core.deeds import Asker, Entry
 from boss.core.model import (
     Attempt,
     FileRef,
@@ -109,6 +110,8 @@ VM_COLUMNS: Final = (
     "claim_group",
     "worker_key",
 )
+
+ENTRY_COLUMNS: Final = ("at", "who", "role", "token", "address", "verb", "job", "target", "code", "said")
 
 TOKEN_COLUMNS: Final = ("id", "name", "role", "digest", "created", "expires", "used")
 
@@ -375,3 +378,18 @@ def token_from(row: Row) -> Token:
     """A token, from TOKEN_COLUMNS."""
     name, owner, role, digest, created, expires, used = row
     return Token(name, owner, Role(role), digest, created, expires, used)
+
+
+# ---- the audit -----------------------------------------------------------------------------------------------------
+
+
+def entry_row(entry: Entry) -> Row:
+    """ENTRY_COLUMNS."""
+    asker = tuple(storable(text) for text in (entry.asker.who, entry.asker.role, entry.asker.token, entry.asker.address))
+    return (entry.at, *asker, entry.verb, storable(entry.job), storable(entry.target), entry.code, storable(entry.said))
+
+
+def entry_from(row: Row) -> Entry:
+    """An entry of the audit, from ENTRY_COLUMNS."""
+    at, who, role, token, address, verb, job, target, code, said = row
+    return Entry(at, Asker(who, role, token, address), verb, job, target, code, said)

@@ -181,6 +181,7 @@ class Store:
             self._write_fleet(changes)
             self._write_context(changes.context)
             self._write_tokens(changes.tokens)
+            self._write_audit(changes)
         self._numbers = numbers
 
     def _numbered(self, changes: Changes) -> "_Numbers":
@@ -277,6 +278,14 @@ class Store:
         self._db.insert("tokens", rows.TOKEN_COLUMNS, kept, replace=True)
         for name in (name for name, token in tokens.items() if token is None):
             self._db.execute("DELETE FROM tokens WHERE id = ?", (name,))
+
+    def _write_audit(self, changes: Changes) -> None:
+        if changes.audit_before:
+            self._db.execute("DELETE FROM audit WHERE at < ?", (changes.audit_before,))
+        if changes.audit:
+            ((newest,),) = self._db.select("SELECT COALESCE(MAX(number), 0) FROM audit")
+            entries = [(number, *rows.entry_row(entry)) for number, entry in enumerate(changes.audit, int(newest) + 1)]
+            self._db.insert("audit", ("number", *rows.ENTRY_COLUMNS), entries)
 
     # ---- guards ------------------------------------------------------------------------------------------------
 

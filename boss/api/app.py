@@ -3,11 +3,12 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from boss.api import answers, commands, failing, fleet, listening, machines, pushing, reading, tokens, trials
+from boss.api import answers, auditing, commands, failing, fleet, listening, machines, pushing, reading, tokens, trials
 from boss.api.accounts import Accounts
 from boss.api.door import Door
 from boss.api.house import ApiFacts, House
 from boss.api.loghub import LogHub
+from boss.api.noting import Notes
 from boss.api.pushes import Pushes
 from boss.api.roles import roles_of
 from boss.api.shapes import REFUSALS
@@ -35,10 +36,10 @@ def create_app(
     app.state.house = house
     app.state.pushes = Pushes(house)
     answers.install(app)
-    for part in (reading, failing, commands, fleet, pushing, listening, machines, tokens, trials):
+    for part in (reading, failing, commands, fleet, pushing, listening, machines, tokens, auditing, trials):
         app.include_router(part.router, prefix=PREFIX)
     roles_of(app.routes)  # raises for a route that nobody guards
-    app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file)
+    app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file, notes=Notes(desk))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -16,8 +16,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal
+from boss.api.doing import doing
 from boss.api.loghub import LogHub
 from boss.api.targets import Targets
+from boss.core.audit import is_deed
 from boss.core.requests import Answer
 from boss.core.requests import Request as Asked
 from boss.core.view import View
@@ -25,6 +27,8 @@ from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0
+#: The loop's code for a commit that failed: nothing of that turn is in the database, its audit neither.
+UNKNOWN = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +88,21 @@ class House:
 
     async def ask(self, request: Callable[[int], Asked]) -> Mapping[str, object]:
         """Put a request to the loop and wait for its answer's detail. Raises Refusal with the loop's code and sentence."""
-        waiting = asyncio.wrap_future(self.desk.ask(request))
+        now, asked = doing.get(), []
+
+        def made(reply: int) -> Asked:
+            asked.append(request(reply))
+            return asked[-1]
+
+        waiting = asyncio.wrap_future(self.desk.ask(made, now.asker if now is not None else None))
         try:
             # shielded: a caller who goes away must not cancel the future that the loop is about to end
             answer: Answer = await asyncio.wait_for(asyncio.shield(waiting), self.facts.patience)
         except TimeoutError:
             sentence = f"the boss did not answer within {self.facts.patience:.0f} s; whether it happened is unknown: look, then ask again"
             raise Refusal(503, sentence) from None
+        if now is not None and answer.code != UNKNOWN and asked and is_deed(asked[0]):
+            now.noted = True  # by the loop, in the commit that is behind this answer
         if answer.code != 200:
             raise Refusal(answer.code, str(answer.detail.get("error", "the boss refused without a reason")))
         return answer.detail

@@ -16,7 +16,6 @@ import json
 import logging
 import math
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +30,10 @@ from boss.adapters import worker_config
 from boss.adapters.certificates import Gate
 from boss.adapters.join_tokens import BadToken, JoinToken, JoinTokens
 from boss.adapters.worker_config import WorkerTerms, configuration
+from boss.api.noting import Notes
+from boss.api.pace import WINDOW, Pace, network
 from boss.core.bindings import fingerprint
+from boss.core.deeds import Asker, Entry
 from boss.core.requests import Answer, JoinAsked
 from boss.ports import Certifier, Desk
 from worker.protocol import SUPPORTED
@@ -45,9 +47,8 @@ ANSWER = 30.0
 AT_ONCE = 32
 #: Requests, and bad tokens, of one address within a minute.
 REQUESTS, FAILURES = 600, 20
-_WINDOW = 60.0
-#: How many addresses are remembered.
-_ADDRESSES = 4096
+#: Machines that were turned away, within a minute, that go into the audit.
+NOTED = 30
 #: The same for everything that can be wrong with a token.
 NOT_VALID = "this join token opens nothing here: it is not one of this boss, or its time is over"
 
@@ -93,8 +94,9 @@ class JoinDoor:
         self._digest = hashlib.sha256(self._bundle).hexdigest()
         self._name = bundle.name
         self._remember = remember
-        self._asked, self._failed = _Pace(REQUESTS, clock), _Pace(FAILURES, clock)
+        self._asked, self._failed = Pace(REQUESTS, clock), Pace(FAILURES, clock)
         self._asking = asyncio.Semaphore(AT_ONCE)
+        self._notes, self._told = Notes(desk), Pace(NOTED, clock)
 
     def app(self) -> Starlette:
         """The app with its two routes."""
@@ -106,7 +108,7 @@ class JoinDoor:
         )
 
     async def _send_bundle(self, request: Request) -> Response:
-        if not self._asked.may(_address(request)):
+        if not self._asked.may(network(_address(request))):
             return _later()
         if request.path_params["digest"] != self._digest:
             return _refused(404, "this boss has no such bundle (any more)")
@@ -114,7 +116,7 @@ class JoinDoor:
 
     async def _join(self, request: Request) -> Response:
         address = _address(request)
-        if not self._asked.may(address):
+        if not self._asked.may(network(address)):
             return _later()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -127,9 +129,10 @@ class JoinDoor:
             text = document.pop("token", "")
             token = self._tokens.read(text if isinstance(text, str) else "")
         except BadToken:
-            if not self._failed.may(address):
+            if not self._failed.may(network(address)):
                 return _later()
             _log.warning("a machine at %s showed a join token that is not one of ours", address)
+            self._note(address, "", 403, "this join token is not one of this boss, or was changed")
             return _refused(403, NOT_VALID)
         try:
             body = JoinBody.model_validate(document)
@@ -160,6 +163,7 @@ class JoinDoor:
             _log.warning(
                 "a machine at %s (%s) with a token of %s is not let in: %s", address, body.name or "?", token.group, reason
             )
+            self._note(address, f"{token.group} {body.name} {body.server}".strip(), answer.code, reason)
             return _refused(answer.code, NOT_VALID if token.over else reason)
         worker, pool = str(answer.detail["worker"]), str(answer.detail["pool"])
         _log.info("worker %s joins from %s (%s)", worker, address, body.name or "?")
@@ -167,6 +171,11 @@ class JoinDoor:
             self._remember(worker, where, body.host_key)
         offered = answer.detail.get("resources", {})
         return JSONResponse(self._answer(worker, pool, body, offered if isinstance(offered, Mapping) else {}))
+
+    def _note(self, address: str, target: str, code: int, said: str) -> None:
+        """Put a machine that was turned away into the audit, where admins look; so many a minute at most."""
+        if self._told.may(""):
+            self._notes.put(Entry(0.0, Asker("", "", "", address), "join", "", target, code, said).shortened())
 
     def _answer(self, worker: str, pool: str, body: JoinBody, offered: Mapping[str, float]) -> dict[str, object]:
         signed = self._certifier.certify(worker, body.tls_key, body.ssh_key)
@@ -194,29 +203,6 @@ def measured(offered: Mapping[str, float], seen: Mapping[str, float]) -> dict[st
         name: min(amount, seen.get(name) or amount) if name in ("memory", "disk") else amount for name, amount in offered.items()
     }
     return {name: math.floor(amount) if name in ("memory", "disk") else amount for name, amount in bounded.items()}
-
-
-class _Pace:
-    """Counts what each address does, and says whether it may do more: ``limit`` times within a minute."""
-
-    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
-        self._limit = limit
-        self._clock = clock
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def may(self, address: str) -> bool:
-        """Count one more; False, and nothing counted, beyond the limit."""
-        now = self._clock()
-        times = self._times.setdefault(address, deque(maxlen=self._limit))
-        self._times.move_to_end(address)
-        while len(self._times) > _ADDRESSES:
-            self._times.popitem(last=False)
-        while times and times[0] <= now - _WINDOW:
-            times.popleft()
-        if len(times) >= self._limit:
-            return False
-        times.append(now)
-        return True
 
 
 async def _document(request: Request) -> dict[str, object]:
@@ -250,4 +236,4 @@ def _refused(status: int, error: str) -> JSONResponse:
 
 
 def _later() -> JSONResponse:
-    return JSONResponse({"error": "too many requests from this address"}, 429, {"Retry-After": f"{_WINDOW:.0f}"})
+    return JSONResponse({"error": "too many requests from this address"}, 429, {"Retry-After": f"{WINDOW:.0f}"})

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from boss.api.accounts import Caller, must_own
 from boss.api.answers import Refusal
+from boss.api.doing import doing
 from boss.ports import JobRow, Reader, TaskRow
 
 #: How many tasks of a job are looked at in search of a name like the one that was asked for.
@@ -66,6 +67,8 @@ class Targets:
         """
         target = self._named(text, changing is not None)
         if changing is not None:
+            if (now := doing.get()) is not None:
+                now.job, now.target = target.job.name, text
             must_own(changing, target.job.name, target.job.owner)
             if target.job.state == "staging":  # it may yet vanish, and its name go to somebody else
                 raise Refusal(409, f"job {target.job.name} is still being pushed; wait a moment")

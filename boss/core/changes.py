@@ -3,6 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
+from boss.core.deeds import Entry
 from boss.core.model import Attempt, InputSet, Job, Task, Template, Vm, Worker
 from boss.core.tokens import Token
 
@@ -16,7 +17,7 @@ class Changes:
     never in the other one. ``redefined_tasks`` (always in ``tasks`` too) also got another template, row, rank or dependencies.
     ``dropped_jobs`` are removed with all their rows. ``context`` and ``tokens`` values of None are removed. ``new_input_sets`` are
     ``(job, number, set)``; ``read_results`` says of a new attempt which results it reads, as ``index, number`` of one attempt after
-    the other.
+    the other. Entries of the ``audit`` from before ``audit_before`` (Unix time) are removed.
     """
 
     new_jobs: dict[str, Job] = field(default_factory=dict)
@@ -36,6 +37,8 @@ class Changes:
     vms: dict[str, Vm] = field(default_factory=dict)
     context: dict[str, str | None] = field(default_factory=dict)
     tokens: dict[str, Token | None] = field(default_factory=dict)
+    audit: list[Entry] = field(default_factory=list)
+    audit_before: float = 0.0
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)

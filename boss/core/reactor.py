@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from boss.core import (
     accounts,
     again,
+    audit,
     basis,
     bindings,
     clouds,
@@ -27,6 +28,7 @@ from boss.core import (
     trials,
 )
 from boss.core.deals import deal
+from boss.core.deeds import DeedsSeen
 from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, RejectResult, Send
 from boss.core.events import (
     BrokerConnected,
@@ -193,6 +195,9 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             accounts.on_tokens_revoked(state, event, now)
         case TokensUsed():
             accounts.on_tokens_used(state, event)
+        case DeedsSeen():
+            audit.on_deeds_seen(state, event, now)
+            jobs.answer(state, event.reply, 200)
         case StopWanted():
             _stop_wanted(state, now)
     return _take_effects(state)

@@ -9,6 +9,7 @@ Rules:
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from boss.core.deeds import DeedsSeen
 from boss.core.model import FileRef, Resources, TaskSpec, Template
 from boss.core.tokens import Role
 
@@ -324,6 +325,7 @@ Request = (
     | TokenMade
     | TokensRevoked
     | TokensUsed
+    | DeedsSeen
     | JoinAsked
     | StopWanted
 )

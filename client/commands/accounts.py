@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+import time
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -93,3 +95,44 @@ def _until(token: dict[str, Any]) -> str:
     if token["expires"] is None:
         return "never"
     return clock(token["expires"]) + (" (expired)" if token["expired"] else "")
+
+
+def audit(
+    job: Annotated[str, typer.Option("--job", metavar="J", help="Only what was done to this job.")] = "",
+    who: Annotated[str, typer.Option("--who", metavar="NAME", help="Only what this name has done.")] = "",
+    since: Annotated[str, typer.Option("--since", metavar="7d", help="Only the last 12h, 7d...; or from 2026-01-31 on.")] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="The newest so many.")] = 1000,
+    as_json: Json = False,
+) -> None:
+    """Who has changed what, when and from where, and what was refused: jobs, workers, tokens, settings, failed log-ins. For admins."""
+    with Client() as client:
+        found = client.audit(job, who, _since(since), limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            clock(entry["at"]),
+            entry["who"] or "(stranger)",
+            entry["address"],
+            entry["verb"],
+            " ".join(part for part in (entry["job"], entry["target"]) if part),
+            "done" if entry["code"] < 300 else f"{entry['code']}: {entry['said']}",
+        )
+        for entry in found
+    ]
+    show(("when", "who", "from", "what", "to what", "outcome"), rows, "nothing of that kind was done")
+
+
+def _since(text: str) -> float:
+    """Unix time of ``7d`` ago, or of a day (``2026-01-31``, ``2026-01-31T12:00``); 0 for none."""
+    if not text:
+        return 0.0
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        pass
+    try:
+        return max(0.0, time.time() - seconds_of(text))
+    except typer.BadParameter:
+        raise typer.BadParameter(f"--since {text} is neither a time such as 12h or 7d, nor a day such as 2026-01-31") from None

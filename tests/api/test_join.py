@@ -23,6 +23,7 @@ from boss.adapters.worker_config import WorkerTerms
 from boss.api import join
 from boss.api.join import JoinDoor, measured
 from boss.core.bindings import fingerprint
+from boss.core.deeds import DeedsSeen, Entry
 from boss.core.requests import Answer, JoinAsked, Request
 from worker.protocol import VERSION
 
@@ -42,13 +43,19 @@ class FakeDesk:
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
+        self.noted: list[Entry] = []
         self.answer = Answer(
             200, {"worker": "cloud-1", "pool": "cloud", "flavor": "one", "resources": {"cpus": 2, "memory": 4096.0, "gpus": 1}}
         )
 
-    def ask(self, request: Callable[[int], Request]) -> "Future[Answer]":
-        self.asked.append(request(1))
+    def ask(self, request: Callable[[int], Request], asker: object = None) -> "Future[Answer]":
         future: Future[Answer] = Future()
+        event = request(1)
+        if isinstance(event, DeedsSeen):
+            self.noted += event.entries
+            future.set_result(Answer())
+            return future
+        self.asked.append(event)
         future.set_result(self.answer)
         return future
 
@@ -251,3 +258,31 @@ def test_a_worker_offers_what_its_flavor_promises_and_its_machine_has(
     offered: dict[str, float], seen: dict[str, float], offers: dict[str, float]
 ) -> None:
     assert measured(offered, seen) == offers
+
+
+# ---- what admins see -------------------------------------------------------------------------------------------------
+
+
+def test_machines_that_are_turned_away_are_in_the_audit_without_their_tokens(rig: Rig) -> None:
+    token = rig.tokens.make("cloud-7", 1, 60)
+    rig.join(token[:-1] + ("A" if token[-1] != "A" else "B"), address="10.0.0.9")
+    rig.desk.answer = Answer(403, {"error": "every server of this group has joined already"})
+    rig.join(token, address="10.0.0.8", name="vm-7", server="a1")
+    assert [(one.verb, one.asker.address, one.code, one.target) for one in rig.desk.noted] == [
+        ("join", "10.0.0.9", 403, ""),
+        ("join", "10.0.0.8", 403, "cloud-7 vm-7 a1"),
+    ]
+    assert rig.desk.noted[1].said == "every server of this group has joined already"
+    assert not any(token[:20] in f"{one}" for one in rig.desk.noted)
+
+
+def test_a_flood_of_bad_tokens_fills_neither_audit_nor_memory(rig: Rig) -> None:
+    for number in range(300):
+        rig.join("nonsense", address=f"10.1.{number // 250}.{number % 250}")
+    assert len(rig.desk.noted) == 30
+
+
+def test_addresses_of_one_ipv6_network_are_counted_together(rig: Rig) -> None:
+    codes = [rig.join("nonsense", address=f"2001:db8::{number:x}").status_code for number in range(1, 25)]
+    assert codes == [403] * 20 + [429] * 4
+    assert rig.join("nonsense", address="2001:db8:1::1").status_code == 403

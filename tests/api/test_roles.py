@@ -63,6 +63,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /tokens": Role.ADMIN,
     "POST /tokens": Role.ADMIN,
     "DELETE /tokens/{which}": Role.ADMIN,
+    "GET /audit": Role.ADMIN,
 }
 #: Every command about jobs, and a state of the job's tasks in which the owner may give it.
 STEERING = ("/cancel", "/pause", "/resume", "/redo", "/retry")

@@ -156,3 +156,22 @@ def test_jobs_are_listed_by_owner(people: dict[str, Shell], shell: Shell) -> Non
     assert len(people["vic"].look("show_jobs")) == 2
     assert [line.split()[2] for line in shell.admin("show_jobs").out.splitlines()] == ["owner", "ada", "bob"]
     assert "one of the two" in shell.admin("show_jobs", "--mine", "--owner", "bob", code=2).err
+
+
+# ---- the audit ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_admin_sees_who_did_what_and_what_was_refused(rig: Rig, shell: Shell, people: dict[str, Shell]) -> None:
+    job = rig.push_as("eve", {"a": "hold"})
+    people["ada"].run("admin.py", "cancel", job)
+    rig.until(lambda rig: any(line["verb"] == "cancel" for line in rig.get("/audit")))
+    said = shell.admin("audit", "--job", job).out
+    assert said.splitlines()[0].split() == ["when", "who", "from", "what", "to", "what", "outcome"]
+    assert "eve" in said and "push" in said and "done" in said
+    assert f"job {job} belongs to eve" in said
+    assert [line["verb"] for line in shell.look("audit", "--who", "ada")] == ["cancel"]
+    assert shell.look("audit", "--who", "nobody") == shell.look("audit", "--since", "2100-01-01") == []
+    assert len(shell.look("audit", "--since", "1h")) >= 5
+    assert "nothing of that kind" in shell.admin("audit", "--who", "nobody").err
+    assert "neither a time" in shell.admin("audit", "--since", "yesterday", code=2).err
+    assert "admins only" in refused(people["bob"].run("admin.py", "audit"))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from boss.adapters.database import Database
-from boss.adapters.migrations import m0001_tables, m0002_tokens, m0003_reruns, m0004_claim_groups, m0005_lease
+from boss.adapters.migrations import m0001_tables, m0002_tokens, m0003_reruns, m0004_claim_groups, m0005_lease, m0006_audit
 
 #: Migration number n is at position n - 1.
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
@@ -18,6 +18,7 @@ MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
     m0003_reruns.up,
     m0004_claim_groups.up,
     m0005_lease.up,
+    m0006_audit.up,
 )
 
 
