@@ -9,7 +9,7 @@ from collections.abc import Callable  # noqa: E402
 
 import typer  # noqa: E402
 
-from client.commands import accounts, changing, files, fleet, frame, looking, sharing, sweeps  # noqa: E402
+from client.commands import accounts, changing, ears, files, fleet, frame, looking, sharing, sweeps  # noqa: E402
 
 app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
 
@@ -53,7 +53,15 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         changing.drop_context,
         files.adopt,
     ],
-    "Accounts": [accounts.create_token, accounts.revoke_token, accounts.show_tokens, accounts.audit],
+    "Accounts": [
+        accounts.create_token,
+        accounts.revoke_token,
+        accounts.show_tokens,
+        ears.create_listener,
+        ears.revoke_listener,
+        ears.show_listeners,
+        accounts.audit,
+    ],
 }
 
 for panel, commands in PANELS.items():

@@ -25,10 +25,11 @@ from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.consoles import Consoles
-from boss.adapters.daemons import DaemonError, broker_names, mosquitto, sshd
+from boss.adapters.daemons import DaemonError, broker_names, mosquitto, sshd, write_rights
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
 from boss.adapters.lease import holder_of
+from boss.adapters.listeners import BrokerListeners
 from boss.adapters.lives import Lives, Outdated
 from boss.adapters.local import LocalCloud
 from boss.adapters.lock import LockTaken, alone
@@ -47,7 +48,7 @@ from boss.config import BossConfig, SettingsError
 from boss.core import hosts
 from boss.core.requests import StopWanted
 from boss.deploy import DeployError
-from boss.front import open_front
+from boss.front import broker_place, open_front
 from boss.keeping import Keeping
 from boss.loop import Loop, Outside
 from boss.ports import Broker, Cloud, Results, StoreError
@@ -115,7 +116,8 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     keeping = Keeping(authority, settings.certificate_lifetime)
 
     doors = Doors(settings, reader.context()) if settings.has_vms else None
-    host, port, tls = _broker(settings, authority, cluster, stack, doors, keeping)
+    listeners = BrokerListeners(authority)
+    host, port, tls = _broker(settings, authority, cluster, stack, doors, keeping, listeners)
     gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack, doors)
     login = authority.boss_login(gate)
     endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
@@ -162,6 +164,8 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         console=Consoles(settings.consoles).read,
         public_url=front.public_url,
         ca=front.ca_text,
+        listeners=listeners,
+        broker=broker_place(settings, authority, outer_terms),
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,
     )
@@ -186,7 +190,13 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
 
 
 def _broker(
-    settings: BossConfig, authority: Authority, cluster: str, stack: ExitStack, doors: Doors | None, keeping: Keeping
+    settings: BossConfig,
+    authority: Authority,
+    cluster: str,
+    stack: ExitStack,
+    doors: Doors | None,
+    keeping: Keeping,
+    listeners: BrokerListeners,
 ) -> tuple[str, int, TlsFiles]:
     """The broker's host and port, and the boss's way in; a private one is started."""
     own = authority.boss()
@@ -194,12 +204,20 @@ def _broker(
     if outside is not None:
         if outside.certificate is not None and outside.key is not None:
             check_client(outside.certificate, outside.key, "[broker]")
+        listeners.changed = lambda accounts: write_rights(settings.mosquitto, cluster, accounts)
         tls = TlsFiles(outside.ca or own.ca, outside.certificate or own.certificate, outside.key or own.key)
         return outside.host, outside.port, tls
-    daemon = mosquitto(settings.mosquitto, authority, cluster, outer=doors.broker if doors is not None else None)
+    outer = doors.broker if doors is not None else None
+    daemon = mosquitto(settings.mosquitto, authority, cluster, outer=outer, listeners=listeners.accounts)
+
+    def changed(accounts: Sequence[str]) -> None:
+        write_rights(settings.mosquitto, cluster, accounts)
+        daemon.reload()
+
+    listeners.changed = changed
     daemon.start()
     stack.callback(daemon.stop)
-    keeping.broker(daemon, broker_names(doors.broker if doors is not None else None))
+    keeping.broker(daemon, broker_names(outer))
     return daemon.host, daemon.port, own
 
 

@@ -19,6 +19,8 @@ from boss.adapters.bundle import gate_bundle
 from boss.adapters.certificates import PRINCIPAL, Authority, Gate, TlsFiles
 from boss.adapters.daemons import broker_rights, broker_settings
 from boss.adapters.hostdata import host_data
+from boss.adapters.keys import write_private
+from boss.adapters.listeners import BrokerListeners
 from boss.adapters.reader import Reader
 from boss.checks import try_gate
 from boss.config import BossConfig, gate_program
@@ -104,9 +106,12 @@ def broker(config: BossConfig, host: str, port: int, target: Path, at: Path) -> 
         cluster = Reader(config.database_url).context()["cluster"]
     except (StoreError, KeyError):
         raise DeployError("this boss has no cluster id yet: start it once, then deploy the broker") from None
-    Authority(config.pki).issue_server([host], target, _BROKER_HOURS)
-    (target / "acl").write_text(broker_rights(cluster))
-    lines = broker_settings(str(port), TlsFiles(at / "ca.pem", at / "server.pem", at / "server.key"), at / "acl")
+    authority = Authority(config.pki)
+    authority.issue_server([host], target, _BROKER_HOURS)
+    write_private(target / "crl.pem", authority.crl().read_bytes())
+    (target / "acl").write_text(broker_rights(cluster, BrokerListeners(authority).accounts()))
+    files = TlsFiles(at / "ca.pem", at / "server.pem", at / "server.key")
+    lines = broker_settings(str(port), files, at / "acl", at / "crl.pem")
     (target / "ecloud.conf").write_text("\n".join(lines) + "\n")
     return [
         f"Copy {target} to {host} as {at}, let the user mosquitto own it, move its ecloud.conf to /etc/mosquitto/conf.d/,",

@@ -18,8 +18,11 @@ from urllib.parse import urlsplit
 from boss.adapters import address, tls
 from boss.adapters.certificates import Authority, TlsFiles
 from boss.adapters.daemons import LOOPBACK_NAMES
+from boss.adapters.worker_config import WorkerTerms
+from boss.api.house import BrokerPlace
 from boss.api.serving import address_of, is_everywhere, is_loopback, public_address
 from boss.config import BossConfig
+from worker.protocol import topic_events
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,15 @@ def open_front(settings: BossConfig, authority: Authority) -> Front:
         public = f"{public}#{tls.pin_of(ca)}"
     trust = {"ca": str(ca or files.certificate)} | ({"name": name} if name else {})
     return Front(url, listener, public, files, ca, trust)
+
+
+def broker_place(settings: BossConfig, authority: Authority, terms: WorkerTerms) -> BrokerPlace:
+    """What listeners are told: the broker as workers elsewhere reach it. At an outside one the admin has to bring their rights there."""
+    remark = ""
+    if settings.broker is not None:
+        files = f"{settings.mosquitto / 'acl'} and {authority.crl()}"
+        remark = f"the broker is not the boss's own: copy {files} to its host and have it reload (SIGHUP)"
+    return BrokerPlace(terms.broker_host, terms.broker_port, terms.broker_ca, f"{topic_events(terms.cluster)}/#", remark)
 
 
 def own_name() -> str:

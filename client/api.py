@@ -113,6 +113,21 @@ class Client:
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
         return Job(self, push(self.connection, file, Wishes(name, job, merge)).job)
 
+    def create_listener(self, name: str, public_key: str, lifetime: float) -> Plain:
+        """Let a program read events at the broker (for admins): certificate and CA in PEM, host, port, topic."""
+        made: Plain = self.connection.post("/listeners", {"name": name, "public_key": public_key, "lifetime": lifetime})
+        return made
+
+    def revoke_listener(self, name: str) -> Plain:
+        """Take a listener back (for admins)."""
+        gone: Plain = self.connection.delete(f"/listeners/{quote(name, safe='')}")
+        return gone
+
+    def listeners(self) -> list[Plain]:
+        """Who may read events at the broker (for admins)."""
+        found: list[Plain] = self.connection.get("/listeners")
+        return found
+
     def audit(self, job: str = "", who: str = "", since: float = 0.0, limit: int = 1000) -> list[Plain]:
         """Who has changed what, and tried to (for admins): the newest entries, oldest first; ``since`` is Unix time."""
         found: list[Plain] = self.connection.get("/audit", {"job": job, "who": who, "since": since, "limit": limit})

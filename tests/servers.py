@@ -60,6 +60,13 @@ def eventually(look: Callable[[], T | None], timeout: float = 15.0) -> T:
     return seen
 
 
+def grant_all(daemon: Daemon, account: str) -> None:
+    """Give another account all rights in the cluster: two clients cannot be the boss at the same time."""
+    rights = daemon.output.with_name("acl")
+    rights.write_text(f"{rights.read_text()}user {account}\ntopic readwrite ecloud/{CLUSTER}/#\n")
+    daemon.reload()
+
+
 def mqtt_client(daemon: Daemon, tls: TlsFiles, client_id: str = "") -> mqtt.Client:
     """A plain paho client with a certificate, connected, its network loop running. Raises OSError when it is refused."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)

@@ -2,7 +2,7 @@
 
 Rules:
 - Everything lies in one folder of mode 0700, keys in files of mode 0600; it is made at the first start and kept.
-- A TLS certificate's common name is the account at the broker: ``boss``, ``listener``, or the worker's id.
+- A TLS certificate's common name is the account at the broker: ``boss``, ``listener.NAME``, or the worker's id.
 - An SSH certificate opens one thing: the gate, as one caller. The caller is in its forced command, which sshd enforces;
   it carries no extension, so there is no terminal and no forwarding.
 - Certificates are backdated by an hour, for clocks that are off.
@@ -31,7 +31,7 @@ from boss.ports import Access
 
 #: The broker account of the boss.
 BOSS = "boss"
-#: The broker account that may read events and nothing else.
+#: How the broker accounts begin that may read events and nothing else.
 LISTENER = "listener"
 #: The SSH principal that every certificate for a gate carries; what login it opens is the host's to say.
 PRINCIPAL = "ecloud"
@@ -191,13 +191,48 @@ class Authority:
 
         Raises ValueError for what is no such key, and for a name that is not a worker's to have.
         """
-        if worker in (BOSS, LISTENER) or not _ACCOUNT.fullmatch(worker):
+        if is_reserved(worker) or not _ACCOUNT.fullmatch(worker):
             raise ValueError(f"{worker!r} is no name of a worker")
         key = read_public_key(public_key)
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise ValueError("a TLS key of type ecdsa-sha2-nistp256 is wanted")
         certificate = self._signed(key, worker, ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def listener_certificate(self, public_key: str, name: str, seconds: float) -> tuple[str, int, float]:
+        """Sign a listener's own TLS key (ECDSA, in OpenSSH's form): the PEM, its serial number, and when it ends.
+
+        Raises ValueError for what is no such key.
+        """
+        key = read_public_key(public_key)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise ValueError("a TLS key of type ecdsa-sha2-nistp256 is wanted")
+        made = self._signed(key, listener_account(name), ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
+        return made.public_bytes(serialization.Encoding.PEM).decode(), made.serial_number, made.not_valid_after_utc.timestamp()
+
+    def crl(self) -> Path:
+        """The file with the revoked certificates, for the broker; an empty list at first."""
+        path = self.folder / "crl.pem"
+        if not path.exists():
+            self.write_crl([])
+        return path
+
+    def write_crl(self, serials: Iterable[int]) -> None:
+        """Revoke the certificates with these serial numbers, and no others. The list is valid as long as the CA: it is no news."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._ca_certificate.subject)
+            .last_update(now - timedelta(seconds=_BACKDATED))
+            .next_update(self._ca_certificate.not_valid_after_utc)
+            .add_extension(x509.CRLNumber(int(self._clock() * 1000)), critical=False)
+        )
+        for serial in serials:
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(revoked)
+        write_private(
+            self.folder / "crl.pem", builder.sign(self._ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
 
     def issue_worker(self, worker: str, folder: Path, hours: float, gate: Gate) -> WorkerFiles:
         """All credentials of a worker, written to ``folder``; ``hours`` 0 means as long as the boss's own.
@@ -206,7 +241,7 @@ class Authority:
 
         Raises ValueError for a name that is not a worker's to have.
         """
-        if worker in (BOSS, LISTENER):
+        if is_reserved(worker):
             raise ValueError(f"a worker cannot be called {worker!r}: the name is taken")
         hours = hours or self._lifetime / _HOUR
         tls = self.issue_tls(worker, folder, hours)
@@ -363,6 +398,16 @@ class GateIssuer:
             known_hosts=self._gate.known_hosts(),
             expires=now + seconds,
         )
+
+
+def listener_account(name: str) -> str:
+    """The broker account of a listener."""
+    return f"{LISTENER}.{name}"
+
+
+def is_reserved(account: str) -> bool:
+    """Whether no worker may be called so: it would have another's rights at the broker."""
+    return account == BOSS or account.partition(".")[0] == LISTENER
 
 
 def _name(common: str) -> x509.Name:

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.adapters import processes, sockets
-from boss.adapters.certificates import BOSS, LISTENER, PRINCIPAL, Authority, TlsFiles
+from boss.adapters.certificates import BOSS, PRINCIPAL, Authority, TlsFiles
+from boss.adapters.keys import write_private
 from boss.adapters.sockets import LOOPBACK
 
 #: What the private sshd allows: sessions of one connection, and log-ins under way.
@@ -177,10 +178,18 @@ class Daemon:
         return " / ".join([line.strip() for line in lines if line.strip()][-3:]) or "it said nothing"
 
 
-def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0, outer: Outer | None = None) -> Daemon:
+def mosquitto(
+    folder: Path,
+    authority: Authority,
+    cluster: str,
+    port: int = 0,
+    outer: Outer | None = None,
+    listeners: Callable[[], Sequence[str]] = tuple,
+) -> Daemon:
     """A private Mosquitto: mutual TLS, the certificate's common name as the account, static rights by patterns.
 
-    With ``outer`` it listens there, too. Raises DaemonError when the program is not installed.
+    With ``outer`` it listens there, too; ``listeners()`` are the accounts that may read events.
+    Raises DaemonError when the program is not installed.
     """
     program = find_program("mosquitto", "mosquitto")
 
@@ -188,11 +197,10 @@ def mosquitto(folder: Path, authority: Authority, cluster: str, port: int = 0, o
         if outer is not None:
             outer.check("broker", "broker_port")
         tls = authority.server(broker_names(outer))
-        (folder / "acl").write_text(broker_rights(cluster))
-        (folder / "acl").chmod(0o600)
-        lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl")
+        write_rights(folder, cluster, listeners())
+        lines = broker_settings(f"{port} {LOOPBACK}", tls, folder / "acl", authority.crl())
         if outer is not None:
-            lines += broker_listener(f"{outer.port} {outer.listen}", tls)
+            lines += broker_listener(f"{outer.port} {outer.listen}", tls, authority.crl())
         lines += [
             "log_dest stderr",
             "log_type error",
@@ -214,10 +222,16 @@ def broker_names(outer: Outer | None) -> list[str]:
     return [*LOOPBACK_NAMES, *((outer.name,) if outer is not None else ())]
 
 
-def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
+def write_rights(folder: Path, cluster: str, listeners: Sequence[str]) -> None:
+    """Write the broker's ACL file; ``Daemon.reload`` makes it count, also for those who are connected."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(folder / "acl", broker_rights(cluster, listeners).encode())
+
+
+def broker_settings(listener: str, tls: TlsFiles, rights: Path, crl: Path) -> list[str]:
     """The lines of mosquitto.conf that ecloud needs, on loopback and on a broker's own host alike; ``listener`` is port and address."""
     return [
-        *broker_listener(listener, tls),
+        *broker_listener(listener, tls, crl),
         "allow_anonymous false",
         f"acl_file {rights}",
         "set_tcp_nodelay true",  # a hop takes 88 ms without
@@ -230,35 +244,38 @@ def broker_settings(listener: str, tls: TlsFiles, rights: Path) -> list[str]:
     ]
 
 
-def broker_listener(listener: str, tls: TlsFiles) -> list[str]:
-    """The lines of one listener (port and address): mutual TLS, the certificate's common name as the account."""
+def broker_listener(listener: str, tls: TlsFiles, crl: Path) -> list[str]:
+    """The lines of one listener (port and address): mutual TLS, the certificate's common name as the account and as the client's id.
+
+    Without the latter anybody with a certificate could take over the boss's session by its id, again and again.
+    """
     return [
         f"listener {listener}",
         f"cafile {tls.ca}",
         f"certfile {tls.certificate}",
         f"keyfile {tls.key}",
         "require_certificate true",
+        f"crlfile {crl}",
         "use_identity_as_username true",
+        "use_username_as_clientid true",
     ]
 
 
-def broker_rights(cluster: str) -> str:
-    """The text of the ACL file: a worker has its own topics, a listener the events, the boss all of its cluster."""
+def broker_rights(cluster: str, listeners: Sequence[str] = ()) -> str:
+    """The text of the ACL file: a worker has its own topics, the boss all of its cluster, these listeners the events and nothing else."""
     base = f"ecloud/{cluster}"
-    return "\n".join(
-        [
-            f"pattern read {base}/worker/%u/in",
-            f"pattern write {base}/worker/%u/out",
-            f"pattern write {base}/worker/%u/status",
-            f"pattern write {base}/worker/%u/log/#",
-            f"pattern read {base}/boss/status",
-            f"user {BOSS}",
-            f"topic readwrite {base}/#",
-            f"user {LISTENER}",
-            f"topic read {base}/events/#",
-            "",
-        ]
-    )
+    lines = [
+        f"pattern read {base}/worker/%u/in",
+        f"pattern write {base}/worker/%u/out",
+        f"pattern write {base}/worker/%u/status",
+        f"pattern write {base}/worker/%u/log/#",
+        f"pattern read {base}/boss/status",
+        f"user {BOSS}",
+        f"topic readwrite {base}/#",
+    ]
+    for account in listeners:
+        lines += [f"user {account}", f"topic deny {base}/worker/#", f"topic read {base}/events/#"]
+    return "\n".join([*lines, ""])
 
 
 def sshd(folder: Path, authority: Authority, port: int = 0, outer: Outer | None = None) -> Daemon:

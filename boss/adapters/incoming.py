@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import cast, get_args
 
+from boss.adapters.certificates import is_reserved
 from boss.core.events import WorkerSaid, WorkerStatusSeen
 from boss.ports import Put
 from worker.protocol import LogChunk, ProtocolError, ToBoss, decode_with_version, topic_log, topic_out, topic_status
@@ -35,6 +36,9 @@ class Incoming:
     def read(self, topic: str, payload: bytes, put: Put) -> None:
         """Put the event of one message that arrived on ``ecloud/<cluster>/worker/<id>/<channel>...``."""
         _, _, _, worker, channel, *_ = topic.split("/")
+        if is_reserved(worker):  # an account that is no worker's says nothing here, whatever the broker lets it
+            self._drop(worker, "no worker is called so")
+            return
         if channel == "status":
             self._read_status(worker, payload, put)
             return

@@ -7,7 +7,7 @@ Rules:
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -23,12 +23,42 @@ from boss.core.audit import is_deed
 from boss.core.requests import Answer
 from boss.core.requests import Request as Asked
 from boss.core.view import View
-from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
+from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, ListenerKnown, Listeners, ListenerTaken, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0
 #: The loop's code for a commit that failed: nothing of that turn is in the database, its audit neither.
 UNKNOWN = 503
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlace:
+    """Where listeners find the broker, the CA of its certificate (PEM), and their topic.
+
+    ``remark`` is what is left to do for their admin.
+    """
+
+    host: str = ""
+    port: int = 0
+    ca: str = ""
+    topic: str = ""
+    remark: str = ""
+
+
+class NoListeners:
+    """Port ``Listeners`` of a boss whose broker's accounts are not its to give."""
+
+    def make(self, name: str, public_key: str, seconds: float) -> tuple[str, float]:
+        """Nobody."""
+        raise ListenerTaken("this boss gives no accounts at its broker: ask whoever runs that")
+
+    def revoke(self, name: str) -> ListenerKnown | None:
+        """Nobody."""
+        return None
+
+    def known(self) -> list[ListenerKnown]:
+        """Nobody."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +88,8 @@ class ApiFacts:
     probe_host: Callable[[str], Mapping[str, float]] = lambda login: {}
     public_url: str = ""
     ca: Callable[[], str] = lambda: ""
+    listeners: Listeners = field(default_factory=NoListeners)
+    broker: BrokerPlace = field(default_factory=BrokerPlace)
     max_task_file: int = 64 * 1024 * 1024
     push_lifetime: float = 3600.0
     patience: float = PATIENCE

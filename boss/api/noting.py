@@ -48,6 +48,8 @@ VERBS: Mapping[tuple[str, str], str] = {
     ("POST", "/tokens"): "create_token",
     ("DELETE", "/tokens/{which}"): "revoke_token",
     ("POST", "/certificates"): "certificate",
+    ("POST", "/listeners"): "create_listener",
+    ("DELETE", "/listeners/{name}"): "revoke_listener",
 }
 #: Questions that are more than that: a program is run for them.
 LOOKS = frozenset({"debug"})

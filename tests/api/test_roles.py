@@ -64,6 +64,9 @@ DECIDED: dict[str, Role | None] = {
     "POST /tokens": Role.ADMIN,
     "DELETE /tokens/{which}": Role.ADMIN,
     "GET /audit": Role.ADMIN,
+    "GET /listeners": Role.ADMIN,
+    "POST /listeners": Role.ADMIN,
+    "DELETE /listeners/{name}": Role.ADMIN,
 }
 #: Every command about jobs, and a state of the job's tasks in which the owner may give it.
 STEERING = ("/cancel", "/pause", "/resume", "/redo", "/retry")

@@ -17,7 +17,7 @@ from boss.adapters.broker import MqttBroker
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
 from boss.core.events import BrokerConnected, BrokerDisconnected, Event, WorkerSaid, WorkerStatusSeen
-from tests.servers import CLUSTER, eventually, mqtt_client
+from tests.servers import CLUSTER, eventually, grant_all, mqtt_client
 from worker.protocol import (
     MAX_MESSAGE,
     Assign,
@@ -96,9 +96,10 @@ def worker(broker_server: Daemon, authority: Authority, tmp_path: Path) -> Itera
 
 
 @pytest.fixture
-def witness(broker_server: Daemon, authority: Authority) -> Iterator[mqtt.Client]:
+def witness(broker_server: Daemon, authority: Authority, tmp_path: Path) -> Iterator[mqtt.Client]:
     """A client with the boss's rights, which sees and may say everything."""
-    client = mqtt_client(broker_server, authority.boss(), "witness")
+    grant_all(broker_server, "witness")
+    client = mqtt_client(broker_server, authority.issue_tls("witness", tmp_path / "witness", 1))
     yield client
     client.disconnect()
     client.loop_stop()

@@ -79,19 +79,6 @@ def test_a_worker_writes_to_its_own_topics_only(authority: Authority, broker_ser
     boss.loop_stop(), worker.loop_stop()
 
 
-def test_a_listener_hears_events_and_may_say_nothing(authority: Authority, broker_server: Daemon, tmp_path: Path) -> None:
-    boss = mqtt_client(broker_server, authority.boss())
-    listener = mqtt_client(broker_server, account(authority, tmp_path, "listener"))
-    heard = inbox(listener, "ecloud/#")
-    publish(boss, topic_in(CLUSTER, "vm-1"), b"secret")
-    publish(boss, topic_events(CLUSTER) + "/job", b"news")
-    assert heard.get(timeout=5)[1] == b"news"
-    assert heard.empty()
-    assert publish(listener, topic_events(CLUSTER) + "/job", b"lie") == "Not authorized"
-    boss.disconnect(), listener.disconnect()
-    boss.loop_stop(), listener.loop_stop()
-
-
 def test_nobody_gets_in_without_a_certificate_of_our_ca(authority: Authority, broker_server: Daemon, tmp_path: Path) -> None:
     stranger = Authority(tmp_path / "other").boss()
     for certificate, key in ((None, None), (str(stranger.certificate), str(stranger.key))):

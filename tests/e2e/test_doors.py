@@ -2,15 +2,19 @@
 
 import json
 import os
+import queue
 import re
 import socket
 import ssl
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from boss.adapters import tls
 from tests.contract.test_tls import Signer
@@ -152,6 +156,42 @@ def test_a_boss_with_a_certificate_that_clients_would_refuse_does_not_start(
     )
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode in (1, 2) and said in last and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_listener_hears_what_happens_until_it_is_taken_back(tmp_path: Path) -> None:
+    with deployed(tmp_path) as ecloud:
+        made = ecloud.look("create_listener", "dashboard")
+        folder = tmp_path / made["folder"]
+        assert stat.S_IMODE((folder / "listener.key").stat().st_mode) == 0o600 and stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert made["command"][:3] == ["mosquitto_sub", "-V", "mqttv5"] and str(made["port"]) in made["command"]
+        heard: queue.Queue[str] = queue.Queue()
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        client.tls_set(str(folder / "ca.pem"), str(folder / "listener.pem"), str(folder / "listener.key"))
+        client.on_message = lambda _c, _d, message: heard.put(message.topic + " " + message.payload.decode())
+        client.on_connect = lambda *_said: client.subscribe(made["topic"], 1)
+        client.on_subscribe = lambda *_said: heard.put("ready")
+        client.connect(made["host"], made["port"])
+        client.loop_start()
+        assert heard.get(timeout=20) == "ready"
+        job = ecloud.push(TASKS)
+        topic, _, facts = heard.get(timeout=20).partition(" ")
+        assert topic.startswith(made["topic"][:-1]) and job in facts + str(heard.get(timeout=20))
+        assert [one["name"] for one in ecloud.look("show_listeners")] == ["dashboard"]
+        assert (
+            "there is a listener dashboard already" in ecloud.run("admin.py", "create_listener", "dashboard", "--to", "x").stderr
+        )
+        assert not (tmp_path / "x").exists()
+        ecloud.finished(job)
+        ecloud.admin("revoke_listener", "dashboard")
+        assert ecloud.look("show_listeners") == []
+        while not heard.empty():
+            heard.get()
+        late = ecloud.push(TASKS, name="late")
+        ecloud.finished(late)
+        assert heard.empty()
+        assert [line["verb"] for line in ecloud.look("audit")].count("create_listener") == 2
+        client.disconnect()
+        client.loop_stop()
 
 
 @pytest.mark.long
