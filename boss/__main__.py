@@ -169,7 +169,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,
     )
-    app = create_app(loop, reader, results, GateIssuer(authority, gate), intake, facts, hub)
+    app = create_app(loop, reader, results, GateIssuer(authority, gate, shuts_out=lambda: results.shuts_out), intake, facts, hub)
     if doors is not None and certifier is not None:
         keeping.door(doors.open(loop, authority, certifier, lambda: outer, outer_terms, bundle, stack))
     parts: list[Results | Broker | Cloud] = [results, broker, *there.values()]

@@ -34,6 +34,7 @@ from boss.core.effects import (
     RejectResult,
     Reply,
     Send,
+    ShutOut,
     Stop,
 )
 from boss.core.events import BrokerConnected, BrokerDisconnected, Event, TimePassed, WorkerSaid
@@ -417,6 +418,8 @@ class Loop:
                 self._outside.results.accept(effect.attempt, effect.job, effect.files, effect.keep)
             case RejectResult():
                 self._outside.results.reject(effect.attempt)
+            case ShutOut():
+                self._outside.results.shut_out(effect.tokens)
             case ReadRecord():
                 self._outside.results.read_record(effect.attempt)
             case CreateVms():

@@ -324,6 +324,9 @@ class Results(Protocol):
     def read_record(self, attempt: str) -> None:
         """Ends as RecordRead."""
 
+    def shut_out(self, tokens: Mapping[str, float]) -> None:
+        """Let nobody in any more who was given access for these tokens (id -> until when, Unix time); said until the datastore knows."""
+
     def grant(self, worker: str, attempt: str, job: str, task: str, inputs: Sequence[Sequence[object]]) -> str:
         """The proof that goes with an assignment (``datastore.layout.grant`` with the shared secret)."""
 
@@ -429,10 +432,10 @@ class Access:
 class Issuer(Protocol):
     """The boss's certificate authority, seen from the API."""
 
-    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None, token: str = "") -> Access:
         """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
 
-        Raises ValueError for what is no key.
+        ``token`` is the id of the token that it is given for; empty for one that cannot be revoked. Raises ValueError for what is no key.
         """
 
 

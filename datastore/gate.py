@@ -17,9 +17,10 @@ import os
 import sys
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
 
-from datastore import downloads, frames, grants, inputs, layout, shared, uploads
+from datastore import downloads, frames, grants, inputs, layout, revoked, shared, uploads
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.revoked import Revoked
 from datastore.tree import Tree
 
 #: What each kind of caller may ask for.
@@ -29,7 +30,7 @@ RIGHTS: Dict[str, FrozenSet[str]] = {
     "researcher": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
     "admin": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
     "boss": frozenset(
-        {"initialise", "accept", "reject", "record", "list", "taken", "read_log", "check", "space", "shared", "locate"}
+        {"revoke", "initialise", "accept", "reject", "record", "list", "taken", "read_log", "check", "space", "shared", "locate"}
     ),
 }
 #: The operations whose request is followed by items.
@@ -57,9 +58,11 @@ def read_caller(text: str) -> Caller:
 class Session:
     """One caller's stream of requests."""
 
-    def __init__(self, tree: Tree, caller: Caller, wire: Wire) -> None:
+    def __init__(self, tree: Tree, caller: Caller, wire: Wire, token: str = "") -> None:
         self._tree = tree
         self._caller = caller
+        self._token = token
+        self._revoked = Revoked(tree)
         self._wire = wire
         self._acceptance = Acceptance(tree)
         self._operations: Dict[str, Callable[[Line, Items], Line]] = {
@@ -71,6 +74,7 @@ class Session:
             "list": lambda line, items: downloads.listing(tree, line, wire),
             "get": lambda line, items: downloads.get(tree, line, wire),
             "initialise": lambda line, items: self._initialise(line),
+            "revoke": lambda line, items: {"kept": revoked.write(tree, frames.rows(line, "tokens", str, float))},
             "accept": lambda line, items: self._accept(line),
             "reject": lambda line, items: self._reject(line),
             "taken": lambda line, items: self._taken(line),
@@ -91,6 +95,11 @@ class Session:
         if not cluster and self._caller.role != "boss":
             self._say(frames.error_line(GateRefused("this datastore is not set up yet: its boss has not been here")))
             return
+        try:
+            self._revoked.check(self._token)
+        except GateRefused as error:
+            self._say(frames.error_line(error))
+            return
         self._say({"gate": VERSION, "caller": str(self._caller), "cluster": cluster})
         while True:
             line = self._wire.read_line()
@@ -105,6 +114,7 @@ class Session:
     def _answer(self, line: Line) -> Line:
         items = Items(self._wire)
         try:
+            self._revoked.check(self._token)
             answer = self._perform(line, items)
         except GateError as error:
             answer = frames.error_line(error)
@@ -234,16 +244,17 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument(
         "--caller", required=True, type=read_caller, help="worker:ID, viewer:NAME, researcher:NAME, admin:NAME or boss"
     )
+    parser.add_argument("--token", default="", help="the id of the token that the access was given for; revoked ones are refused")
     options = parser.parse_args(arguments)
     try:
         with open(0, "rb", buffering=BLOCK, closefd=False) as reader, open(1, "wb", buffering=BLOCK, closefd=False) as writer:
-            return _serve(options.root, options.caller, Wire(reader, writer))
+            return _serve(options.root, options.caller, Wire(reader, writer), options.token)
     except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
         print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
         return 1
 
 
-def _serve(root: str, caller: Caller, wire: Wire) -> int:
+def _serve(root: str, caller: Caller, wire: Wire, token: str) -> int:
     try:
         if caller.role == "boss":
             os.makedirs(root, exist_ok=True)
@@ -251,7 +262,7 @@ def _serve(root: str, caller: Caller, wire: Wire) -> int:
     except OSError as error:
         wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (root, error.strerror))))
         return 2
-    Session(tree, caller, wire).run()
+    Session(tree, caller, wire, token).run()
     return 0
 
 

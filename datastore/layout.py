@@ -41,6 +41,7 @@ FOLDERS = ("jobs", "incoming", "accepted", "trash", "replaced", "logs", "files",
 #: The files of the cluster's id, of its boss's epoch, of the secret of grants; the record of one upload in its folder.
 CLUSTER = "cluster"
 EPOCH = "epoch"
+REVOKED = "revoked"
 SECRET = "secret"  # noqa: S105 (the name of a file)
 RECORD = "record.json"
 #: What an attempt's logs are called.

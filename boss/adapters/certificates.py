@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from boss.adapters.keys import openssh, pem, public_line, read_public_key, ssh_key, ssh_private, write_private
-from boss.core.tokens import Role, check_name
+from boss.core.tokens import ACCESS, Role, check_name
 from boss.ports import Access
 
 #: The broker account of the boss.
@@ -84,9 +84,10 @@ class Gate:
     root: str
     python: str = "python3"
 
-    def command(self, caller: str) -> str:
-        """The forced command for a caller: ``boss``, ``worker:<id>`` or ``<role>:<name>``."""
-        return shlex.join([self.python, self.program, "--root", self.root, "--caller", caller])
+    def command(self, caller: str, token: str = "") -> str:
+        """The forced command for a caller: ``boss``, ``worker:<id>`` or ``<role>:<name>``, who may be kept out by the ``token``'s id."""
+        known_by = ["--token", token] if token else []
+        return shlex.join([self.python, self.program, "--root", self.root, "--caller", caller, *known_by])
 
     def known_hosts(self) -> str:
         """The text of a known_hosts file that pins the host's key."""
@@ -375,21 +376,33 @@ class Authority:
 class GateIssuer:
     """Port ``Issuer``: hour-long SSH certificates for people's own keys, each as ``<role>:<name>``."""
 
-    def __init__(self, authority: Authority, gate: Gate, seconds: float = _HOUR, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        gate: Gate,
+        seconds: float = ACCESS,
+        clock: Callable[[], float] = time.time,
+        shuts_out: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``shuts_out()``: whether the gate knows what a token is; one of an earlier version would refuse to start."""
         self._authority = authority
         self._gate = gate
         self._seconds = seconds
         self._clock = clock
+        self._shuts_out = shuts_out
 
-    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None, token: str = "") -> Access:
         """Sign an OpenSSH public key for the datastore's gate as ``<role>:<name>``, for an hour, but not beyond the Unix time ``until``.
 
+        ``token`` is the id of the token that it is given for: when that is revoked the gate lets it in no more.
         Raises ValueError for what is no key or no name.
         """
         now = self._clock()
         seconds = self._seconds if until is None else max(1.0, min(self._seconds, until - now))
         caller = f"{role.value}:{check_name(name)}"
-        certificate = self._authority.ssh_certificate(public_key, caller, self._gate.command(caller), seconds)
+        certificate = self._authority.ssh_certificate(
+            public_key, caller, self._gate.command(caller, token if self._shuts_out() else ""), seconds
+        )
         return Access(
             host=self._gate.host,
             port=self._gate.port,

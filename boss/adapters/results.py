@@ -10,7 +10,7 @@ Rules:
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import uniform
 from typing import Any
 
@@ -65,6 +65,9 @@ class DatastoreGate:
         self._secret = secret
         self._changed = threading.Condition()
         self._wishes: dict[Wish, Upload] = {}
+        self._revoked: dict[str, float] = {}
+        self._untold = False
+        self.shuts_out = True  #: False when the gate there is of an earlier version, which knows no revoked tokens
         self._stopping = False
         self._seen_last: DatastoreSeen | None = None
         self._host = endpoint.host
@@ -94,6 +97,12 @@ class DatastoreGate:
     def read_record(self, attempt: str) -> None:
         """Ends as RecordRead."""
         self._wish(("record", attempt))
+
+    def shut_out(self, tokens: Mapping[str, float]) -> None:
+        """Have the gate refuse whoever was given access for these tokens; said again at each connection."""
+        with self._changed:
+            self._revoked, self._untold = dict(tokens), True
+            self._changed.notify()
 
     def grant(self, worker: str, attempt: str, job: str, task: str, inputs: Sequence[Sequence[object]]) -> str:
         """The proof that goes with an assignment."""
@@ -240,7 +249,33 @@ class DatastoreGate:
         }
         if self._epoch:
             request |= {"epoch": self._epoch, "life": self._life}
-        return self._link.ask(request)
+        said = self._link.ask(request)
+        with self._changed:
+            self._untold = True  # this may be another folder, or another gate
+        self._tell_revoked()
+        return said
+
+    def _tell_revoked(self) -> None:
+        """Bring the gate's list of revoked tokens up to date."""
+        with self._changed:
+            if not self._untold:
+                return
+            rows, self._untold = [[token, until] for token, until in sorted(self._revoked.items())], False
+        try:
+            self._link.ask({"op": "revoke", "tokens": rows})
+            self.shuts_out = True
+        except GateRefused as error:
+            self.shuts_out = False
+            log.warning(
+                "%s does not take the list of revoked tokens (%s): access that was given for them holds for up to an hour; "
+                "`python -m boss deploy datastore` renews the gate there",
+                self._link.name,
+                error,
+            )
+        except BaseException:
+            with self._changed:
+                self._untold = True
+            raise
 
     def _pause(self, wait: float) -> bool:
         """Wait until there is something to do (or for ``wait`` seconds after trouble); True when it is time to end."""
@@ -248,7 +283,7 @@ class DatastoreGate:
             if wait:
                 self._changed.wait_for(lambda: self._stopping, wait)
             elif self._link.connected:
-                self._changed.wait_for(lambda: self._stopping or bool(self._wishes), LOOK)
+                self._changed.wait_for(lambda: self._stopping or self._untold or bool(self._wishes), LOOK)
             return self._stopping
 
     def _work(self) -> bool:
@@ -256,6 +291,7 @@ class DatastoreGate:
         with self._changed:
             wishes = dict(self._wishes)
         self._full = False
+        self._tell_revoked()
         if not wishes:
             self._look_for_room()
             return False

@@ -27,14 +27,16 @@ from boss.core.requests import (
 )
 from boss.core.restored import FLOOR, UNTIL
 from boss.core.scaling import CLOSED
-from boss.core.tokens import Role
+from boss.core.tokens import REVOKED_FACT, Role
 from boss.core.usage import JOBS_FACT, TOTAL_FACT
 
 router = APIRouter(tags=["change"], route_class=Guarded)
 
 #: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
 #: back-up that was restored must not repeat or overwrite; what was used of budgets, and what was learned.
-KEPT = frozenset({"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR, BOOTS_FACT, PROGRAMS_FACT, TOTAL_FACT, JOBS_FACT})
+KEPT = frozenset(
+    {"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR, BOOTS_FACT, PROGRAMS_FACT, TOTAL_FACT, JOBS_FACT, REVOKED_FACT}
+)
 
 
 async def _each(

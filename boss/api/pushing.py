@@ -18,7 +18,7 @@ from boss.api.pushes import Pushes
 from boss.api.roles import Guarded, must_be, needs
 from boss.api.shapes_house import AccessOut
 from boss.api.shapes_push import Opened, PushSummary
-from boss.core.tokens import Role
+from boss.core.tokens import LOCAL, Role
 from boss.taskfile.problems import Problem, Refused, quoted
 
 router = APIRouter(tags=["push"], route_class=Guarded)
@@ -142,6 +142,10 @@ async def drop(push: str, pushes: ThePushes, caller: TheCaller) -> Response:
 def certificate(house: TheHouse, caller: TheCaller, body: Key) -> AccessOut:
     """An hour's access to the datastore for a key of the caller's own: viewers fetch, researchers also send files to be pushed."""
     try:
-        return AccessOut.of(house.issuer.access(body.public_key, caller.name, caller.role, caller.expires))
+        return AccessOut.of(
+            house.issuer.access(
+                body.public_key, caller.name, caller.role, caller.expires, "" if caller.token == LOCAL else caller.token
+            )
+        )
     except ValueError as error:
         raise Refusal(422, f"no certificate: {error}") from None

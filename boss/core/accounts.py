@@ -2,13 +2,15 @@
 
 Rules:
 - The digest comes with the event: the text of a token is made and shown by the API and never gets here.
+- Access to the datastore that was given for a token ends with it (``ShutOut``); which those are is remembered for as long as it could hold.
 - One name, one role: a second token of the name with another role is refused, so that nobody is two kinds of person at once.
 """
 
+from boss.core.effects import ShutOut
 from boss.core.jobs import answer
 from boss.core.requests import TokenMade, TokensRevoked, TokensUsed
 from boss.core.state import State
-from boss.core.tokens import Token
+from boss.core.tokens import REVOKED_FACT, Token, still_revoked, with_revoked
 
 
 def on_token_made(state: State, event: TokenMade, now: float) -> None:
@@ -38,6 +40,9 @@ def on_tokens_revoked(state: State, event: TokensRevoked, now: float) -> None:
     for token in found:
         del state.tokens[token.id]
         state.changes.tokens[token.id] = None
+    wall = state.wall(now)
+    state.set_context(REVOKED_FACT, with_revoked(state.context.get(REVOKED_FACT), [token.id for token in found], wall))
+    state.out.append(ShutOut(still_revoked(state.context[REVOKED_FACT], wall)))
     answer(state, event.reply, 200, revoked=[token.id for token in found])
 
 

@@ -53,6 +53,13 @@ class ReadRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ShutOut:
+    """Let nobody into the datastore any more by access that was given for these tokens: id -> until when it could hold (Unix time)."""
+
+    tokens: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class CreateVms:
     """Ask the cloud for the servers of these claims by one call: the only create call that they ever get.
 
@@ -116,6 +123,7 @@ Effect = (
     | AcceptResult
     | RejectResult
     | ReadRecord
+    | ShutOut
     | CreateVms
     | DeleteVm
     | ReadConsole

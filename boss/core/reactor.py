@@ -29,7 +29,7 @@ from boss.core import (
 )
 from boss.core.deals import deal
 from boss.core.deeds import DeedsSeen
-from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, RejectResult, Send
+from boss.core.effects import AcceptResult, CreateVms, DeleteVm, Effect, ReadRecord, RejectResult, Send, ShutOut
 from boss.core.events import (
     BrokerConnected,
     BrokerDisconnected,
@@ -83,6 +83,7 @@ from boss.core.requests import (
 )
 from boss.core.restored import is_restored
 from boss.core.state import LIVE_VMS, State
+from boss.core.tokens import REVOKED_FACT, still_revoked
 from worker.protocol import (
     SILENCE,
     Acknowledge,
@@ -240,6 +241,9 @@ def resume(state: State, now: float) -> list[Effect]:
             vm.deadline = state.settled_at + state.policy.list_interval
         elif vm.deadline is not None:
             vm.deadline = max(vm.deadline, state.settled_at + state.policy.list_interval)
+    shut_out = still_revoked(state.context.get(REVOKED_FACT), state.wall(now))
+    if shut_out:
+        state.out.append(ShutOut(shut_out))
     fleet.list_servers(state, now)
     for pool in state.policy.pools:
         state.listed[pool.provider] = now

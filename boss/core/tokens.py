@@ -6,12 +6,20 @@ Rules:
 - A revoked token is forgotten; an expired one is kept for those who ask, and opens nothing.
 """
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 #: The id of the token in the boss's own state folder: no row of the store has it.
 LOCAL = "local"
+#: How long access to the datastore is given for, in seconds; and the fact in the context with the tokens that were revoked while
+#: access that was given for them may still hold: JSON, id -> until when (Unix time).
+ACCESS = 3600.0
+REVOKED_FACT = "revoked_tokens"
+#: Clocks differ: for so long, in seconds, a revoked token is remembered beyond its accesses.
+_SLACK = 300.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ID = re.compile(r"tok-[0-9a-f]{8}")
 
@@ -55,3 +63,14 @@ def check_name(name: str) -> str:
     if name == LOCAL or _ID.fullmatch(name):
         raise ValueError(f"{name!r} is no name of an owner: it looks like the id of a token; choose another")
     return name
+
+
+def still_revoked(fact: str | None, wall: float) -> dict[str, float]:
+    """The tokens of ``REVOKED_FACT`` for which access may still hold."""
+    found = json.loads(fact) if fact else {}
+    return {str(name): float(until) for name, until in found.items() if float(until) > wall}
+
+
+def with_revoked(fact: str | None, tokens: Iterable[str], wall: float) -> str:
+    """``REVOKED_FACT`` with these tokens, without those whose time is over."""
+    return json.dumps(still_revoked(fact, wall) | dict.fromkeys(tokens, wall + ACCESS + _SLACK), sort_keys=True)

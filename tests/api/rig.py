@@ -205,6 +205,7 @@ class Shelf:
         self.logs: dict[tuple[str, str, int, str], bytes] = {}
         self.data: set[str] = set()
         self.down = ""
+        self.shut: dict[str, float] = {}
         self._put: Put = lambda event: True
 
     def start(self, put: Put) -> None:
@@ -221,6 +222,10 @@ class Shelf:
 
     def reject(self, attempt: str) -> None:
         """Nothing is kept of it."""
+
+    def shut_out(self, tokens: Mapping[str, float]) -> None:
+        """Remembered."""
+        self.shut = dict(tokens)
 
     def read_record(self, attempt: str) -> None:
         """There never is one."""
@@ -263,7 +268,7 @@ class Shelf:
 class Signer:
     """Port ``Issuer``: signs by writing role and name."""
 
-    def access(self, public_key: str, name: str, role: Role, until: float | None = None) -> Access:
+    def access(self, public_key: str, name: str, role: Role, until: float | None = None, token: str = "") -> Access:
         """A certificate in name only."""
         if not public_key.startswith("ssh-"):
             raise ValueError("that is no OpenSSH public key")

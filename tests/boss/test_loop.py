@@ -63,6 +63,9 @@ class Outsider:
     def reject(self, attempt: str) -> None:
         self.said.append(("reject", attempt))
 
+    def shut_out(self, tokens: Mapping[str, float]) -> None:
+        self.said.append(("shut out", tuple(tokens)))
+
     def read_record(self, attempt: str) -> None:
         self.said.append(("record", attempt))
 

@@ -104,9 +104,9 @@ class Datastore:
         """The boss's lasting session."""
         return self.gate("boss")
 
-    def gate(self, caller: str) -> Channel:
-        """A new session at the gate, without SSH between."""
-        channel = Channel(gate_command(caller, self.root))
+    def gate(self, caller: str, *more: str) -> Channel:
+        """A new session at the gate, without SSH between; ``more`` is for the end of its forced command."""
+        channel = Channel([*gate_command(caller, self.root), *more])
         self._channels.append(channel)
         return channel
 
