@@ -75,9 +75,12 @@ def on_join(state: State, event: JoinAsked, now: float) -> None:
         error = f"the claim {event.group} is not known here (any more): it was given up, or another boss made it"
     elif vm is None:
         left = next((row for row in rows if not row.key), None)
-        error = (
-            f"the claim {left.id} is {left.state}" if left is not None else f"every claim of {event.group} has its worker already"
-        )
+        if left is None:
+            error = f"every claim of {event.group} has its worker already"
+        elif left.state not in _JOINABLE:
+            error = f"the claim {left.id} is {left.state}"
+        else:
+            error = f"no claim of {event.group} is free for the server {event.server}: the cloud has given others for them"
     elif vm.state not in _JOINABLE:
         error = f"the claim {vm.id} is {vm.state}"
     else:
@@ -87,17 +90,29 @@ def on_join(state: State, event: JoinAsked, now: float) -> None:
 
 
 def _free_row(rows: list[Vm], event: JoinAsked) -> Vm | None:
-    """The claim that this server was made for: by its id, by the number at the end of its name, or any that nobody has."""
+    """The claim that this server was made for: by its id, by the number at the end of its name, or any that nobody has.
+
+    A machine that names a server is let into no claim that the cloud has given another server for.
+    """
     if event.server:
-        known = next((row for row in rows if row.server == event.server), None)
+        known = next((row for row in rows if _is_server(row, event.server)), None)
         if known is not None:
             return known if not known.key else None
     suffix = event.name.rpartition("-")[2]
     named = rows[int(suffix) - 1] if len(rows) > 1 and suffix.isdecimal() and 0 < int(suffix) <= len(rows) else None
     free = [row for row in rows if not row.key and row.state in _JOINABLE]
-    if event.server and len(rows) > 1:
-        free = [row for row in free if not row.server] or free
+    if event.server:
+        free = [row for row in free if not row.server]
     return named if named in free else next(iter(free), None)
+
+
+def _is_server(vm: Vm, server: str) -> bool:
+    """Whether this is the claim's server; firmware may tell the first three fields of the id with their bytes the other way round."""
+    fields = server.split("-")
+    turned = "-".join(
+        ["".join(reversed([field[at : at + 2] for at in range(0, len(field), 2)])) for field in fields[:3]] + fields[3:]
+    )
+    return bool(vm.server) and vm.server in (server, turned)
 
 
 def _bind(state: State, vm: Vm, event: JoinAsked, now: float) -> None:

@@ -47,6 +47,30 @@ def test_a_group_has_no_more_keys_than_servers() -> None:
     assert (refused.code, refused.detail["error"]) == (403, "every claim of cloud-1 has its worker already")
 
 
+def test_a_machine_that_names_another_server_gets_no_claim_whatever_it_is_called() -> None:
+    for count in (1, 2):
+        stage = scene(count)
+        for name in ("", "cloud-1", "cloud-2"):
+            refused = join(stage, server="uuid-9", name=name)
+            assert refused.code == 403 and "for the server uuid-9" in str(refused.detail["error"])
+        assert join(stage, server="uuid-1").detail["worker"] == "cloud-1"  # whose it is comes in all the same
+
+
+def test_a_claim_whose_server_the_cloud_has_not_named_yet_takes_the_first_that_names_one() -> None:
+    stage = Scene(pools=(CLOUD,))
+    stage.answer(WorkersWanted(1, "cloud", 1e6, 1))
+    stage.turn(VmCreated("cloud-1", ""))
+    assert join(stage, server="uuid-7").code == 200
+    assert join(stage, OTHER, server="uuid-8").code == 403
+
+
+def test_an_id_that_firmware_tells_in_the_other_order_of_bytes_is_the_same() -> None:
+    stage = Scene(pools=(CLOUD,))
+    stage.answer(WorkersWanted(1, "cloud", 1e6, 1))
+    stage.turn(VmCreated("cloud-1", "00112233-4455-6677-8899-aabbccddeeff"))
+    assert join(stage, server="33221100-5544-7766-8899-aabbccddeeff").detail["worker"] == "cloud-1"
+
+
 def test_a_token_whose_time_is_over_lets_in_whom_it_has_let_in_before_and_nobody_else() -> None:
     stage = scene()
     assert join(stage, bound=True).code == 403
