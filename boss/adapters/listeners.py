@@ -15,7 +15,7 @@ from typing import Any
 
 from boss.adapters.certificates import Authority, listener_account
 from boss.adapters.keys import write_private
-from boss.ports import ListenerKnown, ListenerTaken
+from boss.listeners import ListenerKnown, ListenerTaken
 
 
 class BrokerListeners:

@@ -11,7 +11,7 @@ from boss.api.house import TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.api.targets import nearest, perhaps
 from boss.core.tokens import Role
-from boss.ports import ListenerKnown, ListenerTaken
+from boss.listeners import ListenerKnown, ListenerTaken
 
 router = APIRouter(tags=["accounts"], route_class=Guarded)
 

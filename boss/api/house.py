@@ -23,7 +23,8 @@ from boss.core.audit import is_deed
 from boss.core.requests import Answer
 from boss.core.requests import Request as Asked
 from boss.core.view import View
-from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, ListenerKnown, Listeners, ListenerTaken, Reader
+from boss.listeners import ListenerKnown, Listeners, ListenerTaken
+from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.
 PATIENCE = 30.0

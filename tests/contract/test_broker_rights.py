@@ -18,7 +18,7 @@ from boss.adapters.daemons import Daemon, mosquitto, write_rights
 from boss.adapters.incoming import Incoming
 from boss.adapters.listeners import BrokerListeners
 from boss.core.events import Event
-from boss.ports import ListenerTaken
+from boss.listeners import ListenerTaken
 from tests.servers import CLUSTER, eventually, mqtt_client
 
 BASE = f"ecloud/{CLUSTER}"
