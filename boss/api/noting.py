@@ -40,6 +40,8 @@ VERBS: Mapping[tuple[str, str], str] = {
     ("POST", "/fleet/close"): "shutdown",
     ("POST", "/fleet/open"): "open",
     ("DELETE", "/fleet/leaks"): "vm_leaks",
+    ("POST", "/trials"): "doctor --boot",
+    ("DELETE", "/trials/{pool}"): "doctor --boot (ended)",
     ("POST", "/hosts"): "add_host",
     ("DELETE", "/hosts/{login}"): "remove_host",
     ("DELETE", "/context"): "drop_context",

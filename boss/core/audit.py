@@ -26,6 +26,8 @@ from boss.core.requests import (
     TasksRedone,
     TokenMade,
     TokensRevoked,
+    TrialAsked,
+    TrialStopped,
     WorkersDrained,
     WorkersWanted,
 )
@@ -47,6 +49,8 @@ DEEDS = (
     WorkersDrained,
     FleetClosed,
     FleetOpened,
+    TrialAsked,
+    TrialStopped,
     HostAdded,
     HostRemoved,
     ContextSet,
@@ -89,6 +93,10 @@ def deed_of(state: State, event: Event) -> Deed | None:
             return "shutdown", "", "now" if event.now else ""
         case FleetOpened():
             return "open", "", ""
+        case TrialAsked():
+            return "doctor --boot", "", f"{event.pool} {event.flavor}".strip()
+        case TrialStopped():
+            return "doctor --boot (ended)", "", event.pool
         case HostAdded():
             return "add_host", "", event.login
         case HostRemoved():

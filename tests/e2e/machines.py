@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
@@ -96,12 +96,6 @@ class Machines:
         """The log is the console."""
         log = self._folder / vm / "log"
         return log.read_text() if log.exists() else ""
-
-    def inventory(self) -> Sequence[Thing]:
-        """The servers."""
-        return [
-            Thing(PROVIDER, "server", server.server, vm, vm, server.status, None, "here") for vm, server in self._servers.items()
-        ]
 
     def stop(self) -> None:
         """Servers stay."""
