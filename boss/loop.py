@@ -70,14 +70,19 @@ class LoopClock:
     ``advance(asked)`` moves it by the real time since the last call, but at most by ``asked`` + 1 seconds.
     """
 
-    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
-        self._wall, self._steady = wall, steady
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._wall, self.steady, self.sleep = wall, steady, sleep
         self._last = steady()
         self.now = wall()
 
     def advance(self, asked: float) -> float:
         """The loop's time now, after a wait of at most ``asked`` seconds."""
-        steady = self._steady()
+        steady = self.steady()
         self.now += max(0.0, min(steady - self._last, asked + 1.0))
         self._last = steady
         return self.now
@@ -135,14 +140,20 @@ class Loop:
     """The boss's one writer; also the ``Desk`` of the API. ``run()`` returns when the core says Stop."""
 
     def __init__(
-        self, outside: Outside, policy: Policy, epoch: int, clock: LoopClock | None = None, audit_keep: float = 365 * 86400.0
+        self,
+        outside: Outside,
+        policy: Policy,
+        epoch: int,
+        clock: LoopClock | None = None,
+        audit_keep: float = 365 * 86400.0,
+        inbox: Inbox | None = None,
     ) -> None:
         self._outside = outside
         self._policy = policy
         self._epoch = epoch
         self._clock = clock or LoopClock()
         self._started = self._clock.now
-        self._inbox = Inbox()
+        self._inbox = inbox or Inbox()
         self._state = State(policy, epoch)
         self._connected = False
         self._futures: dict[int, Future[Answer]] = {}
@@ -215,7 +226,7 @@ class Loop:
 
     def run(self, loaded: Callable[[], None] = lambda: None) -> None:
         """Load, resume, say so, and turn until the core says Stop (or another boss has taken the database over)."""
-        self._load()
+        self.begin()
         loaded()
         while not self._ended:
             self.turn()
@@ -223,6 +234,15 @@ class Loop:
             for future in self._futures.values():
                 future.set_result(Answer(503, {"error": "the boss has stopped"}))
             self._futures.clear()
+
+    def begin(self) -> None:
+        """Load and resume: what comes before the first turn."""
+        self._load()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this loop is over: there is no further turn."""
+        return self._ended
 
     def turn(self) -> None:
         """Wait for events or a deadline; handle, commit, perform."""
@@ -368,7 +388,7 @@ class Loop:
                     self._end()
                     return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
-                time.sleep(RELOAD)
+                self._clock.sleep(RELOAD)
         self._perform(effects, now)
 
     def _taken_up(self, old: State) -> tuple[list[Effect], float]:
@@ -482,7 +502,7 @@ class Loop:
             self._show(now)
 
     def _show(self, now: float) -> None:
-        begun = time.perf_counter()
+        begun = self._clock.steady()
         self._view = publish(self._state, now, self._started)
         self._published = now
-        self._rest = min(OLDEST, PICTURES * (time.perf_counter() - begun))
+        self._rest = min(OLDEST, PICTURES * (self._clock.steady() - begun))
