@@ -70,7 +70,7 @@ class Machines:
             there = worker.state in _THERE and not worker.draining
             usable = there and bool(worker.resources)
             if usable or held:
-                shares = self.shares(worker.resources) if usable else closed
+                shares = self._shares_of(worker) if usable else closed
                 self.all.append(Machine(name, shares, self.rate(flavor), boot, held=held))
                 online = worker.state is WorkerState.ONLINE
                 if usable and online and vm is not None and not worker.held and self._may_go(vm, worker):
@@ -86,6 +86,14 @@ class Machines:
                 boot = self.boot(pool, flavor_name)
                 coming.append(Machine("", self.shares(planned.resources), self.rate(planned), boot, max(boot, NEAR)))
         self.all += sorted(coming, key=lambda machine: machine.up)
+
+    def _shares_of(self, worker: Worker) -> list[float | None]:
+        """What a task of each kind takes of a worker; nothing of a job that it is barred from runs there."""
+        shares = self.shares(worker.resources)
+        if not worker.barred:
+            return shares
+        uids = [self.forecast.jobs[job].uid for job, _, _ in self.forecast.sight.kinds]
+        return [None if uid in worker.barred else share for uid, share in zip(uids, shares, strict=True)]
 
     @staticmethod
     def _comes(vm: Vm, worker: Worker) -> bool:

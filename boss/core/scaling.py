@@ -8,10 +8,11 @@ Rules:
 - A VM is wanted only if the real placement gives it work, and only within its pool's limits (``limits``) and outside its back-off.
 - A worker that is kept, or that its pool's minimum needs, is not drained; one that holds anything never is, except to make room:
 - When a pool's limits keep out a task that a larger VM could run, idle workers of that pool make room at once; busy ones are drained
-  (never killed) once the task has waited for a cool-down.
+  (never killed) once the task has waited for a cool-down. From then on the room is kept for it: nothing smaller comes to that pool, and its
+  VM comes first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import inf
@@ -22,7 +23,7 @@ from boss.core.ahead import Chooser
 from boss.core.deals import demands_of, offers_of
 from boss.core.limits import members, standing
 from boss.core.machines import is_slow
-from boss.core.model import Flavor, Pool, VmState, Worker, WorkerState
+from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.quotas import obtainable
 from boss.core.ready import Shape
@@ -60,15 +61,16 @@ def plan(state: State, now: float) -> ScalingPlan:
     if state.stopping or state.fenced or CLOSED in state.context:
         return wish
     left = unplaced(state)
+    kept = _kept(state, left, now)
     if not backlog.is_full(state):  # its results would only wait on one more machine
-        _grow(state, left, wish, now)
-    _look_ahead(state, wish, now)
+        _grow(state, left, kept, wish, now)
+    _look_ahead(state, kept, wish, now)
     _keep_minimum(state, wish, now)
     _shrink(state, left, wish, now)
     return wish
 
 
-def _look_ahead(state: State, wish: ScalingPlan, now: float) -> None:
+def _look_ahead(state: State, kept: Mapping[str, Shape], wish: ScalingPlan, now: float) -> None:
     """Play the work in sight through, if there are pools whose VMs take their time, and it is time to look."""
     if not any(is_slow(state, pool, flavor.name) for pool in state.policy.pools for flavor in pool.flavors):
         return
@@ -81,14 +83,14 @@ def _look_ahead(state: State, wish: ScalingPlan, now: float) -> None:
     planned = [(pool, flavor) for pool, flavor, _ in wish.create]
     choice = Chooser(state, work, planned, now).choose()
     if not backlog.is_full(state):
-        wish.create += choice.buy
+        wish.create += [(pool, flavor, reason) for pool, flavor, reason in choice.buy if _may_come(state, kept, pool, flavor)]
     for name, reason in choice.release:
         wish.drain.append((name, reason))
         vm = state.vms[name]
         outlook.dropped[vm.pool, vm.flavor] = now
     outlook.looked, outlook.seen = now, seen
     outlook.pause = PAUSE * (1.0 + len(work.sight.kind) / 300)
-    again = now + RELOOK if work.jobs else inf
+    again = now + RELOOK if work.jobs or state.vms else inf  # a VM may become idle, or be kept no longer, without a word
     outlook.due = max(min(choice.due, again), now + outlook.pause)
 
 
@@ -136,12 +138,46 @@ def is_coming(state: State, pool: str, flavor: str = "") -> bool:
     return any(vm.pool == pool and flavor in ("", vm.flavor) and vm.state in COMING for vm in state.vms.values())
 
 
-def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
+def _kept(state: State, left: Sequence[Demand], now: float) -> dict[str, Shape]:
+    """Of each pool whose smaller VMs go, or have gone, for a task that has waited for a cool-down: what that task needs."""
+    kept: dict[str, Shape] = {}
+    for demand in sorted(left, key=lambda demand: state.blocked.get(demand.shape, now)):
+        for pool in state.policy.pools:
+            flavor = _smallest_for(state, pool, demand.shape)
+            if flavor is None or pool.name in kept or all(can_ever(demand.shape, one.resources) for one in obtainable(state, pool)):
+                continue
+            if now - state.blocked.get(demand.shape, now) < pool.cooldown:
+                continue
+            smaller = {vm.id for vm in members(state, pool.name) if not _holds(state, vm, demand.shape)}
+            if may_add(state, pool, flavor, ScalingPlan(), smaller):
+                kept[pool.name] = demand.shape
+    return kept
+
+
+def _smallest_for(state: State, pool: Pool, shape: Shape) -> Flavor | None:
+    fitting = [flavor for flavor in obtainable(state, pool) if can_ever(shape, flavor.resources)]
+    return min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
+
+
+def _holds(state: State, vm: Vm, shape: Shape) -> bool:
+    flavor = flavor_of(state, vm)
+    return flavor is not None and can_ever(shape, flavor.resources)
+
+
+def _may_come(state: State, kept: Mapping[str, Shape], pool: str, name: str) -> bool:
+    """Whether a VM of this flavor takes no room that is kept for a larger one."""
+    shape, there = kept.get(pool), state.pool(pool)
+    flavor = next((other for other in obtainable(state, there) if other.name == name), None) if there is not None else None
+    return shape is None or (flavor is not None and can_ever(shape, flavor.resources))
+
+
+def _grow(state: State, left: Sequence[Demand], kept: Mapping[str, Shape], wish: ScalingPlan, now: float) -> None:
     """Add the cheapest VM that fits, place again, until nothing is left or nothing may be added."""
     shares = Shares()
-    for demand in sorted(left, key=lambda demand: -demand.priority):
+    overdue = set(kept.values())
+    for demand in sorted(left, key=lambda demand: (demand.shape not in overdue, -demand.priority)):
         while demand.count:
-            choice = _cheapest(state, demand.shape, wish, now)
+            choice = _cheapest(state, demand.shape, kept, wish, now)
             if choice is None:
                 break
             pool, flavor = choice
@@ -152,7 +188,7 @@ def _grow(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -
             wish.create.append((pool.name, flavor.name, f"{offer.got} ready task(s) have no room"))
 
 
-def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tuple[Pool, Flavor] | None:
+def _cheapest(state: State, shape: Shape, kept: Mapping[str, Shape], wish: ScalingPlan, now: float) -> tuple[Pool, Flavor] | None:
     """The cheapest flavor, over all pools that may grow, that an empty VM of could run this shape."""
     best: tuple[tuple[float, float, int], Pool, Flavor] | None = None
     for rank, pool in enumerate(state.policy.pools):
@@ -161,7 +197,8 @@ def _cheapest(state: State, shape: Shape, wish: ScalingPlan, now: float) -> tupl
                 continue
             if limits.room(state, pool, flavor, [(name, other) for name, other, _ in wish.create], now).count == 0:
                 continue
-            if can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
+            comes = _may_come(state, kept, pool.name, flavor.name)
+            if comes and can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
                 cost = (flavor.price, flavor.resources.get("cpus", 0.0), rank)
                 if best is None or cost < best[0]:
                     best = (cost, pool, flavor)
@@ -213,8 +250,7 @@ def _make_room(
 ) -> None:
     """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
     for demand in still:
-        fitting = [flavor for flavor in obtainable(state, pool) if can_ever(demand.shape, flavor.resources)]
-        flavor = min(fitting, key=lambda flavor: (flavor.price, flavor.resources.get("cpus", 0.0)), default=None)
+        flavor = _smallest_for(state, pool, demand.shape)
         if flavor is None or may_add(state, pool, flavor, wish):
             continue
         waited = now - state.blocked.get(demand.shape, now)
@@ -223,11 +259,14 @@ def _make_room(
         chosen.sort(key=lambda worker: len(worker.held))
         leaving = {vm.id for vm in members(state, pool.name) if vm.state in (VmState.DRAINING, VmState.DELETING)}
         leaving |= {name for name, _ in wish.drain}
+        going: list[Worker] = []
         for worker in chosen:
             if may_add(state, pool, flavor, wish, leaving):
                 break
             if worker.id not in leaving:
                 leaving.add(worker.id)
-                wish.drain.append((worker.id, f"makes room for a VM of {flavor.name}, which {demand.count} waiting task(s) need"))
-        if chosen:
+                going.append(worker)
+        if may_add(state, pool, flavor, wish, leaving):  # else nobody's going would help
+            reason = f"makes room for a VM of {flavor.name}, which {demand.count} waiting task(s) need"
+            wish.drain += [(worker.id, reason) for worker in going]
             return

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from boss.core import usage
+from boss.core import reactor, usage
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import Limit, LimitsSeen, VmDeleted, WorkerSaid
+from boss.core.events import BrokerConnected, Limit, LimitsSeen, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool, TaskSpec, Template, Vm, VmState
+from boss.core.picture import state_of
 from boss.core.requests import TasksCancelled, WhyAsked, WorkersWanted
 from simulator.elastic import ElasticWorld, simple_pool
 from simulator.workload import Workload
@@ -185,6 +186,51 @@ def test_an_idle_vm_is_kept_over_a_short_gap_and_let_go_before_a_long_one() -> N
         assert bool(scene.heard(Drain, "cloud-1")) is not kept
         said = scene.answer(WhyAsked("", "cloud-1", reply=1)).detail["why"]
         assert ("kept for tasks that come" if kept else "nothing in sight needs it") in " ".join(said)  # type: ignore[arg-type]
+
+
+def test_idle_vms_are_let_go_after_a_restart_of_the_boss_though_nothing_happens_any_more() -> None:
+    scene = stage()
+    scene.answer(WorkersWanted(1, keep=BOOT, reply=1))
+    scene.now += BOOT
+    scene.join("cloud-1")
+    old = scene.state
+    scene.state = state_of(old.policy, 2, old.context, (), old.workers.values(), old.vms.values())
+    reactor.resume(scene.state, scene.now)
+    scene.turn(BrokerConnected())
+    scene.hush()
+    for _ in range(10):
+        scene.wait(2)
+        scene.beat("cloud-1")
+    assert scene.heard(Drain, "cloud-1")
+
+
+def test_a_vm_that_was_kept_for_a_person_is_let_go_when_that_time_is_over() -> None:
+    scene = stage()
+    scene.answer(WorkersWanted(1, keep=BOOT + 60, reply=1))
+    scene.now += BOOT
+    scene.join("cloud-1")
+    for seconds, goes in ((50, False), (40, True)):
+        for _ in range(seconds // 2):
+            scene.wait(2)
+            scene.beat("cloud-1")
+        assert bool(scene.heard(Drain, "cloud-1")) is goes
+
+
+def test_a_vm_whose_init_task_failed_is_replaced_and_let_go() -> None:
+    scene = stage()
+    template = Template(0, "t", ("true",), runtime=600.0)
+    init = Template(1, "i", ("make",), init=True)
+    scene.push(((template, init), (TaskSpec(0, "t", 0), TaskSpec(1, "init", 1))))
+    scene.now += BOOT
+    scene.join("cloud-1")
+    scene.hush()
+    scene.finish("cloud-1", "u1.1.1", "failed", phase="run")
+    for _ in range(10):
+        scene.wait(2)
+        scene.beat("cloud-1")
+    assert scene.state.workers["cloud-1"].barred == {"u1"}
+    assert scene.heard(Drain, "cloud-1")
+    assert created(scene) == 1
 
 
 def test_an_equal_vm_is_not_bought_again_within_its_boot_time_unless_a_job_has_come() -> None:

@@ -79,6 +79,44 @@ def test_a_large_task_does_not_starve_behind_small_ones() -> None:
     assert {str(worker.state) for worker in scene.state.workers.values()} == {"online"}  # drained, not killed
 
 
+def test_no_small_vm_comes_to_the_room_that_is_made_for_a_large_one() -> None:
+    scene = Scene(pools=(local_pool(2, cooldown=10.0),))
+    scene.push(bag(100, priority=1), "small")
+    for name in ("local-1", "local-2"):
+        scene.join(name)
+    scene.push(bag(1, needs={"cpus": 2}), "large")
+    for _ in range(12):
+        scene.wait(1)
+        for name in ("local-1", "local-2"):
+            scene.start(name, *scene.state.workers[name].held)
+            scene.beat(name)
+    assert len(scene.heard(Drain)) == 2
+    scene.hush()
+    for name, comes in (("local-1", []), ("local-2", ["local.2"])):
+        for attempt in list(scene.state.workers[name].held):
+            scene.finish(name, attempt)
+        scene.turn(WorkerSaid(name, Goodbye("s1")))
+        scene.turn(VmDeleted(name))
+        scene.wait(1)
+        assert created(scene) == comes
+
+
+def test_nobody_makes_room_where_that_would_not_be_enough() -> None:
+    scene = Scene(pools=(local_pool(3, cooldown=10.0),))
+    scene.push(bag(1, needs={"cpus": 2}), "running")
+    scene.join("local-1")
+    scene.push(bag(1), "small")
+    scene.join("local-2")
+    for name in ("local-1", "local-2"):
+        scene.start(name, *scene.state.workers[name].held)
+    scene.push(bag(1, needs={"cpus": 2}), "large")
+    for _ in range(15):
+        scene.wait(1)
+        scene.beat("local-1")
+        scene.beat("local-2")
+    assert not scene.heard(Drain)
+
+
 def test_failures_make_a_pool_wait_longer_and_longer() -> None:
     scene = Scene()
     scene.push(bag(1))
