@@ -216,6 +216,8 @@ class _Search:
             if self._reserved.get(offer.worker, standing) < standing:
                 continue
             needs = self._needs_on(demand.shape, offer)
+            if self._prefetch and not fits(needs, offer.total, offer.total):
+                continue  # dealt ahead or not, it will never have room there
             if offer.worker not in demand.refused and fits(needs, offer.free, offer.drained or offer.total, factor):
                 self._cursors[cursor] = position
                 _give(offer.free, needs)

@@ -50,6 +50,13 @@ def test_a_refused_worker_is_passed_over_for_that_demand_only() -> None:
     assert {(one.key, one.worker) for one in placed} == {("j", "b"), ("k", "a")}
 
 
+def test_what_a_worker_can_never_hold_is_not_dealt_ahead_to_it_either() -> None:
+    large = demand("large", 3, shape=(("cpus", 2),), depth=4.0)
+    assert place([large], [offer("a", 1)], Shares(), prefetch=True) == []
+    heavy = demand("heavy", 3, shape=(("cpus", 1), ("memory", 9 * GIB)), depth=4.0)
+    assert place([heavy], [offer("a", 1)], Shares(), prefetch=True) == []
+
+
 def test_prefetch_overcommits_by_the_demands_depth() -> None:
     demands = [demand("short", 100, depth=4.0), demand("long", 100)]
     placed = place(demands, [offer("a", 2, 0)], Shares(), prefetch=True)
