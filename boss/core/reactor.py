@@ -25,6 +25,7 @@ from boss.core import (
     outcomes,
     quotas,
     scaling,
+    setback,
     trials,
 )
 from boss.core.deals import deal
@@ -228,6 +229,7 @@ def resume(state: State, now: float) -> list[Effect]:
     state.last_turn = now
     state.settled_at = now + 2 * state.policy.heartbeat
     state.next_sweep = now
+    setback.bring_back(state, now)
     for job in state.jobs.values():
         for task in job.tasks:
             _resume_task(state, task, now)
