@@ -129,7 +129,8 @@ def _empty_drained(state: State, now: float) -> None:
         elif vm.state in (VmState.JOINED, VmState.DRAINING) and worker.state is WorkerState.LOST:
             fleet.condemn(state, vm, f"its worker was lost: silent for more than {state.policy.lease:.0f} s", now)
         elif vm.state is VmState.JOINED and worker.draining:
-            fleet.drain(state, worker, vm.reason or "its worker failed again and again", now)
+            failed = worker.failures_in_a_row >= state.policy.worker_failures
+            fleet.drain(state, worker, "its worker failed again and again" if failed else vm.reason, now)
 
 
 def _end(state: State, now: float) -> None:

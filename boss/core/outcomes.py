@@ -158,13 +158,16 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
         usage.add(state, job.uid, task.template.needs.get("cpus", 0.0), result.finished - result.started)
     acknowledge(state, worker, result.attempt)
     known = task.index in worker.prepared.get(job.uid, ()) or job.uid in worker.barred
-    if number > task.number or result.attempt in state.ended_inits or (attempt is None and known):
+    if number > task.number or result.attempt in state.ended_inits:
         return  # a repeat, because the acknowledgement was late: what it says was counted
     state.ended_inits.add(result.attempt)
+    held = attempt is not None
     if attempt is None:
         attempt = Attempt(job.uid, task.index, number, worker.id, now, init=True)
     _record(attempt, result)
     state.touch_attempt(attempt)
+    if known and not held:
+        return  # a repeat from before a load, or of what was given up here: it is on record, and nothing follows from it
     task.worker, task.exit_code = worker.id, result.exit_code
     task.started, task.finished = attempt.started, attempt.finished
     state.touch(task)

@@ -23,7 +23,7 @@ from boss.core.ahead import Chooser
 from boss.core.deals import demands_of, offers_of
 from boss.core.limits import members, standing
 from boss.core.machines import is_slow
-from boss.core.model import Flavor, Pool, Vm, VmState, Worker, WorkerState
+from boss.core.model import Flavor, Pool, Vm, VmState, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.quotas import obtainable
 from boss.core.ready import Shape
@@ -90,7 +90,8 @@ def _look_ahead(state: State, kept: Mapping[str, Shape], wish: ScalingPlan, now:
         outlook.dropped[vm.pool, vm.flavor] = now
     outlook.looked, outlook.seen = now, seen
     outlook.pause = PAUSE * (1.0 + len(work.sight.kind) / 300)
-    again = now + RELOOK if work.jobs or state.vms else inf  # a VM may become idle, or be kept no longer, without a word
+    # a VM may become idle, or be kept no longer, and a job may be resumed, without a word in what is seen
+    again = now + RELOOK if work.jobs or state.vms or state.ready.buckets else inf
     outlook.due = max(min(choice.due, again), now + outlook.pause)
 
 
@@ -102,7 +103,8 @@ def _seen(state: State, now: float) -> tuple[int, ...]:
     held = sum(len(worker.held) for worker in state.workers.values())
     resting = sum(1 for health in state.health.values() if now < health.resume_at)
     said = hash((resting, len(state.sizes), *(tuple(limits.items()) for limits in state.limits.values())))
-    return len({job for job, _, _ in state.ready.buckets}), len(state.vms), joined, said, ready, held, done
+    going = {job for job, _, _ in state.ready.buckets if state.jobs[job].wanted is Wanted.RUN}
+    return len(going), len(state.vms), joined, said, ready, held, done
 
 
 def _may_be_held(state: State, shape: Shape) -> bool:

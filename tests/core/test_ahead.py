@@ -12,7 +12,7 @@ from boss.core.effects import CreateVms, DeleteVm
 from boss.core.events import BrokerConnected, Limit, LimitsSeen, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool, TaskSpec, Template, Vm, VmState
 from boss.core.picture import state_of
-from boss.core.requests import TasksCancelled, WhyAsked, WorkersWanted
+from boss.core.requests import JobOpened, JobPaused, JobResumed, JobStaged, TasksCancelled, TasksStaged, WhyAsked, WorkersWanted
 from simulator.elastic import ElasticWorld, simple_pool
 from simulator.workload import Workload
 from tests.core.scene import GIB, Scene
@@ -214,6 +214,17 @@ def test_a_vm_that_was_kept_for_a_person_is_let_go_when_that_time_is_over() -> N
             scene.wait(2)
             scene.beat("cloud-1")
         assert bool(scene.heard(Drain, "cloud-1")) is goes
+
+
+def test_a_job_that_was_paused_gets_its_vms_when_it_is_resumed() -> None:
+    scene = stage()
+    scene.turn(JobStaged("u1", "job", "ada", "s1"))
+    scene.turn(TasksStaged("u1", *layers(2)))
+    scene.turn(JobOpened("u1", {}), JobPaused("job"))
+    scene.wait(60)
+    assert created(scene) == 0
+    scene.turn(JobResumed("job"))
+    assert created(scene) == 2
 
 
 def test_a_vm_whose_init_task_failed_is_replaced_and_let_go() -> None:

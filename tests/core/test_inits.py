@@ -1,12 +1,13 @@
 """Init tasks: when they fail for ever, when nobody needs them any more, and when they are replaced."""
 
+from boss.core import reactor
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import VmDeleted
+from boss.core.events import VmDeleted, WorkerSaid
 from boss.core.explain import why
 from boss.core.model import Flavor, Job, Pool, TaskSpec, Template
 from boss.core.requests import JobExtended, JobPaused, JobResumed, TasksCancelled, TasksRedone, WorkersWanted
 from tests.core.scene import GIB, Scene, local_pool
-from worker.protocol import Assign, Cancel
+from worker.protocol import Assign, Cancel, Result, Results
 
 TEMPLATES = (Template(0, "prepare", ("make",), init=True), Template(1, "t", ("true",)))
 SPECS = (TaskSpec(0, "prepare", 0), TaskSpec(1, "a", 1), TaskSpec(2, "b", 1))
@@ -293,3 +294,21 @@ def test_replacing_the_init_does_not_resume_what_a_person_paused() -> None:
     scene.finish("local-1", "u1.1.1")
     scene.turn(JobExtended(job.uid, 3, (Template(2, "prepare", ("gcc",), init=True),), (TaskSpec(0, "prepare", 2),), {}, "s9"))
     assert job.wanted == "pause"
+
+
+def test_the_end_of_an_init_that_was_given_up_is_on_record_though_nothing_follows_from_it() -> None:
+    scene = Scene()
+    scene.push(
+        ((Template(0, "t", ("true",)), Template(1, "i", ("make",), init=True)), (TaskSpec(0, "t", 0), TaskSpec(1, "i", 1)))
+    )
+    worker = scene.join("local-1")
+    worker.barred.add("u1")
+    attempt = worker.held["u1.1.1"]
+    scene.state.release(worker, attempt.id, scene.now)  # as after a load
+    reactor.handle(
+        scene.state,
+        WorkerSaid("local-1", Results("s1", (Result("u1.1.1", "failed", "run", 7, reason="exit code 7"),))),
+        scene.now,
+    )
+    assert scene.state.changes.attempts["u1.1.1"].state == "failed"
+    assert scene.task("i").failures == 0
