@@ -74,3 +74,10 @@ def test_a_clock_that_is_behind_does_not_make_numbers_or_jobs_new() -> None:
     assert int(marks["vm_number"]) > 9_999_999
     assert int(marks[restored.FLOOR]) > 88_000_000
     assert float(marks[restored.UNTIL]) == 1_900_000_000.0
+
+
+def test_a_life_that_made_many_vms_gives_none_of_their_names_to_the_next() -> None:
+    now = 1_800_000_000.0
+    first = restored.marks({"vm_number": "9"}, 3, now - 10, now)
+    again = restored.marks({"vm_number": "9"}, 3, now - 10, now + 600)  # the same back-up, ten minutes later
+    assert int(again["vm_number"]) > int(first["vm_number"]) + 500
