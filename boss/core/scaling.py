@@ -146,7 +146,11 @@ def _kept(state: State, left: Sequence[Demand], now: float) -> dict[str, Shape]:
     for demand in sorted(left, key=lambda demand: state.blocked.get(demand.shape, now)):
         for pool in state.policy.pools:
             flavor = _smallest_for(state, pool, demand.shape)
-            if flavor is None or pool.name in kept or all(can_ever(demand.shape, one.resources) for one in obtainable(state, pool)):
+            if (
+                flavor is None
+                or pool.name in kept
+                or all(can_ever(demand.shape, one.resources) for one in obtainable(state, pool))
+            ):
                 continue
             if now - state.blocked.get(demand.shape, now) < pool.cooldown:
                 continue
