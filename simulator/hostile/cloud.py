@@ -264,6 +264,10 @@ class Sky:
         if self.down or chance.fault("list fails"):
             boss.put(CloudFailed(self.provider, "503", Refusal.UNAVAILABLE))
             return
+        for machine in list(self.machines.values()):
+            if chance.fault("server vanishes"):
+                self.world.tell(f"server {machine.id} vanishes")
+                machine.gone()
         servers = tuple(
             Server(one.id, one.claim, one.pool, one.status, "10.0.0.1", one.group, "", one.epoch)
             for one in self.machines.values()
