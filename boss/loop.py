@@ -44,7 +44,7 @@ from boss.core.requests import Answer, Request, StopWanted
 from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import View
-from boss.ports import Broker, Certifier, Cloud, Picture, Results, Store, StoreError, Superseded
+from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, Certified, ToWorker
 
 log = logging.getLogger(__name__)
@@ -378,7 +378,6 @@ class Loop:
         while True:
             try:
                 effects, now = self._taken_up(old)
-                effects, now = self._resume(self._outside.store.load(), old)
                 break
             except Superseded:
                 self._give_up()
@@ -395,9 +394,6 @@ class Loop:
     def _taken_up(self, old: State) -> tuple[list[Effect], float]:
         """One try of it; what is to be done then. Raises StoreError, and Superseded."""
         picture = self._outside.store.load()
-
-    def _resume(self, picture: Picture, old: State) -> tuple[list[Effect], float]:
-        """Make what was loaded the state, and what is to be done durable. Raises StoreError."""
         self._over.clear()
         now = self._clock.advance(RELOAD)
         self._state = state_of(
@@ -412,7 +408,6 @@ class Loop:
         self._commit()
         self._outside.store.assure()
         return list(effects), now
-        return effects, now
 
     # ---- speaking ------------------------------------------------------------------------------------------------
 

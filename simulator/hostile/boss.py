@@ -12,17 +12,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from boss.core.changes import Changes
-from boss.core.events import (
-    Answer,
-    ContextSet,
-    DatastoreSeen,
-    Event,
-    RecordRead,
-    Request,
-    ResultAccepted,
-    ResultRefused,
-    StopWanted,
-)
+from boss.core.events import DatastoreSeen, Event, RecordRead, ResultAccepted, ResultRefused
+from boss.core.requests import Answer, ContextSet, Request, StopWanted
 from boss.loop import Inbox, Loop, LoopClock, Outside
 from boss.ports import Picture, StoreError
 from simulator.hostile.faults import Broken

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from boss.core.events import (
-    Answer,
     CloudFailed,
     ConsoleRead,
-    JoinAsked,
     Limit,
     LimitsSeen,
     Server,
@@ -24,6 +22,7 @@ from boss.core.events import (
     VmDeleteFailed,
 )
 from boss.core.model import Refusal
+from boss.core.requests import Answer, JoinAsked
 from simulator.hostile.workers import Process
 from worker import core as brain
 from worker.events import Turned

@@ -8,7 +8,7 @@ from simulator.hostile.boss import Boss
 from simulator.hostile.promises import Ledger, broken, promise
 from simulator.hostile.workers import Process, Run
 from worker import events as ev
-from worker.protocol import Assign, Assignment, Recalled, Renew, ToBoss, ToWorker
+from worker.protocol import Assign, Assignment, Cancel, Recalled, Renew, ToBoss, ToWorker
 
 if TYPE_CHECKING:
     from simulator.hostile.world import World
@@ -130,9 +130,8 @@ def note_orders(world: "World", ledger: Ledger, process: Process, message: ToWor
     """(What a worker was told.)"""
     if message.epoch < process.epoch:
         return
-    name = type(message).__name__
-    if name == "Cancel":
-        process.cancelled.update(message.attempts)  # type: ignore[union-attr]
+    if isinstance(message, Cancel):
+        process.cancelled.update(message.attempts)
     elif isinstance(message, Renew):
         process.answered = world.clock.now
 

@@ -132,6 +132,10 @@ class MemoryStore:
         self.disk.tables.context["epoch"] = str(self.epoch)
         return self.epoch
 
+    def assure(self) -> None:
+        """The database is still this boss's."""
+        self._guard()
+
     def close(self) -> None:
         """Nothing to close."""
 

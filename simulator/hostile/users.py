@@ -8,7 +8,8 @@ Rules:
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from boss.core.events import (
+from boss.core.model import OutputSpec, TaskSpec, Template
+from boss.core.requests import (
     Answer,
     FailedRetried,
     FleetClosed,
@@ -27,7 +28,6 @@ from boss.core.events import (
     WorkersDrained,
     WorkersWanted,
 )
-from boss.core.model import OutputSpec, TaskSpec, Template
 from simulator.hostile.plan import Act, JobPlan
 
 if TYPE_CHECKING:

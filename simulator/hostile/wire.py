@@ -146,5 +146,8 @@ class Broker:
         boss = self.world.boss
         if life not in (self.life, -1) or worker in self.mute or boss is None or boss.link != self.life:
             return
+        if boss.is_stopped:  # its link takes nothing either: what comes meanwhile waits at the broker
+            self.world.clock.after(boss.stopped_until - self.world.clock.now + 0.05, self._reach_boss, life, worker, message)
+            return
         boss.heard[worker] = boss.awake()
         boss.put(WorkerSaid(worker, message))

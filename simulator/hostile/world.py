@@ -10,8 +10,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from boss.core.events import StopWanted
 from boss.core.model import FINAL_STATES
+from boss.core.requests import StopWanted
 from boss.ports import StoreError
 from simulator.hostile import promised_fleet, promised_results, promised_work  # noqa: F401 (they enter their promises)
 from simulator.hostile.boss import Boss, BossDied, BossReplaced, Watchman

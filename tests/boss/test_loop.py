@@ -9,9 +9,19 @@ import pytest
 from boss.adapters.store import Store
 from boss.core import reactor
 from boss.core.changes import Changes
-from boss.core.events import BrokerConnected, Effect, Event, VmCreated, WorkerSaid, boss, core, effects, events, from, import
-from boss.core.requests import Answer, ContextSet, JobOpened, JobPaused, JobResumed, JobStaged, StopWanted, TasksRedone, TasksStaged, WhyAsked
-from boss.core.state import State
+from boss.core.events import BrokerConnected, Event, VmCreated, WorkerSaid
+from boss.core.requests import (
+    Answer,
+    ContextSet,
+    JobOpened,
+    JobPaused,
+    JobResumed,
+    JobStaged,
+    StopWanted,
+    TasksRedone,
+    TasksStaged,
+    WhyAsked,
+)
 from boss.loop import Loop, LoopClock, Outside
 from boss.ports import Put, StoreError
 from tests.core.scene import GIB, bag, policy
@@ -68,7 +78,6 @@ class FailingStore(Store):
 
     fail_before = False
     fail_after = False
-    failed = False
 
     def commit(self, changes: Changes) -> None:
         if self.fail_before:
@@ -88,10 +97,10 @@ class Boss:
         self.outsider = Outsider()
         self.steady = 0.0
         self.wall = 1000.0
-        self.clock = LoopClock(lambda: self.wall, lambda: self.steady, lambda seconds: None)
+        self.clock = LoopClock(lambda: self.wall, lambda: self.steady)
         outside = Outside(self.store, self.outsider, self.outsider, {"local": self.outsider})
         self.loop = Loop(outside, policy(), self.store.open(), self.clock)
-        self.loop.begin()
+        self.loop._load()
         self.turn(BrokerConnected())
 
     def turn(self, *events: Event) -> None:
@@ -162,25 +171,6 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(boss: Boss) -> None:
     boss.finish("u1.0.1")
     assert len(boss.messages(Acknowledge)) == 1
     assert len([said for said in boss.outsider.said if said == ("create", ("local-1",))]) == 1
-
-
-def test_a_commit_that_fails_while_loading_is_tried_again_and_ends_nothing(boss: Boss, monkeypatch: pytest.MonkeyPatch) -> None:
-    boss.push()
-    boss.join()
-    resume = reactor.resume
-
-    def resume_and_fail(state: State, now: float) -> list[Effect]:
-        effects = resume(state, now)
-        state.set_context("resumed", "yes")  # something to commit
-        boss.store.fail_before, boss.store.failed = not boss.store.failed, True
-        return effects
-
-    monkeypatch.setattr(reactor, "resume", resume_and_fail)
-    boss.store.fail_before = True
-    boss.finish("u1.0.1")
-    assert boss.store.failed
-    boss.finish("u1.0.1")
-    assert boss.messages(Acknowledge)
 
 
 def test_who_asked_in_a_failed_turn_is_told_to_ask_again(boss: Boss) -> None:

@@ -1,9 +1,10 @@
 """A clock that was set back while no boss lived: what waits for a time does not wait for that longer."""
 
 from boss.core import reactor
-from boss.core.events import BrokerConnected, ServersListed, WorkersWanted
+from boss.core.events import BrokerConnected, ServersListed
 from boss.core.model import TaskState, VmState
 from boss.core.picture import state_of
+from boss.core.requests import WorkersWanted
 from tests.core.scene import Scene, bag
 
 HOUR = 3600.0

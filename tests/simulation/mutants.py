@@ -104,12 +104,6 @@ MUTANTS = (
         "    task = (state.find(name) or (None,))[0]\n    if task is None or task.attempt is None:\n        return\n    task.attempt.state",
     ),
     Mutant(
-        "the upload of a lost attempt may still be accepted once the next one is dealt",
-        "boss.core.state",
-        "if found is None or found[0].attempt is None or found[0].attempt.number != found[1]:",
-        "if found is None or found[0].attempt is None:",
-    ),
-    Mutant(
         "what was dealt in an earlier life is not sent again",
         "boss.core.fleet",
         "        if what is None and attempt.seq == 0:  # dealt in an earlier life of the boss\n            unsent.append(attempt)",
@@ -170,12 +164,6 @@ MUTANTS = (
         "        self._left.pop(attempt, None)\n",
     ),
     Mutant(
-        "things expire although the inbox is not empty",
-        "boss.loop",
-        "        if self._inbox.empty():\n            events.append(TimePassed())",
-        "        if self._inbox.empty() or True:\n            events.insert(0, TimePassed())",
-    ),
-    Mutant(
         "the loop's clock runs while the process is stopped",
         "boss.loop",
         "        self.now += max(0.0, min(steady - self._last, asked + 1.0))",
@@ -192,5 +180,65 @@ MUTANTS = (
         "boss.core.restored",
         "    return max(task.number, floor) + 1",
         "    return max(task.number, 0 * floor) + 1",
+    ),
+    Mutant(
+        "the loop speaks although the commit has failed",
+        "boss.loop",
+        "        self._commit()\n        if effects:\n            self._outside.store.assure()\n",
+        "        try:\n            self._commit()\n        except StoreError:\n            self._perform(effects, now)\n            raise\n",
+    ),
+    Mutant(
+        "what is being accepted can be cancelled",
+        "boss.core.jobs",
+        "    cancellable = FINAL_STATES | {S.PROMOTING}",
+        "    cancellable = FINAL_STATES",
+    ),
+    Mutant(
+        "a worker that is to go is given more",
+        "boss.core.deals",
+        "        if worker.state is WorkerState.ONLINE and not worker.draining:",
+        "        if worker.state is WorkerState.ONLINE:",
+    ),
+    Mutant(
+        "a job is dealt out although it is paused",
+        "boss.core.deals",
+        "        if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:",
+        "        if job.state is not JobState.OPEN:",
+    ),
+    Mutant(
+        "tasks start on workers that are not prepared",
+        "boss.core.deals",
+        "    return done is not None and done.issuperset(job.inits)",
+        "    return True",
+    ),
+    Mutant(
+        "what waits for a failed task waits for ever",
+        "boss.core.outcomes",
+        "        state.move(dependent, C.DEPENDENCY_ENDED)\n        announce(state, dependent)",
+        "        pass",
+    ),
+    Mutant(
+        "a deletion that was under way is not asked for again after a load",
+        "boss.core.reactor",
+        "        if vm.state is VmState.DELETING:\n            state.out.append(DeleteVm(vm.id, vm.pool, vm.server))",
+        "        if vm.state is VmState.DELETING:\n            vm.deadline = None",
+    ),
+    Mutant(
+        "two servers are told that they are the same worker",
+        "boss.core.clouds",
+        "    free = [row for row in rows if not row.key and row.state in _JOINABLE]",
+        "    free = [row for row in rows if row.state in _JOINABLE]",
+    ),
+    Mutant(
+        "a worker says a result that is not in its spool",
+        "worker.outbox",
+        "        if self._fresh and due:\n            effects.append(ev.Keep(tuple(self._fresh.values())))",
+        "        if self._fresh and due:\n            pass",
+    ),
+    Mutant(
+        "a worker runs more than it has room for",
+        "worker.slots",
+        "            if all(amount <= room.get(name, 0)",
+        "            if all(True or amount <= room.get(name, 0)",
     ),
 )
