@@ -51,7 +51,7 @@ def a_replaced_boss_deletes_nothing(world: "World", ledger: Ledger, boss: Boss, 
 
 @promise("commits")
 def nobody_who_works_is_deleted(world: "World", ledger: Ledger, boss: Boss, changes: Changes) -> None:
-    """Who runs a current attempt is deleted only when a person says so, it was silent for its lease, its server broke or its time is over."""
+    """Who runs a current attempt is deleted only when somebody says so, it was silent too long, its server broke or its time is over."""
     for name, vm in changes.vms.items():
         old = world.disk.tables.vms.get(name)
         if vm.state is not VmState.DELETING or old is None or old[4] == "deleting":

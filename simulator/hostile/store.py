@@ -3,7 +3,7 @@
 Rules:
 - What is stored and what is derived at a load is decided by the real rows (``boss.adapters.rows``): what is no column is forgotten.
 - A commit is all or nothing. Keys are unique, as in the real tables: a second row of the same name is a broken promise.
-- The same contract as the real store holds for it (tests/simulation/test_world.py).
+- It keeps what the real store keeps: tests/simulation/test_world.py compares the two.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of the cores, as they stand there)
 """The cores with one guard taken away: what the hostile world must notice.
 
 A mutant is a line of a module and what it is replaced by. Only the code of the functions that differ is exchanged, for as long as the
