@@ -6,6 +6,10 @@ Two clocks are told apart, as on a real machine: the steady one never jumps, the
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+from simulator.hostile.faults import Broken
+
+#: So many things at one moment are no life, but a circle.
+CIRCLE = 20_000
 #: When each world begins: after 2026, from which restored databases count.
 BEGIN = 1_800_000_000.0
 
@@ -18,6 +22,7 @@ class Clock:
         self.offset = 0.0  #: by which the time of day is ahead
         self._heap: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._entered = 0
+        self._moment, self._at_once = 0.0, 0
 
     def wall(self) -> float:
         """The time of day."""
@@ -42,4 +47,9 @@ class Clock:
             when, _, what, args = heappop(heap)
             if when > self.now:
                 self.now = when
+            if self.now > self._moment + 1e-3:
+                self._moment, self._at_once = self.now, 0
+            self._at_once += 1
+            if self._at_once > CIRCLE:
+                raise Broken("time goes on", f"{CIRCLE} things happen within a moment, the last one {what.__qualname__}")
             what(*args)

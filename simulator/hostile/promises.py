@@ -95,6 +95,7 @@ def broken(sentence: str) -> NoReturn:
 OUTRIGHT: Final = {
     "every job ends": "When nothing goes wrong any more, every job comes to its end within a quarter of an hour.",
     "none is left at the end": "When nothing is left to do, every server beyond the minimum goes within a few minutes, with its claim.",
+    "time goes on": "Nobody keeps the world busy within one moment for ever.",
     "rows are unique": "No row of a task or an attempt is entered twice.",
     "the core never raises": "No event makes the boss's core raise or its counts disagree (``state.check``), but for those made to.",
     "the cores never raise": "Nothing makes the boss's loop or a worker's core raise.",

@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant(
         "the loop speaks before it commits",
         "boss.loop",
-        "        self._commit()\n        if any(isinstance(effect, Reply) for effect in effects):",
-        "        self._perform(effects, now)\n        self._commit()\n        if any(isinstance(effect, Reply) for effect in effects):",
+        "        self._commit()\n        if effects:\n            self._outside.store.assure()\n",
+        "        self._perform(effects, now)\n        self._commit()\n        if effects:\n            self._outside.store.assure()\n",
     ),
     Mutant(
         "a task that is being accepted is accepted again as soon as its result is repeated",
