@@ -137,8 +137,8 @@ MUTANTS = (
     Mutant(
         "a create call whose answer was lost is made again",
         "boss.core.fleet",
-        "    if event.final and vm.state in (VmState.CLAIMED,",
-        "    if not event.final:\n        state.out.append(CreateVms((vm.id,), vm.pool, vm.flavor))\n    if event.final and vm.state in (VmState.CLAIMED,",
+        "    if not event.final:\n",
+        "    if not event.final:\n        state.out.append(CreateVms((vm.id,), vm.pool, vm.flavor))\n",
     ),
     Mutant(
         "a task that has used up its retries is tried again",
