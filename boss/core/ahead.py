@@ -145,22 +145,18 @@ class Chooser:
         self, another: Machine, most: int, machines: list[Machine], weight: float
     ) -> tuple[int, Machine, dict[int, Judged], int]:
         """The same where it is not known how long tasks run: in each way as many as are best in it come, now or when it is known."""
-        wanted, late = [], []
+        wanted = []
         for way in range(self.judge.ways):
 
             def alone(count: int, way: int = way) -> tuple[int, float, Outcome]:
                 outcome = self.judge.roll(machines + [another] * count, way)
                 return (*self.judge.one(outcome, weight), outcome)
 
-            tries: dict[int, tuple[int, float, Outcome]] = {}
-            wanted.append(best_of(alone, most, tries))
-            told = tries[wanted[-1]][2].told
-            late.append(replace(another, up=(told or 0.0) + another.boot))
+            wanted.append(best_of(alone, most, {}))
         now = replace(another, paid=True)
 
         def with_more(count: int) -> Judged:
-            later = [[machine] * (number - count) for machine, number in zip(late, wanted, strict=True)]
-            return self.judge.of(machines + [now] * count, weight, later)
+            return self.judge.of(machines + [now] * count, weight, [(another, number - count) for number in wanted])
 
         judged: dict[int, Judged] = {}
         return most, now, judged, best_of(with_more, max(wanted), judged)

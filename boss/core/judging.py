@@ -7,6 +7,7 @@ Rules:
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, log
 from typing import TypeVar
 
@@ -36,18 +37,20 @@ class Judge:
         """What comes of it in one way."""
         return roll(self.forecast.sight, machines, way)
 
-    def of(self, machines: list[Machine], weight: float, later: list[list[Machine]] | None = None) -> Judged:
+    def of(self, machines: list[Machine], weight: float, later: list[tuple[Machine, int]] | None = None) -> Judged:
         """How many jobs would not end, and the mean of the logarithms of their times plus that of the cost, weighed. Less is better.
 
-        ``later`` has for each way the machines that may be added once it is known.
+        ``later`` has for each way which machine may be added, and how many of it, once that way is known: where nothing that is there
+        would ever tell, they never come.
         """
         never, good, outcomes = 0, 0.0, []
         ways = range(self.ways)
         for way in ways:
             outcome = self.roll(machines, way)
             value = self.one(outcome, weight)
-            if later is not None and later[way]:
-                more = self.roll(machines + later[way], way)
+            if later is not None and later[way][1] > 0 and outcome.told is not None:
+                another, number = later[way]
+                more = self.roll(machines + [replace(another, up=outcome.told + another.boot)] * number, way)
                 if (other := self.one(more, weight)) < value:
                     value, outcome = other, more
                     del outcome.first[len(machines) :]

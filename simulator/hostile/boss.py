@@ -118,7 +118,7 @@ class Boss:
             world.policy,
             self.epoch,
             LoopClock(world.clock.wall, world.clock.steady, lambda seconds: world.wait(self, seconds, awake=True)),
-            self.inbox,
+            inbox=self.inbox,
         )
 
     def awake(self) -> float:
@@ -284,6 +284,9 @@ class GateLink:
         self._wishes: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._ringing = False
         self._seen = True
+
+    def shut_out(self, tokens: object) -> None:
+        """People do not use this datastore."""
 
     def start(self, put: object = None) -> None:
         """Look at the datastore for the first time: it knows the lives before this one."""
