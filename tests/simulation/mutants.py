@@ -227,8 +227,8 @@ MUTANTS = (
     Mutant(
         "two servers are told that they are the same worker",
         "boss.core.clouds",
-        "    free = [row for row in rows if not row.key and row.state in _JOINABLE]",
-        "    free = [row for row in rows if row.state in _JOINABLE]",
+        "    if event.server:\n        free = [row for row in free if not row.server]\n",
+        "    free = rows\n",
     ),
     Mutant(
         "a worker says a result that is not in its spool",
