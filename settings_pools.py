@@ -88,6 +88,20 @@ class PoolSettings(Section):
     boot_timeout: Duration = Field(
         default=60.0, description="Time for a new VM's worker to be heard; `openstack`: 600 unless set."
     )
+    enforce: list[Literal["memory", "processes", "cpus", "cpu_quota", "privileges"]] = Field(
+        default=["memory", "processes", "cpus", "privileges"],
+        description="What tasks are held to: the memory that they say they need, a number of processes, shares of the cpus (`cpu_quota`: "
+        "never more cpus than they need), and no setuid programs; see docs/task-file.md.",
+    )
+    processes: int = Field(
+        default=2048, ge=1, le=4_000_000, description="Processes and threads that one task may have at a time."
+    )
+    memory_slack: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="The share of its `memory` that a task may use beyond it: 0.2 lets one with 10G have 12G.",
+    )
     cloud: str = Field(
         default="",
         description="OpenStack: the entry of clouds.yaml; empty: the OS_* variables.",
@@ -129,9 +143,9 @@ class PoolSettings(Section):
     )
     task_user: str = Field(
         default="ecloud-task",
-        description="OpenStack: the user on its VMs that runs the tasks, and may neither read the worker's keys nor ask the cloud's "
-        "metadata service; empty: the worker's own user.",
-        pattern=r"^$|^[a-z_][a-z0-9_-]{0,31}$",
+        description="OpenStack: the user on its VMs in whose groups tasks run, each task as a user of its own that may neither read the "
+        "worker's keys nor another task's files nor ask the cloud's metadata service; empty: the worker's own user.",
+        pattern=r"^$|^[a-z_][a-z0-9_-]{0,24}$",
     )
     metadata: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,255}$")], Annotated[str, Field(max_length=255)]] = Field(
         default={}, description="OpenStack: more metadata for its servers.", max_length=64

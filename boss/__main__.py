@@ -131,7 +131,9 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
     leases = settings.policy.worker_lease, settings.longest_lease
-    terms = WorkerTerms(cluster, host, port, tls.ca.read_text(), settings.policy.heartbeat, *leases, settings.cache_bytes)
+    terms = WorkerTerms(
+        cluster, host, port, tls.ca.read_text(), settings.policy.heartbeat, *leases, settings.cache_bytes, settings.task_limits
+    )
     bundle = worker_bundle(settings.bundles)
     local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
     outer = gate if doors is None else doors.gate(gate)

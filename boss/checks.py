@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from boss import absent
-from boss.adapters import address, sockets
+from boss.adapters import address, cgroups, sockets
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
 from boss.adapters.database_url import locate
@@ -101,8 +101,27 @@ def _account(config: BossConfig) -> Finding:
     if os.geteuid() == 0:
         advice = "start the boss as a user without rights of its own"
         return Finding("account", Verdict.NOTE, "root: local workers run their tasks as root, too", advice)
-    detail = "local workers run tasks as this user: a task could read the boss's keys"
-    return Finding("account", Verdict.NOTE, detail, "let only people push jobs who may act as this user")
+    detail = (
+        "local workers run tasks as this user: a task could read the boss's keys and other tasks' files, and end their processes"
+    )
+    return Finding("account", Verdict.NOTE, detail, "let only people push jobs who may act as this user, or use a pool of VMs")
+
+
+def _task_limits(config: BossConfig) -> Finding | None:
+    """What local workers can hold tasks to. Each worker says in its hello what it does: admin.py show_workers."""
+    if not any(pool.provider == "local" for pool in config.policy.pools):
+        return None
+    there = cgroups.controllers()
+    if there >= {"memory", "pids", "cpu"}:
+        return Finding("task limits", Verdict.OK, "local workers bound memory, processes and cpus of each task by control groups")
+    missing = ", ".join(sorted({"memory", "pids", "cpu"} - there))
+    detail = (
+        f"no control group for {missing} can be made here: what local tasks use of memory and how many processes they have is looked at "
+        "every second, so that one may use more in between, and cpus are not bound"
+    )
+    return Finding(
+        "task limits", Verdict.NOTE, detail, "start the boss as a service (scripts/setup --service), which has Delegate=yes"
+    )
 
 
 def _mosquitto(config: BossConfig) -> Finding:
@@ -343,6 +362,7 @@ _CHECKS: tuple[Callable[[BossConfig], Finding | None], ...] = (
         _settings,
         _state,
         _account,
+        _task_limits,
         _mosquitto,
         _ssh,
         _sshd,

@@ -18,6 +18,7 @@ from boss.core import hosts
 from boss.core.model import Flavor, Policy, Pool, Resources
 from settings import Settings, SettingsError
 from settings_pools import FlavorSettings, PoolSettings
+from worker.limits import Limits
 
 __all__ = [
     "BossConfig",
@@ -138,7 +139,8 @@ class BossConfig:
     ``file`` is the settings file that was read. ``api_port`` 0 means one that is kept in the state folder. ``cache_bytes`` bounds
     each worker's cache of inputs; ``datastore_root`` is the folder of a private datastore, ``legacy_root`` one on the datastore's host
     that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
-    ``software`` is what their VMs are given, by pool. ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
+    ``software`` is what their VMs are given, by pool; ``task_limits`` what tasks are held to, by pool of the settings.
+    ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
     """
 
     file: Path | None
@@ -165,6 +167,7 @@ class BossConfig:
     api_plain: bool = False
     certificate_lifetime: float = 365 * 86400.0
     audit_keep: float = 365 * 86400.0
+    task_limits: Mapping[str, Limits] = field(default_factory=dict)
 
     @property
     def has_vms(self) -> bool:
@@ -258,6 +261,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         audit_keep=values.api.audit_keep,
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
+        task_limits={name: _task_limits(pool) for name, pool in values.pools.items()},
         clouds=tuple(_cloud_pool(name, pool) for name, pool in values.pools.items() if pool.provider == "openstack"),
     )
 
@@ -333,6 +337,10 @@ def _doors(values: Settings) -> VmDoors:
 def _software(values: PoolSettings) -> VmSoftware:
     lists = tuple(values.packages), tuple(values.pip)
     return VmSoftware(values.user_data, *lists, values.folder, values.poweroff_command, values.task_user)
+
+
+def _task_limits(values: PoolSettings) -> Limits:
+    return Limits(tuple(dict.fromkeys(values.enforce)), values.processes, values.memory_slack)
 
 
 def _provider(values: PoolSettings) -> str:

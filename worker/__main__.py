@@ -11,14 +11,17 @@ import fcntl
 import gc
 import logging
 import os
+import resource
 import selectors
 import shutil
 import sys
 import time
 import uuid
+from typing import Dict, Optional, Tuple
 
 from datastore.channel import Endpoint
-from worker import config, processes, users
+from worker import cgroups, config, processes, users
+from worker.cells import Cells, confinement
 from worker.command import Surroundings
 from worker.core import Core, Identity
 from worker.credentials import Credentials, renewal_of
@@ -63,15 +66,15 @@ def _compose(settings: WorkerConfig) -> Loop:
     bash = shutil.which("bash")
     if bash is None:
         raise config.ConfigError("there is no bash on PATH, and commands need one")
-    user = users.find(settings.task_user) if settings.task_user else None
-    environ = user.environ(os.environ) if user is not None else os.environ
-    folders = Folders(settings.folder, user)
+    task_users = users.find(settings.task_user, bash) if settings.task_user else None
+    folders = Folders(settings.folder, task_users)
     _lock(folders)
     processes.become_subreaper()
     processes.seal_descriptors()
-    _end_earlier_life(settings, folders)
+    _end_earlier_life(settings, folders, task_users)
+    cells, said = _confine(settings, folders, task_users)
     os.chdir("/")
-    identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]))
+    identity = Identity(uuid.uuid4().hex[:12], os.getpid(), os.path.basename(sys.argv[0]), said)
     spool = Spool(folders.spool)
     now = time.monotonic()
     renewal = renewal_of(settings.renewal, now) if settings.renewal is not None else None
@@ -79,16 +82,17 @@ def _compose(settings: WorkerConfig) -> Loop:
     pulse = Pulse(*settings.pulse) if settings.pulse is not None else None
     heard = pulse.heard_before(now) if pulse is not None else None
     core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal, heard)
-    executor = Executor(folders, Surroundings(settings.worker, folders.root, environ), bash, user)
+    executor = Executor(folders, Surroundings(settings.worker, folders.root, os.environ), bash, cells)
     selector = selectors.DefaultSelector()
     waker = Waker(selector)
     waker.watch_signals()
+    owners = task_users.numbers if task_users is not None else None
     endpoint = Endpoint(*settings.datastore) if settings.datastore is not None else None
     parts = Parts(
         core=core,
         executor=executor,
         folders=folders,
-        staging=Staging(Stage(endpoint, folders.cache, settings.cache_bytes), folders, waker.wake),
+        staging=Staging(Stage(endpoint, folders.cache, settings.cache_bytes, owners), folders, waker.wake),
         spool=spool,
         link=Link(settings.broker, settings.cluster, settings.worker, selector, waker.wake),
         follower=Follower(identity.session, executor.output),
@@ -110,12 +114,33 @@ def _lock(folders: Folders) -> None:
         raise config.ConfigError("another worker process uses the folder %s" % folders.root) from None
 
 
-def _end_earlier_life(settings: WorkerConfig, folders: Folders) -> None:
+def _end_earlier_life(settings: WorkerConfig, folders: Folders, task_users: Optional[users.TaskUsers]) -> None:
     """Kill the processes and remove the folders that a killed process of this worker has left."""
-    killed = processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root})
+    killed = len(processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root}))
+    if task_users is not None:
+        killed += users.end_leftovers(task_users)
     if killed:
-        _LOG.warning("ended %d processes of an earlier life", len(killed))
+        _LOG.warning("ended %d processes of an earlier life", killed)
     folders.sweep()
+
+
+def _confine(settings: WorkerConfig, folders: Folders, task_users: Optional[users.TaskUsers]) -> Tuple[Cells, Dict[str, str]]:
+    """What tasks are held to: that which all have from this process, and their cells; and all of it in words.
+
+    To be called before any other thread is started.
+    """
+    limits = settings.limits
+    if "privileges" in limits.enforce:
+        processes.forbid_new_privileges()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if task_users is not None:
+        users.check_way(folders.root)
+        os.umask(0o022)
+    groups, reason = cgroups.find() if set(limits.enforce) - {"privileges"} else (None, "")
+    cells = Cells(limits, task_users, groups)
+    said = confinement(cells, reason)
+    _LOG.info("tasks: %s", ", ".join("%s: %s" % pair for pair in said.items()))
+    return cells, said
 
 
 if __name__ == "__main__":

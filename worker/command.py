@@ -99,10 +99,11 @@ class Surroundings:
         self._base["ECLOUD_WORKER"] = worker
         self._base["ECLOUD_WORKER_FOLDER"] = root
 
-    def environment(self, assignment: Assignment, temp: str, init: str) -> Dict[str, str]:
-        """The environment of one attempt; ``temp`` is its TMPDIR, ``init`` its job's init folder or empty."""
+    def environment(self, assignment: Assignment, temp: str, init: str, user: Mapping[str, str] = {}) -> Dict[str, str]:
+        """The environment of one attempt; ``temp`` is its TMPDIR, ``init`` its job's init folder or empty, ``user`` who it is."""
         cpus = "%d" % max(1, int(assignment.needs.get("cpus", 1)))
         env = dict(self._base)
+        env.update(user)
         env.update((name, cpus) for name in _THREADS)
         env["TMPDIR"] = temp
         env["ECLOUD_JOB"] = assignment.job

@@ -5,6 +5,7 @@
      "datastore": {"host", "port", "user", "key", "certificate", "known_hosts"} or null,
      "resources": {"cpus": 1, "memory": bytes, ...},
      "heartbeat": 5.0, "lease": 1800.0, "longest_lease": 172800.0, "cache_bytes": n,
+     "limits": {"enforce": ["memory", "processes", "cpus", "privileges"], "processes": n, "memory_slack": share},
      and, on a VM:
      "task_user": name or "", "pulse": {"file", "margin"} or null, "renewal": {"record", "tls_key", "ssh_key"} or null}
 
@@ -21,6 +22,7 @@ import os
 import re
 from typing import Any, Dict, List, Tuple
 
+from worker.limits import ENFORCED, PROCESSES, Limits
 from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConfig, WorkerConfig
 
 #: What an id may look like: it becomes a part of topics, of file names and of an account.
@@ -80,6 +82,7 @@ def parse(document: Any, base: str) -> WorkerConfig:
         longest_lease=reader.positive(document, "longest_lease", 48 * 3600.0),
         cache_bytes=int(reader.positive(document, "cache_bytes", float(4 << 30))),
         task_user=reader.text(document, "task_user") if document.get("task_user") else "",
+        limits=reader.limits(document),
         pulse=pulse,
         renewal=renewal,
         base=base,
@@ -141,6 +144,21 @@ class _Reader:
             return float(value)
         self.problems.append("%s: is not a positive number" % name)
         return default
+
+    def limits(self, document: Dict[str, Any]) -> Limits:
+        if document.get("limits") is None:
+            return Limits()
+        section = self.section(document, "limits")
+        names = section.get("enforce", list(ENFORCED))
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self.problems.append("limits.enforce: is not a list of names")
+            names = []
+        count, slack = section.get("processes", PROCESSES), section.get("memory_slack", 0.0)
+        if type(count) is not int or count < 1:
+            self.problems.append("limits.processes: is not a number of at least 1")
+        if type(slack) not in (int, float) or not 0 <= slack < float("inf"):
+            self.problems.append("limits.memory_slack: is not a number of at least 0")
+        return Limits(tuple(names), count, slack)  # names that a newer boss knows say nothing here
 
     def resources(self, document: Dict[str, Any]) -> Dict[str, float]:
         section = self.section(document, "resources")

@@ -31,11 +31,12 @@ MAX_UNDELIVERED = 500
 
 
 class Identity(NamedTuple):
-    """Who says hello: this process's ``session``, its pid, and the software that it runs."""
+    """Who says hello: this process's ``session``, its pid, the software that it runs, and what its tasks are held to."""
 
     session: str
     pid: int = 0
     software: str = ""
+    confinement: Mapping[str, str] = {}  # never mutated
 
 
 class Core:
@@ -128,6 +129,7 @@ class Core:
             pid=self._identity.pid,
             software=self._identity.software,
             draining=bool(self._leaving),
+            confinement=dict(self._identity.confinement),
         )
         self._wish(ev.Send(hello))
         self._beaten = now

@@ -3,6 +3,7 @@
     attempts/<number>/work/      where an attempt's command runs, its inputs and outputs
     attempts/<number>/temp/      its TMPDIR
     attempts/<number>/stdout, stderr
+    attempts/<number>/inputs/    the inputs of an init attempt with a user of its own, until it starts
     inits/<job uid>/             where a job's init attempts run, kept for its other attempts
     cache/                       inputs by content (see stage.py)
     spool                        unacknowledged results (see spool.py)
@@ -12,6 +13,9 @@ Rules:
 - An attempt's folder lives until its result is acknowledged, so that its output can be followed.
 - A folder that a task left as it found it (empty, mode unchanged) serves another attempt. Making and removing one costs 1 ms of
   CPU and, on ext4 with ``discard``, 4 ms of waiting for each ``rmdir``; giving each its attempt's name would cost a rename, 16 us.
+- Where tasks have users of their own, the way into ``attempts/<number>`` is open to its user alone, and only while the attempt runs: a
+  task may open its own folder to all without opening it to anybody. A job's init attempts work in ``inits/<job uid>/work``, to which
+  the way is open to that job's attempts; what is fetched for one is moved there without following what others have put there.
 - A folder whose inode has not changed since it was last looked at (``st_ctime``, which no task can set) is not read again.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
@@ -20,18 +24,20 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import os
 import shutil
 import stat
+import subprocess
 import time
 from itertools import count
 from typing import Dict, List, NamedTuple, Optional, Set
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from worker.protocol import Assignment
-from worker.users import TaskUser
+from worker.users import TaskUser, TaskUsers
 
 #: How many empty folders are kept for other attempts.
 MAX_SPARE = 256
 #: Two changes of an inode closer than this may get the same time of older kernels, in nanoseconds.
 _TICK = 20_000_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Of a folder about whose last change nothing is known.
 _UNKNOWN = 0
 
@@ -47,9 +53,9 @@ class _Folder(NamedTuple):
 class Folders:
     """Paths below one worker's folder, made and removed. Raises OSError as files do, ValueError for an impossible attempt id."""
 
-    def __init__(self, root: str, user: Optional[TaskUser] = None) -> None:
-        """``user`` runs the tasks, where that is not this process's own user."""
-        self._user = user
+    def __init__(self, root: str, users: Optional[TaskUsers] = None) -> None:
+        """``users`` run the tasks, where that is not this process's own user."""
+        self._users = users
         self.root = os.path.realpath(root)
         self.cache = os.path.join(self.root, "cache")
         self.spool = os.path.join(self.root, "spool")
@@ -57,8 +63,9 @@ class Folders:
         self._inits = os.path.join(self.root, "inits")
         for path in (self.root, self.cache, self._attempts, self._inits):
             os.makedirs(path, mode=0o700, exist_ok=True)
-        for path in (self.root, self._attempts, self._inits) if user is not None else ():
-            os.chmod(path, 0o711)  # noqa: S103 (he goes through, and sees nothing)
+        for path in (self.root, self._attempts, self._inits) if users is not None else ():
+            os.chmod(path, 0o711)  # noqa: S103 (they go through, and see nothing)
+        self._keep_inits()
         self._prepared: Set[str] = set(os.listdir(self._inits))
         self._numbers = count(1)
         self._made: Dict[str, _Folder] = {}  # by attempt
@@ -82,10 +89,10 @@ class Folders:
                 folder = self._made[assignment.attempt] = _Folder("%s/%d" % (self._attempts, next(self._numbers)))
                 for path in (folder.path, folder.path + "/work", folder.path + "/temp"):
                     os.mkdir(path, 0o700)
-                if self._user is not None:
-                    os.chmod(folder.path, 0o711)  # noqa: S103
             else:
                 self._made[assignment.attempt] = folder
+        if assignment.init and self._users is not None and assignment.inputs:
+            os.makedirs(folder.path + "/inputs", mode=0o700, exist_ok=True)
         return folder.path
 
     def path(self, attempt: str) -> str:
@@ -96,31 +103,52 @@ class Folders:
     def work(self, assignment: Assignment) -> str:
         """Where an attempt's command runs."""
         if assignment.init:
-            return self._inits + "/" + _name(_uid(assignment.attempt))
+            return self._init(_name(_uid(assignment.attempt)))
         return self.path(assignment.attempt) + "/work"
 
     def init(self, attempt: str) -> str:
         """The lasting folder of the attempt's job, if an init attempt of it ever ran here; else empty."""
         name = _name(_uid(attempt))
-        return self._inits + "/" + name if name in self._prepared else ""
+        return self._init(name) if name in self._prepared else ""
 
-    def hand_over(self, assignment: Assignment) -> None:
+    def inbox(self, assignment: Assignment) -> str:
+        """Where an attempt's inputs are brought to."""
+        if assignment.init and self._users is not None:
+            return self.path(assignment.attempt) + "/inputs"
+        return self.work(assignment)
+
+    def hand_over(self, assignment: Assignment, user: TaskUser) -> None:
         """The attempt is about to start: what it may write becomes its user's. Raises OSError."""
-        user, folder = self._user, self.path(assignment.attempt)
-        if user is None:
-            return
-        for path in (self.work(assignment), folder + "/work", folder + "/temp"):
-            user.hand_over(path)
+        folder, work = self.path(assignment.attempt), self.work(assignment)
+        if assignment.init:
+            if assignment.inputs:
+                user.hand_over(folder + "/inputs")
+                _move_in(folder + "/inputs", work)
+            os.chown(work, user.uid, user.uid, follow_symlinks=False)
+            os.chmod(work, 0o750)  # noqa: S103 (the job's other attempts have him as a group)
+            _open_for(os.path.dirname(work), user.uid)
+        elif assignment.inputs:
+            user.hand_over(work)
+        for path in (folder + "/work", folder + "/temp"):
+            os.chown(path, user.uid, user.uid, follow_symlinks=False)
         for stream in ("stdout", "stderr"):
-            user.hand_output(folder + "/" + stream)
+            user.hand_file(folder + "/" + stream)
+        _open_for(folder, user.uid)
+
+    def take_back(self, assignment: Assignment) -> None:
+        """The attempt has ended: nobody else gets to what it has left, not even who is its user later. Raises OSError."""
+        os.chown(self.path(assignment.attempt), 0, 0)
 
     def reuse(self, attempt: str) -> bool:
         """Keep an attempt's folder for another one, if it is as good as new; else it is to be removed."""
         folder = self._made.get(attempt)
-        if folder is None or len(self._spare) >= MAX_SPARE or self._user is not None:  # it is that user's by now
+        if folder is None or len(self._spare) >= MAX_SPARE:
             return False
         try:
             work, temp = _untouched(folder.path + "/work", folder.work), _untouched(folder.path + "/temp", folder.temp)
+            if self._users is not None:
+                work = temp = _UNKNOWN  # their owners change, and with that the time by which they are known
+                _check_unmarked(folder.path)
             _make_empty(folder.path + "/stdout")
             _make_empty(folder.path + "/stderr")
         except (OSError, _Touched):
@@ -139,6 +167,16 @@ class Folders:
         """Bytes that may still be written below the folder."""
         state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize
+
+    def _init(self, name: str) -> str:
+        return "%s/%s%s" % (self._inits, name, "/work" if self._users is not None else "")
+
+    def _keep_inits(self) -> None:
+        """Where tasks have users of their own: what an earlier life has prepared stays that of its job's user, else it goes."""
+        for name in os.listdir(self._inits) if self._users is not None else ():
+            path = os.path.join(self._inits, name)
+            if self._users is not None and not self._users.keep(unquote(name), os.lstat(path).st_gid):
+                _remove_tree(path)
 
 
 def _uid(attempt: str) -> str:
@@ -182,14 +220,60 @@ def _make_empty(path: str) -> None:
         os.truncate(path, 0)
 
 
+def _open_for(folder: str, uid: int) -> None:
+    """Let one user (and who has him as a group) through a folder of root's, and nobody else."""
+    os.chown(folder, 0, uid)
+    os.chmod(folder, 0o710)  # noqa: S103
+
+
+def _check_unmarked(folder: str) -> None:
+    """Raises _Touched if there is more in an attempt's folder than should be, or a task has left marks (such as access lists) on it."""
+    if len(os.listdir(folder)) != 4 or any(os.listxattr("%s/%s" % (folder, name)) for name in ("work", "temp")):
+        raise _Touched(folder)
+
+
+def _move_in(source: str, target: str) -> None:
+    """Move all that is in one folder into another, in which somebody may put links in the way meanwhile. Raises OSError."""
+    here, there = os.open(source, _FOLDER), os.open(target, _FOLDER)
+    try:
+        _merge(here, there)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
+def _merge(here: int, there: int) -> None:
+    for name in os.listdir(here):
+        if not stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            continue
+        try:
+            inner = os.open(name, _FOLDER, dir_fd=there)
+        except FileNotFoundError:
+            os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+            continue
+        try:
+            own = os.open(name, _FOLDER, dir_fd=here)
+            try:
+                _merge(own, inner)
+            finally:
+                os.close(own)
+        finally:
+            os.close(inner)
+
+
 def _remove_tree(folder: str) -> None:
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         return
-    except OSError:
-        _open_up(folder)
-        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        if os.geteuid() != 0:
+            _open_up(folder)
+        # Without following links, however deep a task has nested its folders.
+        subprocess.run(["rm", "-rf", "--", folder], check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if os.path.lexists(folder):
+            raise
 
 
 def _open_up(folder: str) -> None:

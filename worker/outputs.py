@@ -4,17 +4,25 @@ Rules:
 - An output is a file, a folder ``x/`` or a glob; one that names nothing fails the attempt unless it is optional.
 - A symlink counts as what it points to, as long as that lies inside the attempt's folder; one that leaves it fails the attempt. That is
   looked at again on the open file, because a process that the task left behind may have changed the link since.
-- Only plain files are kept: a socket, a pipe or a device fails the attempt.
+- Only plain files are kept: a socket, a pipe or a device fails the attempt. Where tasks have users of their own, only files of
+  theirs: the worker is root then, and a hard link would have it send what the task may not read.
+- Folders are opened one inside the other, without following links: nothing that is put in the way leads out of the attempt's folder.
 
 Python 3.9 syntax, standard library only; Linux (``/proc/self/fd``).
 """
 
 import os
 import stat
-from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import Container, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from datastore import layout
 from worker.protocol import Output
+
+#: Folders may be nested so deep among outputs.
+DEEPEST = 200
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: A pipe that is opened does not make us wait, a terminal does not become ours.
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputRefused(Exception):
@@ -49,18 +57,40 @@ def expand(folder: str, outputs: Iterable[Output]) -> List[Found]:
     return [kept[place] for place in sorted(kept)]
 
 
-def open_inside(folder: str, local: str) -> int:
-    """A descriptor to read a plain file with, which the caller closes. Raises OutputRefused for what lies elsewhere by now."""
+def open_inside(folder: str, local: str, owners: Optional[Container[int]] = None) -> int:
+    """A descriptor to read a plain file with, which the caller closes. Raises OutputRefused for what lies elsewhere by now.
+
+    ``owners`` are the users whose files may be read; None: all.
+    """
     root = os.path.realpath(folder)
+    real = os.path.realpath(local)
+    if not real.startswith(root + "/"):
+        raise OutputRefused("the output %s is not a plain file of the attempt's folder" % _inside(root, local))
     try:
-        descriptor = os.open(local, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open_below(root, real[len(root) + 1 :].split("/"))
     except OSError as error:
         raise OutputRefused("the output %s cannot be read: %s" % (_inside(root, local), error.strerror)) from None
-    place = os.readlink("/proc/self/fd/%d" % descriptor)
-    if not place.startswith(root + "/") or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    what = os.fstat(descriptor)
+    if not stat.S_ISREG(what.st_mode):
         os.close(descriptor)
         raise OutputRefused("the output %s is not a plain file of the attempt's folder" % _inside(root, local))
+    if owners is not None and what.st_uid not in owners:
+        os.close(descriptor)
+        raise OutputRefused("the output %s is not the task's own file" % _inside(root, local))
     return descriptor
+
+
+def _open_below(root: str, names: List[str]) -> int:
+    """Open a file by way of its folders, following no link. Raises OSError."""
+    here = os.open(root, _FOLDER)
+    try:
+        for name in names[:-1]:
+            inner = os.open(name, _FOLDER, dir_fd=here)
+            os.close(here)
+            here = inner
+        return os.open(names[-1], _FILE, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 def _named(root: str, pattern: str) -> Iterator[Tuple[str, str]]:
@@ -89,6 +119,8 @@ def _below(root: str, folder: str, prefix: str, above: FrozenSet[str]) -> Iterat
     real = os.path.realpath(folder)
     if real in above:
         return  # a link to a folder that it lies in
+    if len(above) >= DEEPEST:
+        raise OutputRefused("the output %s... has folders nested deeper than %d" % (prefix[:60], DEEPEST))
     for name in sorted(os.listdir(folder)):
         local = os.path.join(folder, name)
         if os.path.isdir(local) and _is_inside(root, os.path.realpath(local)):

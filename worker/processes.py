@@ -12,9 +12,13 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import ctypes
 import os
 import signal
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_FIRST_VICTIM = b"500"
+#: How often we look for processes that were made while the others were being killed.
+_ROUNDS = 100
 #: For waitid: only children of the calling thread (and orphans, which the kernel gives to the main thread).
 _WNOTHREAD = 0x20000000
 
@@ -24,6 +28,54 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def forbid_new_privileges() -> None:
+    """From now on nothing that this process starts gets more rights than it has itself. Raises OSError (Linux older than 3.5)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS) failed")
+
+
+def started(pid: int) -> str:
+    """The start time of a process, in clock ticks since boot, which tells it from others of its number; empty for none."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode("ascii")
+
+
+def owner(pid: int) -> int:
+    """The real user of a process; -1 when it is gone."""
+    try:
+        with open("/proc/%d/status" % pid, "rb") as file:
+            for line in file:
+                if line.startswith(b"Uid:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return -1
+
+
+def all_of(uids: range) -> List[int]:
+    """Every process of this machine whose real user is one of these."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and owner(int(name)) in uids]
+
+
+def prefer_to_kill(pid: int) -> None:
+    """A machine that runs out of memory ends this process, and what it starts, before this worker."""
+    try:
+        file = os.open("/proc/%d/oom_score_adj" % pid, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # it is gone
+    try:
+        os.write(file, _FIRST_VICTIM)
+    except OSError:
+        pass  # it is gone
+    finally:
+        os.close(file)
 
 
 def seal_descriptors() -> None:
@@ -77,12 +129,19 @@ def environment(pid: int) -> Dict[str, str]:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL a process, its group and all its descendants."""
-    below = descendants(pid)
+    """SIGKILL a process, its group and all its descendants: they are stopped first, so that no more are made meanwhile."""
+    signal_group(pid, signal.SIGSTOP)
+    stopped: Set[int] = set()
+    for _ in range(_ROUNDS):
+        new = [each for each in (pid, *descendants(pid)) if each not in stopped]
+        if not new:
+            break
+        for each in new:
+            _send(each, signal.SIGSTOP)
+        stopped.update(new)
     signal_group(pid, signal.SIGKILL)
-    for child in below:
-        _kill(child)
-    _kill(pid)
+    for each in stopped:
+        _send(each, signal.SIGKILL)
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -99,7 +158,7 @@ def kill_marked(marks: Mapping[str, str]) -> List[int]:
     for name in os.listdir("/proc"):
         pid = int(name) if name.isdigit() else 0
         if pid and pid != os.getpid() and marks.items() <= environment(pid).items():
-            _kill(pid)
+            _send(pid, signal.SIGKILL)
             killed.append(pid)
     return killed
 
@@ -116,9 +175,9 @@ def oom_kills() -> int:
     return 0
 
 
-def _kill(pid: int) -> None:
+def _send(pid: int, number: int) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         pass  # gone already, or another user's now
 

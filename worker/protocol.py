@@ -197,6 +197,7 @@ class Hello(NamedTuple):
 
     ``held``: attempt -> ``queued``, ``fetching`` (its inputs are on their way: asked back it would lose them), ``running`` or
     ``finished`` (its result is in the spool). ``draining``: the worker takes nothing new, because its machine or the boss told it to go.
+    ``confinement``: what its tasks are held to (``memory``, ``processes``, ``cpus``, ``user``), and how, in words.
     """
 
     session: str
@@ -208,6 +209,7 @@ class Hello(NamedTuple):
     pid: int = 0
     software: str = ""
     draining: bool = False
+    confinement: Dict[str, str] = {}  # never mutated
 
 
 class Heartbeat(NamedTuple):

@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 from contextlib import contextmanager
-from typing import Dict, Iterable, Iterator, List, Optional, Set
+from typing import Container, Dict, Iterable, Iterator, List, Optional, Set
 
 from datastore import layout
 from datastore.cache import Cache
@@ -66,9 +66,15 @@ def wants_delivery(assignment: Assignment, result: Result, stdout_size: int, std
 
 
 class Stage:
-    """A worker's way to the datastore. Any thread may call; ``endpoint`` None is a worker without a datastore."""
+    """A worker's way to the datastore. Any thread may call; ``endpoint`` None is a worker without a datastore.
 
-    def __init__(self, endpoint: Optional[Endpoint], cache_folder: str, cache_limit_bytes: int) -> None:
+    ``owners`` are the users whose files may be outputs; None: all.
+    """
+
+    def __init__(
+        self, endpoint: Optional[Endpoint], cache_folder: str, cache_limit_bytes: int, owners: Optional[Container[int]] = None
+    ) -> None:
+        self._owners = owners
         self._inward = _Lasting(endpoint)
         self._outward = _Lasting(endpoint)
         self._cache = Cache(cache_folder, cache_limit_bytes)
@@ -106,7 +112,7 @@ class Stage:
                 rows = deliver(
                     channel,
                     _grant(assignment),
-                    [_given(folder, item) for item in found],
+                    [_given(folder, item, self._owners) for item in found],
                     {name: _ends(path) for name, path in logs.items()},
                     kept.decode("utf-8"),
                     MAX_FILES,
@@ -301,8 +307,8 @@ def _mode(assignment: Assignment, listed: Listed) -> int:
     return 0o755 if listed.executable else 0o644
 
 
-def _given(folder: str, found: Found) -> Given:
-    return Given(found.path, lambda: open_inside(folder, found.local), bool(os.stat(found.local).st_mode & 0o100))
+def _given(folder: str, found: Found, owners: Optional[Container[int]]) -> Given:
+    return Given(found.path, lambda: open_inside(folder, found.local, owners), bool(os.stat(found.local).st_mode & 0o100))
 
 
 def _size(path: str) -> int:

@@ -125,7 +125,7 @@ class Staging:
     def _fetch(self, assignment: Assignment, stopped: threading.Event) -> ev.Event:
         _check(stopped, "fetch")
         self._folders.make(assignment)
-        self._stage.fetch(assignment, self._folders.work(assignment), stopped)
+        self._stage.fetch(assignment, self._folders.inbox(assignment), stopped)
         return ev.Fetched(assignment.attempt)
 
     def _deliver(self, assignment: Assignment, result: Result, stopped: threading.Event) -> ev.Event:

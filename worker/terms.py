@@ -9,6 +9,8 @@ Pure. Python 3.9 syntax: this file rides in the worker's bundle.
 
 from typing import Any, Dict, NamedTuple, Optional
 
+from worker.limits import Limits
+
 
 class BrokerConfig(NamedTuple):
     """Where the broker is, and the files of mutual TLS: the private CA, our certificate and key (PEM)."""
@@ -49,8 +51,8 @@ class RenewalConfig(NamedTuple):
 class WorkerConfig(NamedTuple):
     """All that a worker is told. ``heartbeat`` and leases in seconds, ``cache_bytes`` bounds the cache of inputs.
 
-    ``pool`` is for the boss that finds it again. ``task_user`` runs the tasks (empty: this process's own user); ``base`` is the folder
-    of the configuration.
+    ``pool`` is for the boss that finds it again. ``task_user`` has the groups of the tasks, each of which has a user of its own (empty:
+    this process's own user); ``limits`` are what they are held to; ``base`` is the folder of the configuration.
     """
 
     worker: str
@@ -65,6 +67,7 @@ class WorkerConfig(NamedTuple):
     longest_lease: float
     cache_bytes: int
     task_user: str
+    limits: Limits
     pulse: Optional[PulseConfig]
     renewal: Optional[RenewalConfig]
     base: str = ""

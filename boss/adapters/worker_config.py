@@ -9,9 +9,10 @@ Rules:
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from boss.adapters.certificates import Gate
+from worker.limits import Limits
 from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConfig, WorkerConfig, document
 
 #: The file itself, and the files that it names. The private keys are made where the worker is, or by ``Authority.issue_worker``.
@@ -24,7 +25,10 @@ RENEWAL = RenewalConfig(record="certificates.json", tls_key=f"{TLS_KEY}.pub", ss
 
 @dataclass(frozen=True, slots=True)
 class WorkerTerms:
-    """What all workers are told alike. ``broker_ca`` is the PEM text of the broker's own CA; times in seconds."""
+    """What all workers are told alike. ``broker_ca`` is the PEM text of the broker's own CA; times in seconds.
+
+    ``limits`` are what tasks are held to, by pool, where that is not the default.
+    """
 
     cluster: str
     broker_host: str
@@ -34,6 +38,7 @@ class WorkerTerms:
     lease: float
     longest_lease: float
     cache_bytes: int
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
 
 def configuration(
@@ -60,6 +65,7 @@ def configuration(
         longest_lease=terms.longest_lease,
         cache_bytes=terms.cache_bytes,
         task_user="",
+        limits=terms.limits.get(pool, Limits()),
         pulse=None,
         renewal=renewal,
     )

@@ -6,7 +6,10 @@ from boss.api.shapes import JobOut, Plain
 
 
 class WorkerOut(Plain):
-    """A worker. ``slots`` are its cpus; ``running`` what it runs, as job:id; ``held`` what it was given and has not finished."""
+    """A worker. ``slots`` are its cpus; ``running`` what it runs, as job:id; ``held`` what it was given and has not finished.
+
+    ``confinement``: what its tasks are held to (memory, processes, cpus, user), and how; empty until it has said so.
+    """
 
     id: str
     state: str
@@ -17,6 +20,7 @@ class WorkerOut(Plain):
     pool: str
     draining: bool
     held: int
+    confinement: dict[str, str] = {}
 
 
 class VmOut(Plain):

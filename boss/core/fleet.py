@@ -57,6 +57,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         worker.cached = {}
         worker.idle_since = now
     worker.resources = sizes.for_trial(message.resources) if worker.id in state.trials else dict(message.resources)
+    worker.confinement = {name[:40]: how[:300] for name, how in sorted(message.confinement.items())[:8]}
     if (vm := state.vms.get(worker.id)) is not None:
         sizes.learn(state, vm, message.resources)
     worker.address = message.address or worker.address

@@ -303,6 +303,7 @@ class Worker:
     draining: bool = False
     keep_until: float = 0.0
     resources: dict[str, float] = field(default_factory=dict)
+    confinement: dict[str, str] = field(default_factory=dict)  #: what its tasks are held to, and how; not stored
     address: str = ""
     session: str = ""
     held: dict[str, Attempt] = field(default_factory=dict)

@@ -107,6 +107,7 @@ def _worker(state: State, worker: Worker) -> WorkerView:
         worker.pool,
         worker.draining,
         len(worker.held),
+        dict(worker.confinement),
     )
 
 

@@ -26,7 +26,10 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """One worker; ``slots`` are its cpus, ``running`` the names ``job:task`` of what it runs."""
+    """One worker; ``slots`` are its cpus, ``running`` the names ``job:task`` of what it runs.
+
+    ``confinement`` is what its tasks are held to, and how.
+    """
 
     id: str
     state: str
@@ -37,6 +40,7 @@ class WorkerView:
     pool: str
     draining: bool
     held: int
+    confinement: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

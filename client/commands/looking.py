@@ -316,6 +316,13 @@ def show_workers(as_json: Json = False) -> None:
         for worker in found
     ]
     show(("worker", "state", "pool", "address", "slots", "seen", "runs"), rows, "no workers: they come when tasks wait")
+    held: dict[str, list[str]] = {}
+    for worker in found:
+        if worker.get("confinement"):
+            said = "; ".join(f"{name}: {how}" for name, how in worker["confinement"].items())
+            held.setdefault(said, []).append(worker["id"])
+    for said, workers in held.items():
+        typer.echo(clean(f"Tasks on {', '.join(workers[:4])}{'...' if len(workers) > 4 else ''} are held to: {said}"))
 
 
 def show_vms(as_json: Json = False) -> None:

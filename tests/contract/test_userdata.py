@@ -14,6 +14,7 @@ from boss.adapters.hostdata import KINDS, host_data
 from boss.adapters.userdata import LONGEST, TEMPLATES, MachineTerms, UserData, UserDataError
 from boss.config import VmSoftware
 from boss.core.model import Flavor, Pool
+from worker import users
 
 CA = "-----BEGIN CERTIFICATE-----\n" + "QUJD\n" * 150 + "-----END CERTIFICATE-----\n"
 #: What rides along to every worker.
@@ -51,6 +52,25 @@ def test_cloud_config_is_valid_against_cloud_inits_schema(software: VmSoftware, 
     path.write_text(render(software, ssh_key="ssh-ed25519 AAAA boss"))
     told = subprocess.run(["cloud-init", "schema", "--config-file", str(path)], capture_output=True, text=True)
     assert told.returncode == 0 and "Valid" in told.stdout, told.stdout + told.stderr
+
+
+def test_the_numbers_of_tasks_have_no_way_to_the_metadata_service(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("ip", "useradd"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/said\n[ "$*" != "rule show" ] || exit 0\n')
+        (programs / name).chmod(0o755)
+    (programs / "id").write_text('#!/bin/sh\n[ "$1" = -u ] && [ $# = 1 ] && echo 0\n')
+    (programs / "id").chmod(0o755)
+    (tmp_path / "ecloud.conf").write_text("task_user=ecloud-task\npackages=\n")
+    environ = {"PATH": f"{programs}:/usr/bin:/bin"}
+    subprocess.run(["sh", str(TEMPLATES / "setup.sh"), str(tmp_path)], env=environ, check=True)
+    said = (tmp_path / "said").read_text().splitlines()
+    every = range(users.FIRST, users.FIRST + users.BLOCK * users.BLOCKS)
+    assert f"ip rule add pref 100 uidrange {every[0]}-{every[-1]} to 169.254.169.254/32 prohibit" in said
+    names = [line.split() for line in said if line.startswith("useradd") and line.split()[-1] != "ecloud-task"]
+    assert names and all(words[words.index("--uid") + 1] == str(users.FIRST + n) for n, words in enumerate(names, 1))
+    assert [words[-1] for words in names] == [f"ecloud-task-{n}" for n in range(1, len(names) + 1)]
 
 
 def test_cloud_config_carries_every_script_as_it_is_and_one_secret_in_a_closed_file() -> None:

@@ -26,11 +26,16 @@ from boss.core.events import Event, VmCreated, VmDeleted
 from boss.core.model import Flavor, Pool
 from boss.core.requests import Answer, Request
 from worker import config, join
+from worker.limits import Limits
 from worker.protocol import VERSION
 from worker.terms import WorkerConfig
 
 #: Nothing here is a default of anybody, and no two are alike.
-TERMS = WorkerTerms("cluster7", "10.1.2.3", 18883, "the broker's CA", 2.5, 61.0, 7201.0, 12345678)
+LIMITS = Limits(("cpus",), 77, 0.25)
+TERMS = WorkerTerms(
+    *("cluster7", "10.1.2.3", 18883, "the broker's CA", 2.5, 61.0, 7201.0, 12345678),
+    limits=dict.fromkeys(("local", "hosts", "cloud"), LIMITS),
+)
 #: A worker that stays until it is ended.
 BUNDLE = "import signal\nsignal.pause()\n"
 POOL = Pool("cloud", "openstack", (Flavor("one", {"cpus": 2}),))
@@ -158,7 +163,8 @@ def test_every_field_that_a_worker_reads_is_told_to_every_kind_of_worker(told_to
 def test_every_term_of_the_boss_reaches_every_kind_of_worker(told_to: Path) -> None:
     read = config.load(str(told_to))
     told = [*leaves(json.loads(told_to.read_text())), Path(read.broker.ca).read_text()]
-    assert [field.name for field in fields(WorkerTerms) if getattr(TERMS, field.name) not in told] == []
+    assert [field.name for field in fields(WorkerTerms) if getattr(TERMS, field.name) not in [*told, TERMS.limits]] == []
+    assert read.limits == LIMITS
 
 
 def test_every_kind_of_worker_reads_what_the_boss_has_told(told_to: Path, gate: Gate) -> None:

@@ -78,6 +78,7 @@ MESSAGES: list[Message] = [
     wire.LogChunk("s1", "u7.0.1", "stdout", 4096, "line\n"),
     wire.Certified(3, 26, "-----BEGIN CERTIFICATE-----\n", "ssh-ed25519-cert-v01@openssh.com AAAA\n", 345600.0),
     wire.Certify("s1", "ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 AAAA"),
+    wire.Hello("s1", 0, 0, {"cpus": 4}, {}, confinement={"memory": "control group v2", "user": "one for each task"}),
 ]
 
 

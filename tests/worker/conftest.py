@@ -1,5 +1,6 @@
 """A scripted boss and a running worker around a private broker."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,15 @@ import pytest
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
 from tests.worker.scripted import ScriptedBoss, WorkerProcess
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may pass through (pytest's own are closed to others)."""
+    with tempfile.TemporaryDirectory(prefix="ecloud-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 @pytest.fixture

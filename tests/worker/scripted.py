@@ -98,6 +98,8 @@ class ScriptedBoss:
 class WorkerProcess:
     """A worker run from the bundle with an interpreter of its own, in its own folder."""
 
+    python = sys.executable
+
     def __init__(
         self,
         folder: Path,
@@ -106,6 +108,7 @@ class WorkerProcess:
         worker: str,
         resources: Mapping[str, float],
         endpoint: Endpoint | None = None,
+        **more: object,
     ) -> None:
         self.id = worker
         self.folder = folder
@@ -119,19 +122,27 @@ class WorkerProcess:
         document = {
             "worker": worker, "cluster": CLUSTER, "folder": str(folder / "work"), "broker": broker,
             "datastore": None if endpoint is None else endpoint._asdict(),
-            "resources": dict(resources), "heartbeat": 0.2, "lease": 60.0, "cache_bytes": 1 << 20,
+            "resources": dict(resources), "heartbeat": 0.2, "lease": 60.0, "cache_bytes": 1 << 20, **more,
         }  # fmt: skip
         self._config.write_text(json.dumps(document))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "WorkerProcess":
         """Start the process (again)."""
+        self.prepare()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(self._bundle), "--config", str(self._config)],
+                [*self.through(), self.python, "-I", "-S", str(self._bundle), "--config", str(self._config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         return self
+
+    def through(self) -> list[str]:
+        """A command that ends by running the worker, such as one that changes the user."""
+        return []
+
+    def prepare(self) -> None:
+        """Called before each start."""
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker process alone."""

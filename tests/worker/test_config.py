@@ -8,6 +8,7 @@ import pytest
 
 from worker import terms
 from worker.config import ConfigError, load
+from worker.limits import Limits
 from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConfig, WorkerConfig
 
 
@@ -57,6 +58,7 @@ def test_what_is_written_of_a_configuration_is_read_as_it_was(tmp_path: Path) ->
         longest_lease=3.5,
         cache_bytes=4,
         task_user="nobody",
+        limits=Limits(("memory",), 100, 0.5),
         pulse=PulseConfig("/run/pulse", 5.5),
         renewal=RenewalConfig(f"{here}/ca.pem", f"{here}/key", f"{here}/tls.key"),
         base=here,
@@ -68,6 +70,19 @@ def test_what_is_written_of_a_configuration_is_read_as_it_was(tmp_path: Path) ->
 
 def test_a_worker_may_do_without_a_datastore(tmp_path: Path) -> None:
     assert load(written(tmp_path, document(tmp_path) | {"datastore": None})).datastore is None
+
+
+def test_what_a_newer_boss_wants_enforced_is_read_and_what_is_no_limit_is_named(tmp_path: Path) -> None:
+    newer = document(tmp_path) | {"limits": {"enforce": ["memory", "colour"]}}
+    assert load(written(tmp_path, newer)).limits == Limits(("memory", "colour"))
+    assert load(written(tmp_path, document(tmp_path))).limits == Limits()
+    with pytest.raises(ConfigError) as wrong:
+        load(written(tmp_path, document(tmp_path) | {"limits": {"enforce": "memory", "processes": 0, "memory_slack": -1}}))
+    assert [line.split(":")[0] for line in str(wrong.value).splitlines()] == [
+        "limits.enforce",
+        "limits.processes",
+        "limits.memory_slack",
+    ]
 
 
 def test_everything_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
