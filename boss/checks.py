@@ -111,14 +111,15 @@ def _task_limits(config: BossConfig) -> Finding | None:
     """What local workers can hold tasks to. Each worker says in its hello what it does: admin.py show_workers."""
     if not any(pool.provider == "local" for pool in config.policy.pools):
         return None
-    there = cgroups.controllers()
-    if there >= {"memory", "pids", "cpu"}:
+    missing = sorted({"memory", "pids", "cpu"} - cgroups.controllers())
+    if not missing:
         return Finding("task limits", Verdict.OK, "local workers bound memory, processes and cpus of each task by control groups")
-    missing = ", ".join(sorted({"memory", "pids", "cpu"} - there))
-    detail = (
-        f"no control group for {missing} can be made here: what local tasks use of memory and how many processes they have is looked at "
-        "every second, so that one may use more in between, and cpus are not bound"
-    )
+    without = {
+        "cpu": "their cpus are not bound",
+        "memory": "their memory is looked at every second, so that a task may have more in between",
+        "pids": "their processes are counted every second",
+    }
+    detail = f"local tasks have no control group for {', '.join(missing)}: {'; '.join(without[name] for name in missing)}"
     return Finding(
         "task limits", Verdict.NOTE, detail, "start the boss as a service (scripts/setup --service), which has Delegate=yes"
     )

@@ -69,6 +69,20 @@ def test_every_line_that_is_not_ok_has_a_remedy(capsys: pytest.CaptureFixture[st
     assert all(line.startswith("ok ") or " -> " in line for line in lines)
 
 
+def test_what_local_tasks_are_not_held_to_is_said_with_the_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boss.adapters.cgroups.controllers", lambda: {"memory", "pids"})
+    found = findings(capsys)[1]["task limits"]
+    assert (
+        found["verdict"] == "note"
+        and "for cpu: their cpus are not bound" in found["detail"]
+        and "Delegate=yes" in found["remedy"]
+    )
+    monkeypatch.setattr("boss.adapters.cgroups.controllers", lambda: {"memory", "pids", "cpu"})
+    assert findings(capsys)[1]["task limits"]["verdict"] == "ok"
+
+
 def test_the_file_that_is_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ecloud.toml").write_text("local_slots = 2\n")
     assert str(tmp_path / "ecloud.toml") in findings(capsys)[1]["settings"]["detail"]
