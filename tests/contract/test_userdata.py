@@ -108,7 +108,7 @@ def test_what_is_too_long_is_an_error_that_names_the_pool_and_the_remedy(kind: s
 
 def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_path: Path) -> None:
     text = render(VmSoftware("script", folder=str(tmp_path / "base")))
-    script = re.sub(r"^setsid .*$", "", text, flags=re.MULTILINE)  # without the two that go on
+    script = re.sub(r"^.*setsid .*$", "", text, flags=re.MULTILINE)  # without the two that go on
     (tmp_path / "script").write_text(script)
     (tmp_path / "hostname").write_text("#!/bin/sh\necho vm-1\n")
     (tmp_path / "hostname").chmod(0o755)
@@ -134,7 +134,7 @@ def test_a_machine_does_not_take_over_what_another_one_of_its_name_has_left(tmp_
 
     def start(group: str) -> None:
         text = user_data(VmSoftware("script", folder=str(tmp_path / "base"))).render("cloud", group, 1)
-        (tmp_path / "script").write_text(re.sub(r"^setsid .*$", "", text, flags=re.MULTILINE))
+        (tmp_path / "script").write_text(re.sub(r"^.*setsid .*$", "", text, flags=re.MULTILINE))
         subprocess.run(["sh", str(tmp_path / "script")], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
 
     start("cloud-1")
