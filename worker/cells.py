@@ -56,6 +56,7 @@ class Cells:
         self._unclean: List[Cell] = []
         self._leftovers = Leftovers()
         self._processes = self._process_limit()
+        self._own_processes = resource.getrlimit(resource.RLIMIT_NPROC)
 
     def take(self, assignment: Assignment) -> Cell:
         """A place for an attempt. Raises OSError."""
@@ -145,20 +146,25 @@ class Cells:
 
     @contextmanager
     def _inside(self, cell: Cell) -> Iterator[None]:
-        if cell.group is None or cell.group.entry:
-            yield
-            return
+        """Where what is started in here begins with its bounds: a fork bomb would be faster than any that were set afterwards."""
+        grouped = cell.group is not None and not cell.group.entry
         try:
-            cell.group.enter()
+            if grouped and cell.group is not None:
+                cell.group.enter()
+            if self._processes:
+                resource.setrlimit(resource.RLIMIT_NPROC, (self._processes, self._own_processes[1]))
             yield
         finally:
-            cell.group.leave()
+            if self._processes:
+                resource.setrlimit(resource.RLIMIT_NPROC, self._own_processes)
+            if grouped and cell.group is not None:
+                cell.group.leave()
 
     def _bind(self, cell: Cell, pid: int) -> None:
         """Set the bounds, now that this process itself is not in the group (any more)."""
         if cell.group is not None:
             cell.group.bind(cell.bounds)
-        if self._processes and "processes" in self.watched:
+        if self._processes:  # the hard one, too: so far it could raise its own
             try:
                 resource.prlimit(pid, resource.RLIMIT_NPROC, (self._processes, self._processes))
             except (ProcessLookupError, PermissionError):

@@ -25,6 +25,13 @@ NUMBERS = range(FIRST, FIRST + BLOCK * BLOCKS)
 Make = Callable[..., WorkerProcess]
 
 
+class Bounded(WorkerProcess):
+    """A root worker, none of whose tasks' users can have more processes than this machine bears, whatever a test finds."""
+
+    def through(self) -> list[str]:
+        return ["prlimit", "--nproc=400", "--"]
+
+
 @pytest.fixture
 def make(open_folder: Path, broker_server: Daemon, authority: Authority, boss: ScriptedBoss) -> Iterator[Make]:
     """Makes worker ``w1``, whose tasks have users of their own."""
@@ -34,7 +41,7 @@ def make(open_folder: Path, broker_server: Daemon, authority: Authority, boss: S
         folder = open_folder / "w1"
         folder.mkdir(0o711)
         more = {"task_user": "nobody", **more}
-        worker = WorkerProcess(folder, broker_server, authority, "w1", {"cpus": 4, "memory": 2 << 30}, **more)  # type: ignore[arg-type]
+        worker = Bounded(folder, broker_server, authority, "w1", {"cpus": 4, "memory": 2 << 30}, **more)  # type: ignore[arg-type]
         made.append(worker.start())
         boss.wait(wire.Hello)
         return worker

@@ -17,8 +17,8 @@ from tests.worker.test_running import attempt, is_gone
 from worker import processes
 from worker import protocol as wire
 
-#: Nobody else on this machine is this user.
-UID = 61_999
+#: Nobody else on this machine is this user, who has no more processes than that, whatever a test finds.
+UID, PROCESSES = 61_999, 400
 
 
 class Ordinary(WorkerProcess):
@@ -30,7 +30,7 @@ class Ordinary(WorkerProcess):
     def through(self) -> list[str]:
         if os.geteuid() != 0:
             return []
-        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
+        return ["prlimit", f"--nproc={PROCESSES}", "setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
 
     def prepare(self) -> None:
         for path in (self.folder, *self.folder.rglob("*")) if os.geteuid() == 0 else ():
@@ -99,7 +99,9 @@ def test_a_task_of_an_ordinary_user_gets_no_rights_by_a_setuid_program(boss: Scr
 
 
 def test_killing_a_tree_leaves_nothing_of_one_that_grows_meanwhile() -> None:
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", "while :; do sleep 1000 & done"], os.environ, setsid=True)
+    pid = os.posix_spawn(
+        "/bin/sh", ["sh", "-c", "i=0; while [ $((i += 1)) -lt 2000 ]; do sleep 1000 & done; wait"], os.environ, setsid=True
+    )
     eventually(lambda: len(processes.descendants(pid)) > 10)
     below = processes.descendants(pid)
     processes.kill_tree(pid)
