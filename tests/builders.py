@@ -7,10 +7,8 @@ from typing import Any
 
 from boss.core import dag
 from boss.core.changes import Changes
-from boss.core.grid import Axis, Dimension, Table, Together
 from boss.core.model import (
     Attempt,
-    Field,
     FileRef,
     InputSpec,
     Job,
@@ -23,6 +21,8 @@ from boss.core.model import (
     Wanted,
     Worker,
 )
+from worker.grid import Axis, Dimension, Table, Together
+from worker.texts import Field
 
 #: A time with all the digits that a clock gives.
 NOON = 1_763_700_000.123457

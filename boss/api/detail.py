@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from boss.api.answers import Refusal
 from boss.api.shapes import TaskOut
 from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, TaskDetail
-from boss.core.grid import Value
-from boss.core.model import Attempt, Job, Template, Text
-from boss.core.templates import params_of, render, texts_of
+from boss.core.model import Attempt, Job, Template
+from boss.core.templates import params_of, texts_of
 from boss.ports import TaskRow
 from datastore.sources import place_of
+from worker.grid import Value
+from worker.texts import Text, render
 
 #: A graph with more edges is not told in one answer.
 MAX_EDGES = 1_000_000

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from boss.api.shapes_task import MadeOf, SourceOut
 from boss.core.model import Attempt, Job, Task
-from boss.core.templates import render, texts_of
+from boss.core.templates import texts_of
 from boss.ports import Manifest, Reader, TaskRow
 from datastore.layout import matches, overlap
+from worker.texts import render
 
 #: How many files are named of one attempt.
 MOST = 10_000

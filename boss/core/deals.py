@@ -21,10 +21,11 @@ from boss.core.placement import Demand, Offer, Placement, Shares, place
 from boss.core.ready import Bucket
 from boss.core.restored import next_number
 from boss.core.state import State
-from boss.core.templates import render, texts_of
+from boss.core.templates import texts_of
 from datastore.layout import destination, is_folder, is_pattern, matches, overlap
 from datastore.sources import is_outside, place_of
 from worker.protocol import Assign, Assignment, Input, Output
+from worker.texts import render
 
 #: While tasks of several owners wait, so much less is dealt ahead: whoever is next waits the shorter; a row still outlasts a round trip.
 CONTENDED = 4.0

@@ -14,7 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from boss.core.model import Task, Template, Text, Vm
+from boss.core.model import Task, Template, Vm
+from worker.texts import Text
 
 #: How many of the newest a mean is of, about.
 MEMORY = 20.0

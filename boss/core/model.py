@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from boss.core.grid import Dimension
+from worker.grid import Dimension
+from worker.texts import Text
 
 Resources = Mapping[str, float]
 
@@ -94,19 +95,6 @@ class VmState(StrEnum):
     DELETING = "deleting"  #: deletion asked for, not yet confirmed
     GONE = "gone"  #: the cloud has no such server any more
     FAILED = "failed"  #: never became a worker, or was lost; the reason is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A ``{name}`` in a text: the parameter's name, its format (``.3f``) and conversion (``q`` quotes for the shell)."""
-
-    name: str
-    format: str = ""
-    conversion: str = ""
-
-
-#: A text without parameters, or its pieces in order.
-Text = str | tuple[str | Field, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ Rules:
 import re
 from collections.abc import Iterator
 
-from boss.core.cells import number_in
-from boss.core.model import Field, Text
 from boss.taskfile.entry import Entry
 from boss.taskfile.foreach import Foreach
 from boss.taskfile.problems import quoted
 from boss.taskfile.sheet import Sheet
+from worker.written import number_in
+from worker.texts import Field, Text
 
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+(?:[eE][-+]?[0-9]+)?")
 

@@ -16,14 +16,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
-from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, InputSet, OutputSpec, TaskState, Template, Text
-from boss.core.templates import render, rows, size_of, texts_of
+from boss.core.model import OTHER_DEFINITION, UNKNOWN_FILES, InputSet, OutputSpec, TaskState, Template
+from boss.core.templates import rows, size_of, texts_of
 from boss.taskfile.context import Digests, Existing
 from boss.taskfile.entry import Entry
 from boss.taskfile.paths import PathIndex
 from boss.taskfile.reasons import FEW
 from boss.taskfile.roster import NOBODY
 from datastore.layout import is_folder, is_pattern
+from worker.texts import Text, render
 
 #: What differs of a task: sentences about its definition, then about its files.
 Difference = tuple[tuple[str, ...], tuple[str, ...]]

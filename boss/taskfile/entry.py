@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from boss.core.cells import number_in
-from boss.core.grid import Dimension
-from boss.core.model import Field, Template, Text
-from boss.core.templates import TemplateError, ValueRefused, parse, rows
+from boss.core.model import Template
+from boss.core.templates import parse, rows
 from boss.taskfile.files import FileEntry
 from boss.taskfile.foreach import Foreach
 from boss.taskfile.problems import Problems, quoted
+from worker.written import number_in
+from worker.grid import Dimension
+from worker.texts import Field, TemplateError, Text, ValueRefused
 
 #: How long a task may run when its entry does not say, in seconds.
 DEFAULT_TIMEOUT = 86400.0

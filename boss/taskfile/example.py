@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from boss.core.model import Template
-from boss.core.templates import render, texts_of
+from boss.core.templates import texts_of
+from worker.texts import render
 
 #: How much of the commands is shown, in characters, and how many outputs.
 COMMANDS = 400

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from boss.core.grid import Dimension, Together
-from boss.core.templates import ROW
 from boss.taskfile.context import Context
 from boss.taskfile.fields import Form, described, unsound
 from boss.taskfile.grid import is_way, read_axes
 from boss.taskfile.problems import quoted
 from boss.taskfile.sheet import NAME, Sheet, read_sheet
+from worker.grid import Dimension, Together
+from worker.texts import ROW
 
 #: How many of the files that were sent are named.
 _NAMED = 5

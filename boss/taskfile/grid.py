@@ -10,12 +10,12 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from boss.core.grid import Axis, Value
-from boss.core.templates import ROW, shown
 from boss.taskfile import quantities
 from boss.taskfile.fields import Form, described, unsound
 from boss.taskfile.problems import nearest, quoted
 from boss.taskfile.sheet import NAME
+from worker.grid import Axis, Value
+from worker.texts import ROW, shown
 
 
 class _Wrong(ValueError):

@@ -9,13 +9,14 @@ Rules:
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from boss.core.model import InputSpec, Text
+from boss.core.model import InputSpec
 from boss.taskfile.entry import Texts
 from boss.taskfile.fields import Form, described
 from boss.taskfile.files import path_problem
 from boss.taskfile.problems import Problems, quoted
 from datastore.layout import PathRefused, is_folder, is_pattern
 from datastore.sources import SHARED, check_shared, is_outside, place_of, split
+from worker.texts import Text
 
 
 class WrittenInput(NamedTuple):

@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 
-from boss.core.model import Text
 from boss.core.templates import rows, size_of
 from boss.taskfile.context import Context
 from boss.taskfile.entry import Content, Entry
@@ -25,6 +24,7 @@ from boss.taskfile.roster import NOBODY, Roster
 from boss.taskfile.yields import Yields
 from datastore.layout import is_folder, is_pattern
 from datastore.sources import LEGACY, SHARED, is_outside
+from worker.texts import Text
 
 #: All edges of a job. More would fill the boss's memory, and one task in between does the same with far fewer.
 MAX_EDGES = 20_000_000

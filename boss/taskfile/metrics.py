@@ -5,7 +5,6 @@ Rules:
 - It holds for every row of a grid; the first row for which it does not is told.
 """
 
-from boss.core.model import Text
 from boss.core.templates import rows
 from boss.taskfile.entry import Entry, Texts
 from boss.taskfile.files import path_problem
@@ -13,6 +12,7 @@ from boss.taskfile.outputs import place_of
 from boss.taskfile.paths import fitting, unreadable
 from boss.taskfile.problems import quoted
 from datastore.layout import is_folder, is_pattern
+from worker.texts import Text
 
 
 def check_metrics(entry: Entry, texts: Texts) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from boss.core.grid import Dimension
 from boss.core.model import OutputSpec, Template
 from boss.taskfile.commas import Seen, comma_notes
 from boss.taskfile.context import Context
@@ -25,6 +24,7 @@ from boss.taskfile.metrics import check_metrics
 from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.variety import check_variety
 from boss.taskfile.written import SHARED_FIELDS, Written, read_written
+from worker.grid import Dimension
 
 FILE_FIELDS = ("job", "files", "defaults", "tasks")
 _OWN_ONLY = ("id", "foreach", "init", "metrics")

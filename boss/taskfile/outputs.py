@@ -9,7 +9,7 @@ Rules:
 import re
 from collections.abc import Iterable, Iterator
 
-from boss.core.model import OutputSpec, Text
+from boss.core.model import OutputSpec
 from boss.core.templates import rows
 from boss.taskfile.context import Context, Existing
 from boss.taskfile.entry import Entry
@@ -19,6 +19,7 @@ from boss.taskfile.problems import Problems, quoted
 from boss.taskfile.roster import NOBODY, Roster
 from boss.taskfile.yields import Yields
 from datastore.layout import destination, is_folder, is_pattern
+from worker.texts import Text
 
 #: Ordinary paths of files, which need no closer look.
 _ORDINARY = re.compile(

@@ -16,7 +16,7 @@ from functools import partial
 
 from boss.core.model import TaskState
 from boss.core.stale import sentence as stale_sentence
-from boss.core.templates import render, size_of, texts_of
+from boss.core.templates import size_of, texts_of
 from boss.taskfile.context import Context, Digests, Existing, Merge
 from boss.taskfile.differences import Differences
 from boss.taskfile.entry import Entry
@@ -25,6 +25,7 @@ from boss.taskfile.outputs import place_of
 from boss.taskfile.reasons import Group, Groups, listed
 from boss.taskfile.roster import NOBODY, Roster
 from datastore.layout import is_folder, is_pattern, overlap
+from worker.texts import render
 
 _ENDED_BADLY = {
     TaskState.FAILED: "failed before",

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from boss.core.cells import is_plain, number_in
-from boss.core.grid import Table, packed
-from boss.core.templates import ROW
 from boss.taskfile.problems import quoted
+from worker.written import is_plain, number_in
+from worker.grid import Table, packed
+from worker.texts import ROW
 
 #: A parameter's name.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -8,14 +8,14 @@ Rules:
 from collections.abc import Mapping
 from json.encoder import encode_basestring
 
-from boss.core.grid import Dimension
-from boss.core.model import Field, Text
-from boss.core.templates import ROW, column_of, render, rows, size_of
+from boss.core.templates import column_of, rows, size_of
 from boss.taskfile.entry import Entry
 from boss.taskfile.paths import PathIndex, unreadable
 from boss.taskfile.problems import Problems, quoted
 from datastore.layout import is_folder, is_pattern
+from worker.grid import Dimension
 from worker.protocol import MAX_MESSAGE
+from worker.texts import ROW, Field, Text, render
 
 #: Bytes of a message that are left to names, needs, the datastore's grant and the message's own frame.
 RESERVE = 8 * 1024

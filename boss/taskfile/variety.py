@@ -8,12 +8,12 @@ Rules:
 
 from collections.abc import Iterator
 
-from boss.core.grid import Axis, Dimension
-from boss.core.model import Field, Text
-from boss.core.templates import ROW, column_of, fields
+from boss.core.templates import column_of, fields
 from boss.taskfile.entry import Entry, Texts
 from boss.taskfile.foreach import Foreach
 from boss.taskfile.problems import quoted
+from worker.grid import Axis, Dimension
+from worker.texts import ROW, Field, Text
 
 #: How many parameters are named as those that would help.
 _NAMED = 4

@@ -8,12 +8,12 @@ Rules:
 import re
 from dataclasses import dataclass, field
 
-from boss.core.templates import shown
 from boss.taskfile import quantities
 from boss.taskfile.entry import Placed
 from boss.taskfile.fields import Form, described
 from boss.taskfile.inputs import WrittenInput, read_inputs
 from boss.taskfile.problems import quoted
+from worker.texts import shown
 
 SHARED_FIELDS = (
     "command",

@@ -8,7 +8,6 @@ from boss.adapters.database import UPDATE_ROWS
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
 from boss.core.changes import Changes
-from boss.core.grid import Table
 from boss.core.model import (
     FileRef,
     Job,
@@ -21,6 +20,7 @@ from boss.core.templates import params_of
 from boss.ports import StoreError
 from tests import builders
 from tests.builders import NOON
+from worker.grid import Table
 
 S = TaskState
 

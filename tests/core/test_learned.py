@@ -4,9 +4,10 @@ import pytest
 
 from boss.core.guess import Guess, alike
 from boss.core.learned import PROGRAMS, UNKNOWN, Learned, program_of
-from boss.core.model import Field, Template, Vm
+from boss.core.model import Template, Vm
 from boss.core.picture import state_of
 from tests.core.scene import Scene, bag
+from worker.texts import Field
 
 
 def program(command: object) -> str:

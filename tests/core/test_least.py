@@ -1,9 +1,10 @@
 """Of a folder or glob a worker is told how many files there must be: with fewer the task would come to a wrong result."""
 
 from boss.core.deals import assignment_of
-from boss.core.grid import Axis
-from boss.core.model import Field, InputSpec, OutputSpec
+from boss.core.model import InputSpec, OutputSpec
 from tests.builders import attempt, job, link, task, template
+from worker.grid import Axis
+from worker.texts import Field
 
 
 def least(*inputs: str, outputs: tuple[OutputSpec, ...]) -> dict[str, float]:

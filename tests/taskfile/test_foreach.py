@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from boss.core.grid import Table
-from boss.core.model import Text
 from boss.core.templates import params_of, rows
 from boss.taskfile.expansion import Expansion
 from tests.taskfile.push import push, refusal, tasks
+from worker.grid import Table
+from worker.texts import Text
 
 NOT_SENT = "was not sent along with the task file (as a part `csv` of that name: docs/api.md)"
 CSV = b"T,seed,kind\n1.50,007,it's\n1e-3,008,b\n0.10,009,c d\n"

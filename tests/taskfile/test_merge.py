@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from boss.core.grid import Axis
-from boss.core.model import Field, OutputSpec, TaskState, Template
+from boss.core.model import OutputSpec, TaskState, Template
 from boss.taskfile.context import Existing, Merge
 from tests.taskfile.existing import finished
 from tests.taskfile.push import push, refusal, tasks
+from worker.grid import Axis
+from worker.texts import Field
 
 S = TaskState
 N = Field("n")

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from boss.core.templates import render, texts_of
+from boss.core.templates import texts_of
 from tests.taskfile.push import push, refusal, tasks
+from worker.texts import render
 
 GRID = {"n": {"range": [0, 3]}, "kind": {"values": ["a", "b"]}}
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from boss.core.grid import Axis
-from boss.core.model import Field, InputSpec, OutputSpec, Template
+from boss.core.model import InputSpec, OutputSpec, Template
 from tests.taskfile.push import push, refusal, tasks
+from worker.grid import Axis
+from worker.texts import Field
 
 
 def template(task: dict[str, Any], **more: Any) -> Template:

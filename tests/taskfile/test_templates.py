@@ -6,20 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boss.core.grid import Axis, Dimension, Table, Together, packed
-from boss.core.model import Field, InputSpec, OutputSpec, Template
-from boss.core.templates import (
-    TemplateError,
-    fields,
-    params_of,
-    parse,
-    render,
-    rows,
-    size_of,
-    template_from_data,
-    template_to_data,
-    texts_of,
-)
+from boss.core.model import InputSpec, OutputSpec, Template
+from boss.core.templates import fields, params_of, parse, rows, size_of, template_from_data, template_to_data, texts_of
+from worker.grid import Axis, Dimension, Table, Together, packed
+from worker.texts import Field, TemplateError, render
 
 
 @pytest.mark.parametrize(

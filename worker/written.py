@@ -3,10 +3,13 @@
 Rules:
 - A cell prints as it is written: ``0.10`` and ``1e-3`` stay what they are. Where a number is wanted it is read as one.
 - Read as a number it remembers how it was written, so that no path or command changes because somebody looked at the number.
+
+Python 3.9 syntax: a worker expands signed jobs with the same code as the boss.
 """
 
 import re
 from math import isfinite
+from typing import Union
 
 #: A group that matches something makes it a number that is not written as a whole one.
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(\.[0-9]*)?|(\.[0-9]+))([eE][-+]?[0-9]+)?")
@@ -28,7 +31,7 @@ class WrittenFloat(float):
     written: str
 
 
-def number_in(text: str) -> int | float | None:
+def number_in(text: str) -> Union[int, float, None]:
     """The number that a text is, blanks around it aside; None if it is none, or one without bounds."""
     text = text.strip()
     found = _NUMBER.fullmatch(text)
@@ -46,11 +49,11 @@ def is_plain(text: str) -> bool:
     return found is not None and len(text) <= _TOO_LONG and (found.lastindex is None or isfinite(float(text)))
 
 
-def as_number(text: str) -> str | int | float:
+def as_number(text: str) -> Union[str, int, float]:
     """A cell of a column of numbers as a number that prints as it was written; an empty cell stays a text."""
     number = number_in(text)
     if number is None:
         return text
-    found: WrittenInt | WrittenFloat = WrittenInt(number) if isinstance(number, int) else WrittenFloat(number)
+    found: Union[WrittenInt, WrittenFloat] = WrittenInt(number) if isinstance(number, int) else WrittenFloat(number)
     found.written = text
     return found
