@@ -45,7 +45,7 @@ from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import View
 from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
-from worker.protocol import Assign, Assignment, Certified, ToWorker
+from worker.protocol import Assign, Assignment, Certified, ToWorker, granted_inputs
 
 log = logging.getLogger(__name__)
 
@@ -475,7 +475,9 @@ class Loop:
         return message._replace(attempts=tuple(self._grant(worker, assignment) for assignment in message.attempts))
 
     def _grant(self, worker: str, assignment: Assignment) -> Assignment:
-        proof = self._outside.results.grant(worker, assignment.attempt, assignment.job, assignment.task, assignment.inputs)
+        proof = self._outside.results.grant(
+            worker, assignment.attempt, assignment.job, assignment.task, granted_inputs(assignment)
+        )
         return assignment._replace(grant=proof)
 
     def _cloud_of(self, pool_name: str) -> Cloud:

@@ -35,6 +35,8 @@ from worker.spool import Spool
 from worker.stage import Stage
 from worker.staging import Staging
 from worker.terms import WorkerConfig
+from worker.trust import marks, names_of, without_marks
+from worker.verify import verifier_of
 
 _LOG = logging.getLogger("worker")
 
@@ -66,6 +68,7 @@ def _compose(settings: WorkerConfig) -> Loop:
     bash = shutil.which("bash")
     if bash is None:
         raise config.ConfigError("there is no bash on PATH, and commands need one")
+    verifier = verifier_of(settings.allowed_signers, settings.cluster)
     task_users = users.find(settings.task_user, bash) if settings.task_user else None
     folders = Folders(settings.folder, task_users)
     _lock(folders)
@@ -81,7 +84,8 @@ def _compose(settings: WorkerConfig) -> Loop:
     terms = settings.heartbeat, settings.lease
     pulse = Pulse(*settings.pulse) if settings.pulse is not None else None
     heard = pulse.heard_before(now) if pulse is not None else None
-    core = Core(identity, settings.resources, *terms, now, spool.held, settings.longest_lease, renewal, heard)
+    resources = dict(without_marks(settings.resources), **(marks(verifier.keys) if verifier is not None else {}))
+    core = Core(identity, resources, *terms, now, spool.held, settings.longest_lease, renewal, heard)
     executor = Executor(folders, Surroundings(settings.worker, folders.root, os.environ), bash, cells)
     selector = selectors.DefaultSelector()
     waker = Waker(selector)
@@ -92,7 +96,7 @@ def _compose(settings: WorkerConfig) -> Loop:
         core=core,
         executor=executor,
         folders=folders,
-        staging=Staging(Stage(endpoint, folders.cache, settings.cache_bytes, owners), folders, waker.wake),
+        staging=Staging(Stage(endpoint, folders.cache, settings.cache_bytes, owners, verifier), folders, waker.wake),
         spool=spool,
         link=Link(settings.broker, settings.cluster, settings.worker, selector, waker.wake),
         follower=Follower(identity.session, executor.output),
@@ -102,6 +106,8 @@ def _compose(settings: WorkerConfig) -> Loop:
         pulse=pulse,
     )
     _LOG.info("worker %s (%s) of cluster %s, session %s", settings.worker, identity.software, settings.cluster, identity.session)
+    if verifier is not None:
+        _LOG.info("runs nothing but jobs that are signed by %s", ", ".join(names_of(verifier.keys)))
     return Loop(parts)
 
 

@@ -22,6 +22,7 @@ from worker.ledger import Entry, Ledger, Left, Step
 from worker.outbox import Outbox
 from worker.protocol import Assignment, Result
 from worker.slots import Claim, Slots
+from worker.trust import VERIFIES
 
 #: The longest reason that travels in a result, in characters.
 MAX_REASON = 1000
@@ -35,6 +36,7 @@ class Attempts:
 
     def __init__(self, resources: Mapping[str, float], outbox: Outbox, wish: Callable[[ev.Effect], None]) -> None:
         self.slots = Slots(resources)
+        self._verifies = VERIFIES in resources  # then each attempt goes through the stage, which has it verified
         self.ledger = Ledger()
         self.worked = 0.0  #: when the last attempt was finished or acknowledged
         self.running = 0
@@ -214,10 +216,14 @@ class Attempts:
         lacking = self.slots.lacking(entry.needs)
         if lacking:
             self._finish(entry, Result(entry.attempt, "failed", "infrastructure", reason=lacking), now)
-        elif assignment.inputs:
+        elif self._is_staged(assignment):
             self._errands.enqueue(entry.attempt)
         else:
             self._make_ready(entry)
+
+    def _is_staged(self, assignment: Assignment) -> bool:
+        """Whether something is to be fetched or verified before the attempt can start."""
+        return bool(assignment.inputs) or self._verifies
 
     def _make_ready(self, entry: Entry) -> None:
         entry.advance(Step.READY)
@@ -234,7 +240,7 @@ class Attempts:
     def _unqueue(self, entry: Entry) -> None:
         """Take an attempt out of those that wait for a start."""
         self.slots.withdraw(entry.attempt)
-        if entry.step is Step.READY and entry.order.inputs:
+        if entry.step is Step.READY and self._is_staged(entry.order):
             self._errands.fetched -= 1
 
     def _cancel(self, entry: Entry, reason: str, now: float) -> None:

@@ -7,7 +7,8 @@
      "heartbeat": 5.0, "lease": 1800.0, "longest_lease": 172800.0, "cache_bytes": n,
      "limits": {"enforce": ["memory", "processes", "cpus", "privileges"], "processes": n, "memory_slack": share},
      and, on a VM:
-     "task_user": name or "", "pulse": {"file", "margin"} or null, "renewal": {"record", "tls_key", "ssh_key"} or null}
+     "task_user": name or "", "allowed_signers": path or "",
+     "pulse": {"file", "margin"} or null, "renewal": {"record", "tls_key", "ssh_key"} or null}
 
 Rules:
 - Paths of files are absolute, or relative to the folder of the JSON file.
@@ -83,6 +84,7 @@ def parse(document: Any, base: str) -> WorkerConfig:
         cache_bytes=int(reader.positive(document, "cache_bytes", float(4 << 30))),
         task_user=reader.text(document, "task_user") if document.get("task_user") else "",
         limits=reader.limits(document),
+        allowed_signers=reader.path(document, "allowed_signers") if document.get("allowed_signers") else "",
         pulse=pulse,
         renewal=renewal,
         base=base,

@@ -28,6 +28,8 @@ MAX_MESSAGE = 256 * 1024
 SILENCE = 0.25
 #: The largest tail of stdout or stderr that travels in a result, in bytes.
 MAX_TAIL = 4096
+#: What the signed document of a job is called among granted inputs.
+DOCUMENT = "signed-document"
 #: How the line begins that tells, at the end of an attempt's stderr, why it failed outside its command.
 VERDICT = "ecloud: "
 
@@ -68,6 +70,8 @@ class Assignment(NamedTuple):
     datastore's proof that this worker may read the inputs and write this attempt's outputs and logs.
     ``init`` attempts run in a lasting folder per job, which the job's other attempts find as ``ECLOUD_INIT``.
     ``least`` says of a folder or glob among the inputs how many results of other tasks it names at least.
+    ``document`` is the sha256 of the signed document of a signed job (``worker.signed``), ``entry`` the number of the attempt's template
+    in it, ``row`` that of the template's grid.
     """
 
     attempt: str
@@ -82,12 +86,15 @@ class Assignment(NamedTuple):
     grant: str = ""
     init: bool = False
     least: Dict[str, float] = {}  # never mutated
+    document: str = ""
+    entry: int = 0
+    row: int = 0
 
 
 class Result(NamedTuple):
     """How one attempt ended, kept in the worker's spool until the boss has acknowledged it.
 
-    ``outcome`` is ``succeeded``, ``failed`` or ``cancelled``; ``phase`` (``fetch``, ``run``, ``upload``,
+    ``outcome`` is ``succeeded``, ``failed`` or ``cancelled``; ``phase`` (``verify``, ``fetch``, ``run``, ``upload``,
     ``infrastructure``) says where a failure happened. Times are Unix seconds of the worker's clock.
     ``files`` is the manifest of uploaded outputs, ``(path in the job's folder, size in bytes, sha256 hex)``, or ``None`` when
     it is too long for a message and must be read from the datastore's record. ``stored_logs`` says that more than
@@ -109,6 +116,13 @@ class Result(NamedTuple):
     stderr_size: int = 0
     stored_logs: bool = False
     files: Optional[Tuple[Tuple[str, int, str], ...]] = ()
+
+
+def granted_inputs(assignment: Assignment) -> Tuple[Input, ...]:
+    """What the datastore's grant is for: the attempt's inputs, and the signed document of its job if there is one."""
+    if not assignment.document:
+        return assignment.inputs
+    return (*assignment.inputs, Input(DOCUMENT, "", assignment.document))
 
 
 # ---- boss to worker ----------------------------------------------------------------------------------------------

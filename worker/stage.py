@@ -7,6 +7,8 @@ Rules:
   which several attempts want at once is fetched once.
 - The gate keeps the result beside the outputs (a ``Results`` message with one result, its files left out: the record has them), so
   that the boss can read it when this worker is gone.
+- A worker that runs signed work only (``verifier``) holds each attempt against its signed document before anything is fetched
+  for it, and what was fetched against the digests in it before anything runs.
 - Trouble on the way is not final: the same call may be repeated until it succeeds, and never stores anything twice.
 
 Python 3.9 syntax, standard library only.
@@ -14,20 +16,23 @@ Python 3.9 syntax, standard library only.
 
 import logging
 import os
+import tempfile
 import threading
 from contextlib import contextmanager
-from typing import Container, Dict, Iterable, Iterator, List, Optional, Set
+from typing import Container, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from datastore import layout
 from datastore.cache import Cache
 from datastore.channel import Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateError, GateFull, GateTrouble, Line
 from datastore.landing import Damaged, Listed, Stopped, Wanted
-from datastore.sources import SHARED
+from datastore.sources import SHARED, is_outside
 from datastore.transfer import Given, deliver, fetch, find
 from datastore.tree import blocks
 from worker.outputs import Found, OutputRefused, expand, open_inside
-from worker.protocol import MAX_TAIL, Assignment, Input, Result, Results, cache_name, encode
+from worker.protocol import DOCUMENT, MAX_TAIL, Assignment, Input, Result, Results, cache_name, encode, granted_inputs
+from worker.signed import MAX_DOCUMENT, Document, NotSigned, check_shared
+from worker.verify import Verifier, check_file
 
 _LOG = logging.getLogger("worker")
 #: A manifest of more files does not travel in the result: the boss reads it from the datastore's record.
@@ -43,8 +48,8 @@ IDLE = 60.0
 class StageError(Exception):
     """Inputs or outputs did not get where they should.
 
-    ``phase`` is ``fetch`` or ``upload``; ``final`` is False for trouble on the way, where the same call may succeed later. ``full``: the
-    datastore has no room.
+    ``phase`` is ``verify``, ``fetch`` or ``upload``; ``final`` is False for trouble on the way, where the same call may succeed later.
+    ``full``: the datastore has no room.
     """
 
     def __init__(self, phase: str, reason: str, final: bool, full: bool = False) -> None:
@@ -68,30 +73,58 @@ def wants_delivery(assignment: Assignment, result: Result, stdout_size: int, std
 class Stage:
     """A worker's way to the datastore. Any thread may call; ``endpoint`` None is a worker without a datastore.
 
-    ``owners`` are the users whose files may be outputs; None: all.
+    ``owners`` are the users whose files may be outputs; None: all. ``verifier``: only what is signed is fetched for.
     """
 
     def __init__(
-        self, endpoint: Optional[Endpoint], cache_folder: str, cache_limit_bytes: int, owners: Optional[Container[int]] = None
+        self,
+        endpoint: Optional[Endpoint],
+        cache_folder: str,
+        cache_limit_bytes: int,
+        owners: Optional[Container[int]] = None,
+        verifier: Optional[Verifier] = None,
     ) -> None:
         self._owners = owners
         self._inward = _Lasting(endpoint)
         self._outward = _Lasting(endpoint)
         self._cache = Cache(cache_folder, cache_limit_bytes)
+        self._verifier = verifier
         self._told: Set[str] = set()  # contents that were said to be too large
 
     def fetch(self, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
         """Put the attempt's inputs into its folder. Raises StageError."""
         with _errors("fetch"):
-            missing = self._pushed_from_cache(assignment, folder)
-            if not missing and all(item.digest for item in assignment.inputs):
+            if self._verifier is None:
+                self._fill(assignment, folder, stopped, None)
                 return
+            document = self._verifier.verify(assignment, lambda: self._document(assignment, stopped))
+            self._fill(assignment, folder, stopped, document)
+            for item in assignment.inputs:
+                if item.digest:
+                    check_file(_target(folder, item, item.source), item.digest, item.source)
+
+    def _fill(self, assignment: Assignment, folder: str, stopped: threading.Event, document: Optional[Document]) -> None:
+        missing = self._pushed_from_cache(assignment, folder)
+        if not missing and all(item.digest for item in assignment.inputs):
+            return
+        with self._inward.channel(stopped) as channel:
+            try:
+                self._bring(channel, assignment, folder, stopped, document)
+            except Damaged:
+                # The file may have been replaced by a newer result between being looked up and being sent.
+                self._bring(channel, assignment, folder, stopped, document)
+
+    def _document(self, assignment: Assignment, stopped: threading.Event) -> bytes:
+        """The signed document of the attempt's job, with its signature."""
+        listed = Listed(DOCUMENT, 0, assignment.document, False, len(assignment.inputs))
+        with tempfile.TemporaryDirectory(prefix="ecloud-signed-") as folder:
+            target = os.path.join(folder, DOCUMENT)
             with self._inward.channel(stopped) as channel:
-                try:
-                    self._bring(channel, assignment, folder, stopped)
-                except Damaged:
-                    # The file may have been replaced by a newer result between being looked up and being sent.
-                    self._bring(channel, assignment, folder, stopped)
+                fetch(channel, _grant(assignment), [Wanted(listed, target)], stopped)
+            if os.path.getsize(target) > MAX_DOCUMENT:
+                raise NotSigned("the signed document is larger than %d bytes" % MAX_DOCUMENT)
+            with open(target, "rb") as file:
+                return file.read()
 
     def deliver(
         self, assignment: Assignment, folder: str, result: Result, stdout: str, stderr: str, stopped: threading.Event
@@ -149,13 +182,17 @@ class Stage:
             if item.digest and not self._cache.copy(item.digest, _target(folder, item, item.source), item.mode)
         ]
 
-    def _bring(self, channel: Channel, assignment: Assignment, folder: str, stopped: threading.Event) -> None:
+    def _bring(
+        self, channel: Channel, assignment: Assignment, folder: str, stopped: threading.Event, document: Optional[Document]
+    ) -> None:
         """Look up the inputs, take from the cache what it has by now, fetch the rest."""
         grant = _grant(assignment)
         through_cache: Dict[str, List[Listed]] = {}
         straight: List[Wanted] = []
         room = self._cache.limit
-        found = find(channel, grant)
+        found = [listed for listed in find(channel, grant) if listed.input != len(assignment.inputs)]  # that is the document
+        if document is not None:
+            _check_signed(document, assignment, found)
         _check_complete(assignment, found)
         for listed in found:
             asked = assignment.inputs[listed.input]
@@ -264,6 +301,8 @@ def _errors(phase: str) -> Iterator[None]:
         raise StageError(phase, str(error), False, full=True) from error
     except (Unreachable, GateTrouble) as error:
         raise StageError(phase, "the datastore: %s" % error, False) from error
+    except NotSigned as error:
+        raise StageError("verify", str(error), True) from error
     except (GateError, OutputRefused, Damaged, layout.PathRefused) as error:
         raise StageError(phase, str(error), True) from error
     except Stopped:
@@ -282,12 +321,32 @@ def _check_complete(assignment: Assignment, found: List[Listed]) -> None:
             raise StageError("fetch", reason % (item.source, there, assignment.job, least), True)
 
 
+def _check_signed(document: Document, assignment: Assignment, found: List[Listed]) -> None:
+    """Raise NotSigned unless what the datastore would send is what the signed inputs name, and no file takes another one's place."""
+    outside: Dict[int, List[Tuple[str, str]]] = {}
+    places: Dict[str, str] = {}
+    for listed in found:
+        item = assignment.inputs[listed.input] if 0 <= listed.input < len(assignment.inputs) else None
+        fits = item is not None and (listed.path == item.source or layout.matches(item.source, listed.path))
+        if item is None or not fits or (item.digest and listed.sha256 != item.digest):
+            raise NotSigned("the datastore sends %.200s, which no signed input names" % listed.path)
+        if is_outside(item.source):
+            outside.setdefault(listed.input, []).append((listed.path, listed.sha256))
+        place = _target("", item, listed.path)
+        other = places.setdefault(place, listed.path)
+        if other != listed.path:
+            raise NotSigned("its inputs %.200s and %.200s would both lie at %.200s" % (other, listed.path, place))
+    for number, item in enumerate(assignment.inputs):
+        if is_outside(item.source):
+            check_shared(document, item.source, outside.get(number, []))
+
+
 def _grant(assignment: Assignment) -> Line:
     return {
         "attempt": assignment.attempt,
         "job": assignment.job,
         "task": assignment.task,
-        "inputs": [list(item) for item in assignment.inputs],
+        "inputs": [list(item) for item in granted_inputs(assignment)],
         "grant": assignment.grant,
     }
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from worker.written import WrittenFloat, WrittenInt, number_in
 from worker.grid import Dimension, Value
+from worker.written import WrittenFloat, WrittenInt, number_in
 
 #: The number of the row, as a text names it; no parameter is called so.
 ROW = "row"

@@ -50,6 +50,7 @@ def configuration(
     *,
     folder: str,
     renewal: RenewalConfig | None = None,
+    allowed_signers: str = "",
 ) -> WorkerConfig:
     """What this worker is told. ``folder`` is where it works: absolute, or from where its ``worker.json`` is."""
     return WorkerConfig(
@@ -66,6 +67,7 @@ def configuration(
         cache_bytes=terms.cache_bytes,
         task_user="",
         limits=terms.limits.get(pool, Limits()),
+        allowed_signers=allowed_signers,
         pulse=None,
         renewal=renewal,
     )

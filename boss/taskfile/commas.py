@@ -12,8 +12,8 @@ from boss.taskfile.entry import Entry
 from boss.taskfile.foreach import Foreach
 from boss.taskfile.problems import quoted
 from boss.taskfile.sheet import Sheet
-from worker.written import number_in
 from worker.texts import Field, Text
+from worker.written import number_in
 
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]*,[0-9]+(?:[eE][-+]?[0-9]+)?")
 

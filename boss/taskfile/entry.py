@@ -7,9 +7,9 @@ from boss.core.templates import parse, rows
 from boss.taskfile.files import FileEntry
 from boss.taskfile.foreach import Foreach
 from boss.taskfile.problems import Problems, quoted
-from worker.written import number_in
 from worker.grid import Dimension
 from worker.texts import Field, TemplateError, Text, ValueRefused
+from worker.written import number_in
 
 #: How long a task may run when its entry does not say, in seconds.
 DEFAULT_TIMEOUT = 86400.0

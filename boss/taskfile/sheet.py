@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from boss.taskfile.problems import quoted
-from worker.written import is_plain, number_in
 from worker.grid import Table, packed
 from worker.texts import ROW
+from worker.written import is_plain, number_in
 
 #: A parameter's name.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -79,6 +79,7 @@ MESSAGES: list[Message] = [
     wire.Certified(3, 26, "-----BEGIN CERTIFICATE-----\n", "ssh-ed25519-cert-v01@openssh.com AAAA\n", 345600.0),
     wire.Certify("s1", "ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 AAAA"),
     wire.Hello("s1", 0, 0, {"cpus": 4}, {}, confinement={"memory": "control group v2", "user": "one for each task"}),
+    wire.Assign(3, 27, (wire.Assignment("u7.2.1", "ising", "T=2", ("run 2",), document="ab" * 32, entry=1, row=4),)),
 ]
 
 

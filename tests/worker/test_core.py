@@ -11,6 +11,7 @@ from worker.core import LAST_WAIT, PATIENCE, Core, Identity
 from worker.deposits import RETRY
 from worker.ledger import Entry, Step
 from worker.outbox import LINGER, REPEAT, START_LINGER
+from worker.trust import VERIFIES
 
 
 def explained(result: wire.Result) -> wire.Result:
@@ -184,6 +185,17 @@ def test_a_fetch_that_cannot_succeed_fails_the_attempt_in_that_phase() -> None:
     talk.assign(NEEDS_INPUT)
     failed = explained(wire.Result("in.0.1", "failed", "fetch", reason="no such file: x"))
     assert talk.tell(ev.StageFailed("in.0.1", "fetch", "no such file: x", True)) == [ev.Keep((failed,)), results(failed)]
+
+
+def test_a_worker_that_runs_signed_work_only_has_every_attempt_verified_before_it_starts() -> None:
+    talk = Conversation(cpus=2, **{VERIFIES: 1.0})
+    assert VERIFIES in talk.connect().resources
+    first, second = attempt("a"), attempt("b")  # without inputs: nothing is to be fetched
+    assert talk.assign(first, second) == [ev.Fetch(first), ev.Fetch(second)]
+    assert talk.tell(ev.Fetched("a.0.1")) == [ev.Start(first)]
+    effects = talk.tell(ev.StageFailed("b.0.1", "verify", "its env: ...", final=True))
+    (kept,) = [effect for effect in effects if isinstance(effect, ev.Keep)]
+    assert (kept.results[0].outcome, kept.results[0].phase) == ("failed", "verify")
 
 
 def test_connection_trouble_is_tried_again_with_growing_waits() -> None:
