@@ -3,11 +3,23 @@
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
-from typing import List, Mapping, NamedTuple, Optional, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Protocol, Tuple
 
 from datastore.layout import destination, is_folder, is_pattern, matches
 from datastore.sources import is_outside, place_of
 from worker.protocol import Input
+
+
+class Pushed(Protocol):
+    """A pushed file: sha256 in hex, and permission bits."""
+
+    @property
+    def digest(self) -> str:
+        """The sha256, in hex."""
+
+    @property
+    def mode(self) -> int:
+        """The permission bits."""
 
 
 class Pinned(NamedTuple):
@@ -17,7 +29,7 @@ class Pinned(NamedTuple):
     mode: int
 
 
-def named(source: str, to: str, files: Mapping[str, Pinned]) -> Tuple[List[Input], Optional[Input]]:
+def named(source: str, to: str, files: Mapping[str, Pushed]) -> Tuple[List[Input], Optional[Input]]:
     """The inputs that a source stands for among pushed files (by their places in the job's folder), by digest where they are pushed.
 
     ``to`` is empty where the task does not say. Of a folder or a glob the second is what else lies there: results of other tasks.

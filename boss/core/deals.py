@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 
-from boss.core import backlog, fairness, pace, provenance, usage
+from boss.core import backlog, fairness, pace, provenance, trust, usage
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -22,8 +22,9 @@ from boss.core.ready import Bucket
 from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import texts_of
-from datastore.layout import destination, is_folder, is_pattern, matches, overlap
-from datastore.sources import is_outside, place_of
+from datastore.layout import is_folder, is_pattern, matches, overlap
+from datastore.sources import is_outside
+from worker.expansion import named
 from worker.protocol import Assign, Assignment, Input, Output
 from worker.texts import render
 
@@ -92,7 +93,7 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
             continue
-        if usage.is_spent_by(state, job, state.last_turn):
+        if usage.is_spent_by(state, job, state.last_turn) or trust.is_over(bucket.shape, state.wall(state.last_turn)):
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
         refused |= elsewhere.get(job.uid, frozenset())
@@ -188,6 +189,7 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
     for out in template.outputs:
         path = render(out.path, params)
         outputs.append(Output(path, path if out.to is None else render(out.to, params), out.optional))
+    signed = template.signed
     return Assignment(
         attempt.id,
         task.job.name,
@@ -201,6 +203,7 @@ def assignment_of(task: Task, attempt: Attempt) -> Assignment:
         "",
         template.init,
         _least(task, [item.source for item in inputs if not item.digest]),
+        *((signed.document, signed.entry, task.row) if signed is not None else ()),
     )
 
 
@@ -214,16 +217,9 @@ def _inputs(task: Task, spec: InputSpec, params: dict[str, str | int | float | b
     """What to fetch for one input: pushed files by digest, and what other tasks yielded by its place in the job's folder."""
     source = render(spec.source, params)
     to = "" if spec.to is None else render(spec.to, params)  # the same path need not be said twice: a task may read thousands
-    files = task.job.files
-    if is_outside(source):
-        return (Input(source, to or place_of(source)),)
-    if not is_pattern(source) and not is_folder(source):
-        pushed = files.get(source)
-        return (Input(source, to, pushed.digest, pushed.mode) if pushed else Input(source, to),)
-    found = [path for path in files if matches(source, path)]
-    inputs = [Input(path, destination(source, to, path), files[path].digest, files[path].mode) for path in found]
-    if not found or any(overlap(source, yielded) for yielded in _yields_of_dependencies(task)):
-        inputs.append(Input(source, to))
+    inputs, results = named(source, to, task.job.files)
+    if results is not None and (not inputs or any(overlap(source, yielded) for yielded in _yields_of_dependencies(task))):
+        inputs.append(results)
     return tuple(inputs)
 
 

@@ -5,15 +5,16 @@ Rules: the first sentence is the cause, the last one the cheapest remedy; nothin
 
 from math import inf
 
-from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, usage
+from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, trust, usage
 from boss.core.deals import is_prepared, preparing
 from boss.core.limits import members
 from boss.core.machines import SLOW, is_slow, told
-from boss.core.model import Job, Pool, Task, TaskState, Wanted, WorkerState
+from boss.core.model import Job, Phase, Pool, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
 from boss.core.scaling import CLOSED
 from boss.core.state import State
+from worker.trust import without_marks
 
 S = TaskState
 #: So many of a kind are told one by one.
@@ -28,6 +29,8 @@ def why(state: State, task: Task, now: float) -> list[str]:
         case S.SUCCEEDED:
             done = f"It succeeded (attempt {task.number})." if task.number else f"It counts as succeeded: {task.reason}."
             return [done, *_stale(task)]
+        case S.FAILED if task.phase == Phase.VERIFY:
+            return [_failed(task), *trust.refused(task, task.worker)]
         case S.FAILED:
             return [
                 _failed(task),
@@ -114,7 +117,11 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
     if not state.connected:
         return ["The boss has no connection to the broker; it keeps trying.", "`admin.py doctor` says what is wrong."]
     shape = shape_of(task.template)
+    if trust.is_over(shape, state.wall(now)):
+        return trust.over(task)
     if too_big := never_of(state, shape):
+        if _for_want_of_a_signature(state, shape):
+            return [too_big, trust.push_signed(job.name)]
         larger = "have the quota raised, " if _beyond(state, shape) else ""
         return [too_big, f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
     return _room(state, task, shape, now)
@@ -133,7 +140,7 @@ def never_of(state: State, shape: Shape) -> str:
         return ""
     if any(sizes.unknown(state, pool) for pool in state.policy.pools):
         return ""  # one of those that the cloud has not described yet may hold it
-    return _beyond(state, shape) or _too_big(state, shape)
+    return _beyond(state, shape) or _for_want_of_a_signature(state, shape) or _too_big(state, shape)
 
 
 def _beyond(state: State, shape: Shape) -> str:
@@ -147,7 +154,7 @@ def _beyond(state: State, shape: Shape) -> str:
     if not reasons:
         return ""
     more = f", and {len(reasons) - FEW} more such flavor(s)" if len(reasons) > FEW else ""
-    needs = ", ".join(amount(name, count) for name, count in shape)
+    needs = ", ".join(amount(name, count) for name, count in shape if count)
     return f"No VM that can hold it ({needs}) can ever be had; pool {'; pool '.join(reasons[:FEW])}{more}."
 
 
@@ -163,6 +170,14 @@ def notes(state: State) -> list[str]:
         if len(said) < FEW and (reason := never_of(state, shape)):
             said.append(f"{count:,} ready task(s) (of job {job} first) can never run as things are. {reason}")
     return said or quotas.notes(state)
+
+
+def _for_want_of_a_signature(state: State, shape: Shape) -> str:
+    """That only machines which take signed work could hold it; empty if that is not what keeps it out."""
+    pools = [(pool, sizes.flavors(state, pool)) for pool in state.policy.pools]
+    holds = {pool.name: any(can_ever(shape, without_marks(one.resources)) for one in flavors) for pool, flavors in pools}
+    there = any(can_ever(shape, without_marks(worker.resources)) for worker in state.workers.values())
+    return trust.unsigned(shape, pools, holds) if there or any(holds.values()) else ""
 
 
 def _paused(job: Job) -> list[str]:
@@ -242,7 +257,8 @@ def _pool(state: State, name: str, shape: Shape, now: float) -> list[str]:
         return [f"Pool {name}: what {', '.join(unknown)} offers is not known yet: {state.cloud_trouble[pool.provider]}."]
     fitting = [flavor for flavor in quotas.obtainable(state, pool) if can_ever(shape, flavor.resources)]
     if not fitting:
-        return []
+        kept_out = pool.signers and any(can_ever(shape, without_marks(flavor.resources)) for flavor in sizes.flavors(state, pool))
+        return [f"Pool {name} could hold it, and takes only jobs that are signed by a key that it trusts."] if kept_out else []
     said = _coming(state, pool, now)
     rest = health.resting(state, name, "", now)
     if rest is not None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from worker.grid import Dimension
 from worker.texts import Text
+from worker.trust import TrustedKey
 
 Resources = Mapping[str, float]
 
@@ -37,6 +38,8 @@ FINAL_STATES = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPP
 
 class Phase(StrEnum):
     """Where a failure happened."""
+
+    VERIFY = "verify"  #: a worker found that it is not what was signed; nothing was run
 
     FETCH = "fetch"  #: inputs could not be had
     RUN = "run"  #: the command failed, timed out or was killed
@@ -118,6 +121,20 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """Who has signed a template: the sha256 of the signed document, its ``entry`` there, the key's fingerprint and its owner's name.
+
+    ``expires`` in Unix seconds.
+    """
+
+    document: str
+    entry: int
+    key: str
+    signer: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """What the tasks of one entry of a task file share. ``number`` counts from 0 within the job; ``timeout`` in seconds.
 
@@ -139,6 +156,7 @@ class Template:
     grid: tuple[Dimension, ...] = ()
     metrics: Text = ""  #: the JSON file among its outputs whose numbers are columns of the job's table; empty: none
     runtime: float = 0.0  #: how long a task of it will run, as whoever pushed it expects (seconds); 0: nobody has said
+    signed: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +377,7 @@ class Pool:
     billing: float = 0.0  #: the seconds that are paid for as a whole
     quiet: tuple[tuple[float, float], ...] = ()  #: seconds of the local day between which no VM is created
     takes: Resources = field(default_factory=dict)  #: what each VM takes of the project beside its flavor, an address and itself
+    signers: tuple[TrustedKey, ...] = ()  #: only jobs that one of these keys has signed; empty: any
 
 
 @dataclass(frozen=True, slots=True)

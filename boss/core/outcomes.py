@@ -190,6 +190,7 @@ def _init_failed(state: State, worker: Worker, task: Task, result: Result) -> No
     """
     job = task.job
     task.phase, task.reason = result.phase or Phase.RUN, inits.reason_of(result)
+    _note_unverified(state, task, worker.id)
     if task.phase == Phase.INFRASTRUCTURE:
         task.losses += 1
         _count_against_worker(state, worker.id, task.phase)
@@ -267,6 +268,7 @@ def fail(state: State, task: Task, phase: str, reason: str, now: float) -> None:
     else:
         task.failures += 1
     task.phase, task.reason = phase, reason
+    _note_unverified(state, task, attempt.worker)
     _count_against_worker(state, attempt.worker, phase)
     verdict = judge(task, phase, attempt.id, state.policy)
     if verdict.again:
@@ -278,6 +280,12 @@ def fail(state: State, task: Task, phase: str, reason: str, now: float) -> None:
     announce(state, task)
     skip_below(state, task, now)
     close_if_done(state, task.job, now)
+
+
+def _note_unverified(state: State, task: Task, worker: str) -> None:
+    """Keep in mind, for all to see, that a worker has refused what it was told, because that is not what was signed."""
+    if task.phase == Phase.VERIFY:
+        state.unverified = state.unverified[0] + 1, f"{worker} did not run {task.job.name}:{task.name}: {task.reason}"
 
 
 def _count_against_worker(state: State, name: str, phase: str) -> None:

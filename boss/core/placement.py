@@ -8,6 +8,7 @@ Rules:
   more until the row is through. Long tasks are waited for by nobody: beside them everything that fits goes on.
 - Short tasks may overcommit a worker (prefetch), on every resource alike, so that they do not wait for a round trip.
 - Memory that was not asked for is the worker's memory x cpus/slots.
+- A worker that runs signed work only is out of reach of everything that nobody whom it trusts has signed (``boss.core.trust``).
 - The autoscaler asks this same function "what if" with offers that do not exist yet.
 """
 
@@ -17,6 +18,8 @@ from heapq import heapify, heappop, heappush
 
 from boss.core.model import Resources
 from boss.core.ready import Shape
+from boss.core.trust import OUT_OF_REACH, keeps_out
+from worker.trust import VERIFIES
 
 #: Slack for sums of fractional counts.
 EPSILON = 1e-9
@@ -116,6 +119,8 @@ def needs_on(shape: Shape, total: Resources) -> Mapping[str, float]:
     needs = dict(shape)
     if "memory" not in needs and total.get("memory") and total.get("cpus"):
         needs["memory"] = total["memory"] * needs.get("cpus", 0) / total["cpus"]
+    if VERIFIES in total and keeps_out(shape, total):
+        needs[VERIFIES] = OUT_OF_REACH
     return needs
 
 

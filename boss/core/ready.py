@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from boss.core.model import Job, Task, TaskState, Template
+from boss.core.trust import mark_of
 
 #: Needs in a form that can be compared and hashed.
 Shape = tuple[tuple[str, float], ...]
@@ -19,8 +20,9 @@ BucketKey = tuple[str, int, Shape]
 
 
 def shape_of(template: Template) -> Shape:
-    """What a task of this template needs, sorted by name; what is asked for as 0 does not count."""
-    return tuple(sorted((name, count) for name, count in template.needs.items() if count))
+    """What a task of this template needs, sorted by name; what is asked for as 0 does not count. Of a signed one the mark is the last."""
+    needs = tuple(sorted((name, count) for name, count in template.needs.items() if count))
+    return needs if template.signed is None else (*needs, (mark_of(template.signed), 0.0))
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 Rules:
 - A failure of the user's command, inputs or outputs uses up the task's ``retries``.
 - A loss by the infrastructure (worker lost, folder or process not made, upload refused) has a budget of its own.
+- What a worker has refused because it is not what was signed is never tried again: it would be refused again, or be something else.
 - Delays double from ``retry_base`` up to ``retry_limit`` and are spread by a jitter that comes from the attempt's name,
   so that a thousand tasks which failed together do not come back together (source: river ``retrypolicy``).
 """
@@ -26,6 +27,8 @@ class Verdict:
 
 def judge(task: Task, phase: str, attempt: str, policy: Policy) -> Verdict:
     """Whether a task whose attempt failed in this phase is tried again; its counters include this failure already."""
+    if phase == Phase.VERIFY:
+        return Verdict(False)
     if phase in LOSSES:
         return Verdict(task.losses <= policy.infrastructure_budget, backoff(task.losses, attempt, policy))
     return Verdict(task.failures <= task.template.retries, backoff(task.failures, attempt, policy))

@@ -29,6 +29,7 @@ from boss.core.quotas import obtainable
 from boss.core.ready import Shape
 from boss.core.sizes import flavor_of
 from boss.core.state import State
+from boss.core.trust import is_over
 
 #: The fact in the context that says since when no VM may come.
 CLOSED: Final = "fleet_closed"
@@ -109,6 +110,8 @@ def _seen(state: State, now: float) -> tuple[int, ...]:
 
 def _may_be_held(state: State, shape: Shape) -> bool:
     """Whether some VM that may be had, or a worker that is there, can hold a task of this shape."""
+    if is_over(shape, state.wall(state.last_turn)):
+        return False
     if any(can_ever(shape, flavor.resources) for pool in state.policy.pools for flavor in obtainable(state, pool)):
         return True
     return any(can_ever(shape, worker.resources) for worker in state.workers.values() if worker.state is WorkerState.ONLINE)

@@ -11,6 +11,7 @@ from typing import Final
 
 from boss.core.model import Flavor, Pool, Resources, Vm
 from boss.core.state import State
+from boss.core.trust import offered
 
 #: What the worker of a VM that is only tried offers, and the task of a trial needs: once.
 TRIAL: Final = "trial"
@@ -20,7 +21,7 @@ _SLIVER: Final = {"cpus": 0.001, "memory": 256 * 2.0**20}
 
 def flavors(state: State, pool: Pool) -> list[Flavor]:
     """The pool's flavors of which it is known what they offer, in the order of the settings."""
-    found = [(flavor, _resources(state, pool.name, flavor)) for flavor in pool.flavors]
+    found = [(flavor, offered(pool, _resources(state, pool.name, flavor))) for flavor in pool.flavors]
     return [Flavor(flavor.name, resources, flavor.price) for flavor, resources in found if resources]
 
 

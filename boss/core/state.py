@@ -116,6 +116,7 @@ class State:
     out: list[Effect] = field(default_factory=list)
     ended_inits: set[str] = field(default_factory=set)  #: init attempts of unfinished jobs whose result was counted
     stale: int = 0
+    unverified: tuple[int, str] = (0, "")  #: how often workers have refused what was not signed so, and the last time in words
     finished: deque[tuple[float, int]] = field(default_factory=deque)
     next_sweep: float = 0.0
     last_turn: float = 0.0

@@ -12,12 +12,13 @@ Rules:
 import difflib
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from math import prod
 from typing import Any
 
-from boss.core.model import InputSpec, OutputSpec, Template
+from boss.core.model import InputSpec, OutputSpec, Signature, Template
 from worker.grid import Dimension, Table, Value, dimension_from_data, dimension_to_data
 from worker.texts import (
     FORMAT,
@@ -34,6 +35,7 @@ from worker.texts import (
     values_at,
 )
 
+_SIGNED = ("document", "entry", "key", "signer", "expires")
 #: How many fields of one text are told to be wrong.
 _TOLD = 100
 _FIELD = re.compile(
@@ -210,6 +212,8 @@ def template_to_data(template: Template) -> dict[str, Any]:
         data["grid"] = [dimension_to_data(dimension) for dimension in template.grid]
     if template.metrics:
         data["metrics"] = text_to_data(template.metrics)
+    if template.signed is not None:
+        data["signed"] = [getattr(template.signed, name) for name in _SIGNED]
     data.update({name: value for name in ("retries", "priority", "init", "runtime") if (value := getattr(template, name))})
     return data
 
@@ -233,4 +237,10 @@ def template_from_data(data: Mapping[str, Any]) -> Template:
         runtime=data.get("runtime", 0.0),
         grid=tuple(map(dimension_from_data, data.get("grid", ()))),
         metrics=text_from_data(data.get("metrics", "")),
+        signed=_signature(*data["signed"]) if data.get("signed") else None,
     )
+
+
+def _signature(document: str, entry: int, key: str, signer: str, expires: float) -> Signature:
+    """A signature whose texts are in memory once, however many templates have it."""
+    return Signature(sys.intern(document), entry, sys.intern(key), sys.intern(signer), expires)

@@ -59,6 +59,7 @@ def test_what_is_written_of_a_configuration_is_read_as_it_was(tmp_path: Path) ->
         cache_bytes=4,
         task_user="nobody",
         limits=Limits(("memory",), 100, 0.5),
+        allowed_signers=f"{here}/signers",
         pulse=PulseConfig("/run/pulse", 5.5),
         renewal=RenewalConfig(f"{here}/ca.pem", f"{here}/key", f"{here}/tls.key"),
         base=here,
