@@ -151,6 +151,13 @@ class PoolSettings(Section):
         default={}, description="OpenStack: more metadata for its servers.", max_length=64
     )
 
+    require_signature: str = Field(
+        default="",
+        description="A file of keys as OpenSSH's allowed_signers: its workers run only jobs that one of them has signed "
+        "(docs/signed-jobs.md); empty: any job.",
+        pattern=r"^[^\r\n\x00]*$",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: Any) -> Any:

@@ -135,7 +135,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         cluster, host, port, tls.ca.read_text(), settings.policy.heartbeat, *leases, settings.cache_bytes, settings.task_limits
     )
     bundle = worker_bundle(settings.bundles)
-    local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms)
+    local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms, settings.signers)
     outer = gate if doors is None else doors.gate(gate)
     outer_terms = terms if doors is None else doors.terms(terms)
     plain = SshHosts(cluster, bundle, authority, lambda: outer, outer_terms)
@@ -149,7 +149,14 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
     store.keep(loop.lose)
 
-    intake = Intake(settings.inbox, settings.max_tasks, settings.max_task_file, legacy_root=settings.legacy_root)
+    intake = Intake(
+        settings.inbox,
+        settings.max_tasks,
+        settings.max_task_file,
+        legacy_root=settings.legacy_root,
+        cluster=cluster,
+        signers=settings.signers,
+    )
     stack.callback(intake.close)
     front = open_front(settings, authority)
     facts = ApiFacts(

@@ -19,6 +19,7 @@ from boss.core.model import Flavor, Policy, Pool, Resources
 from settings import Settings, SettingsError
 from settings_pools import FlavorSettings, PoolSettings
 from worker.limits import Limits
+from worker.trust import TrustError, read_signers
 
 __all__ = [
     "BossConfig",
@@ -141,6 +142,7 @@ class BossConfig:
     that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
     ``software`` is what their VMs are given, by pool; ``task_limits`` what tasks are held to, by pool of the settings.
     ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
+    ``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only.
     """
 
     file: Path | None
@@ -168,6 +170,7 @@ class BossConfig:
     certificate_lifetime: float = 365 * 86400.0
     audit_keep: float = 365 * 86400.0
     task_limits: Mapping[str, Limits] = field(default_factory=dict)
+    signers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_vms(self) -> bool:
@@ -233,7 +236,8 @@ def load() -> BossConfig:
 
 
 def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
-    """The boss's configuration from settings and a machine; touches nothing."""
+    """The boss's configuration from settings and a machine; touches nothing. Raises SettingsError for files that it names."""
+    signers = _signers(values, file)
     state = values.state.expanduser().absolute()
     slots = values.local_slots or machine.cpus
     outside = values.datastore.address
@@ -254,11 +258,12 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
         longest_lease=values.workers.longest_lease,
-        policy=_policy(values, slots, machine),
+        policy=_policy(values, slots, machine, signers),
         api_certificate=_own_certificate(values, file),
         api_plain=values.api.plain_http,
         certificate_lifetime=values.certificate_lifetime,
         audit_keep=values.api.audit_keep,
+        signers=signers,
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
         task_limits={name: _task_limits(pool) for name, pool in values.pools.items()},
@@ -294,8 +299,25 @@ def _memory() -> int:
     return total
 
 
-def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
-    pools = tuple(_pool(name, pool) for name, pool in values.pools.items())
+def _signers(values: Settings, file: Path | None) -> dict[str, str]:
+    """The texts of the ``allowed_signers`` that pools name, by pool."""
+    found = {}
+    for name, pool in values.pools.items():
+        if not pool.require_signature:
+            continue
+        path = (file.parent if file else Path()).absolute() / Path(pool.require_signature).expanduser()
+        try:
+            found[name] = path.read_text("utf-8", "replace")
+            read_signers(found[name])
+        except OSError as error:
+            raise SettingsError(f"[pools.{name}] require_signature: {path}: {error.strerror}") from None
+        except TrustError as error:
+            raise SettingsError(f"[pools.{name}] require_signature: {path}: {error}") from None
+    return found
+
+
+def _policy(values: Settings, slots: int, machine: Machine, signers: Mapping[str, str]) -> Policy:
+    pools = tuple(_pool(name, pool, signers.get(name, "")) for name, pool in values.pools.items())
     numbers = values.policy.model_dump()
     if any(pool.provider != "local" for pool in values.pools.values()) and "create_timeout" not in values.policy.model_fields_set:
         numbers["create_timeout"] = _CLOUD_CREATE_TIMEOUT
@@ -303,7 +325,7 @@ def _policy(values: Settings, slots: int, machine: Machine) -> Policy:
     return Policy(pools=(*(pools or (local_pool(slots, machine),)), hosts.POOL), zone=zone, **numbers)
 
 
-def _pool(name: str, values: PoolSettings) -> Pool:
+def _pool(name: str, values: PoolSettings, signers: str) -> Pool:
     return Pool(
         name=name,
         provider=_provider(values),
@@ -319,6 +341,7 @@ def _pool(name: str, values: PoolSettings) -> Pool:
         billing=values.billing,
         quiet=tuple(_times(text) for text in values.quiet_hours),
         takes=_takes(values),
+        signers=read_signers(signers) if signers else (),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from boss.core.changes import Changes
 from boss.core.deeds import Asker, Entry
@@ -420,7 +420,8 @@ class PushRequest:
     ``existing_results`` the paths that lie in the job's folder on the datastore already. ``tables`` are the CSV files that came along,
     by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     ``replay`` is the scale at which a workflow's trace is replayed. ``beside``: what the sender has found beside the task file and not
-    sent, among the requirements of the original's dialects.
+    sent, among the requirements of the original's dialects. ``signed`` is a signed document of the job (``worker.signed``) that is
+    ``owner``'s.
     """
 
     text: Path
@@ -436,6 +437,8 @@ class PushRequest:
     tables: Mapping[str, Path] = field(default_factory=dict)
     unread_tables: Mapping[str, str] = field(default_factory=dict)
     beside: Sequence[str] = ()
+    signed: Path | None = None
+    owner: str = ""
 
 
 #: ``(task, why it runs, how many more run for a reason of the same kind and are not named)``.
@@ -451,6 +454,8 @@ class Plan:
     are files that must be made and sent by whoever pushes, ``path in the job's folder -> bytes``. ``reasons`` say why the tasks of a
     merge ``changed`` or ``keep-succeeded`` run; ``more_reasons`` counts the tasks of which none is told. ``outside`` are inputs from
     outside the job, ``(source, task, field)``, which only the datastore knows to be there. ``example`` is a task of the first sweep.
+    ``signed``: by which ``key``, whose that is (``signer``), until when it is good (``expires``, Unix seconds), which ``pools`` trust it;
+    empty: by none.
     """
 
     job_name: str
@@ -471,6 +476,7 @@ class Plan:
     more_reasons: int = 0
     outside: list[tuple[str, str, str]] = field(default_factory=list)
     example: str = ""
+    signed: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Intake(Protocol):

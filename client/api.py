@@ -23,6 +23,7 @@ from client.access import datastore
 from client.connection import Connection, Params, find_boss
 from client.errors import BossUnreachable
 from client.pushing import Pushed, Sent, TaskFile, Wishes, push, read_task_file, submitted
+from client.signing import VALID
 from client.table import Table
 from datastore.transfer import Fetched, fetch_results
 
@@ -82,13 +83,17 @@ class Client:
         replay: float | None = None,
         files: Sequence[str] = (),
         sent: Sent | None = None,
+        sign: str | Path | None = None,
+        valid: float = VALID,
     ) -> "Job":
         """Push a task file as a new job (called ``name``) or into ``job``. Raises Refused with every problem of the file.
 
         ``files`` (paths, folders, globs relative to the task file) are pushed beside those that the text names.
         ``replay`` is the scale of durations and sizes at which a workflow's trace (WfFormat) is replayed.
+        ``sign`` is the file of an Ed25519 key with which the job is signed, for ``valid`` seconds.
         """
-        wishes = Wishes(name, job, merge, skip_existing, replay=replay, files=tuple(files))
+        key = None if sign is None else Path(sign)
+        wishes = Wishes(name, job, merge, skip_existing, replay=replay, files=tuple(files), sign=key, valid=valid)
         return Job(self, self.push_file(Path(path), wishes, sent).job)
 
     def push_file(self, path: Path, wishes: Wishes, sent: Sent | None = None) -> Pushed:
@@ -104,14 +109,18 @@ class Client:
         folder: str | Path = ".",
         job: str | None = None,
         merge: str | None = None,
+        sign: str | Path | None = None,
+        valid: float = VALID,
     ) -> "Job":
         """Push tasks made by a program: a list of native tasks or a whole document (docs/task-file.md).
 
         Without ``name`` the job is called what the document says, else ``job``, or ``job-2`` and so on where that is taken.
-        ``files`` are entries as in a task file, looked for below ``folder``. Raises Refused with every problem.
+        ``files`` are entries as in a task file, looked for below ``folder``. ``sign`` and ``valid`` as in ``push``.
+        Raises Refused with every problem.
         """
+        wishes = Wishes(name, job, merge, sign=None if sign is None else Path(sign), valid=valid)
         file: TaskFile = submitted(tasks, tuple(files), name or "job", Path(folder).resolve())
-        return Job(self, push(self.connection, file, Wishes(name, job, merge)).job)
+        return Job(self, push(self.connection, file, wishes).job)
 
     def create_listener(self, name: str, public_key: str, lifetime: float) -> Plain:
         """Let a program read events at the broker (for admins): certificate and CA in PEM, host, port, topic."""

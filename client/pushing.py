@@ -7,11 +7,14 @@ Rules:
 - Nothing is uploaded before the boss has found the push good, and nothing is a job before its files are there.
 """
 
+import hashlib
 import json
 import secrets
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from client.errors import BossTrouble, BossUnreachable, Conflict, NotFound, Prob
 from client.inventory import Entry, Inventory, entries_of, given_entries, take_inventory
 from client.replaying import made
 from client.sheets import SheetsRead, read_sheets, sheets_named
+from client.signing import VALID, SigningKey, signed_document, signing_key
 from datastore.transfer import push_files, room
 
 #: Seconds to wait for a plan or for the opening of a very large push.
@@ -40,7 +44,8 @@ class Wishes:
     """How a file is to be pushed.
 
     ``merge`` is ``ignore``, ``keep-succeeded``, ``replace`` or ``changed``; ``replay`` the scale for a trace. ``files`` are pushed beside
-    those that the text names: paths, folders or globs relative to the task file, which keep their places.
+    those that the text names: paths, folders or globs relative to the task file, which keep their places. With
+    ``sign``, the file of a key, the job is signed, for ``valid`` seconds.
     """
 
     name: str | None = None
@@ -50,6 +55,8 @@ class Wishes:
     dry_run: bool = False
     replay: float | None = None
     files: tuple[str, ...] = ()
+    sign: Path | None = None
+    valid: float = VALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class TaskFile:
     name: str
     folder: Path
     more: tuple[Entry, ...] = ()
+    signed: bytes = b""  #: the job's signed document, once it is signed
 
     @property
     def document(self) -> Any:
@@ -98,6 +106,7 @@ def read_task_file(connection: Connection, path: Path) -> TaskFile:
 
 def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | None = None) -> Pushed:
     """Push a task file. Raises Refused with everything that is wrong with it, and what ``Connection`` raises."""
+    key = signing_key(wishes.sign) if wishes.sign is not None else None
     document = file.document
     given = given_entries(wishes.files, "--files {item}")
     inventory = take_inventory(file.folder, [*entries_of(document), *file.more, *given])
@@ -124,8 +133,9 @@ def push(connection: Connection, file: TaskFile, wishes: Wishes, sent: Sent | No
         _check_room(connection, sum(wanted.values()))
         with made(wanted) as files:
             inventory.files.update(files)
-            return _push(connection, file, {**options, "files": inventory.described()}, inventory, sheets, sent)
-    return _push(connection, file, options, inventory, sheets, sent)
+            options = {**options, "files": inventory.described()}
+            return _push(connection, file, options, inventory, sheets, sent, key, wishes.valid)
+    return _push(connection, file, options, inventory, sheets, sent, key, wishes.valid)
 
 
 def _check_room(connection: Connection, wanted: int) -> None:
@@ -140,17 +150,44 @@ def _check_room(connection: Connection, wanted: int) -> None:
 
 
 def _push(
-    connection: Connection, file: TaskFile, options: dict[str, Any], inventory: Inventory, sheets: SheetsRead, sent: Sent | None
+    connection: Connection,
+    file: TaskFile,
+    options: dict[str, Any],
+    inventory: Inventory,
+    sheets: SheetsRead,
+    sent: Sent | None,
+    key: SigningKey | None,
+    valid: float,
 ) -> Pushed:
-    """Ask for a plan, upload the files, open the job."""
+    """Sign the job if that is wanted, ask for a plan, upload the files, open the job."""
+    notes: list[str] = []
+    if key is not None:
+        first = _plan(connection, file, {**options, "dry_run": True}, sheets)  # what is wrong is told before anybody signs
+        name = str(first["job"])
+        signed, notes = signed_document(connection, file.text, options, name, inventory, sheets, key, valid)
+        file = replace(file, signed=signed)
+        options = options if first["extends"] else {**options, "name": name}
     summary = _plan(connection, file, options, sheets)
+    summary["warnings"] = [*summary["warnings"], *notes]
     if options["dry_run"] or summary["opened"]:
         return Pushed(summary["job"], summary)
-    if inventory.files:
-        with datastore(connection) as endpoint:
-            push_files(endpoint, inventory.paths(), sent)
+    if inventory.files or file.signed:
+        with datastore(connection) as endpoint, _on_disk(file.signed) as more:
+            push_files(endpoint, {**inventory.paths(), **more}, sent)
     opened = _open(connection, file, options, sheets, summary["push"])
     return Pushed(str(opened["job"]), summary | opened)
+
+
+@contextmanager
+def _on_disk(signed: bytes) -> Iterator[dict[str, str]]:
+    """The signed document as one more file to upload; none without one."""
+    if not signed:
+        yield {}
+        return
+    with tempfile.NamedTemporaryFile(prefix="ecloud-signed-") as file:
+        file.write(signed)
+        file.flush()
+        yield {hashlib.sha256(signed).hexdigest(): file.name}
 
 
 def submitted(tasks: object, files: tuple[object, ...], name: str, folder: Path) -> TaskFile:
@@ -178,6 +215,7 @@ def _plan(connection: Connection, file: TaskFile, options: dict[str, Any], sheet
     parts = [
         ("options", ("options.json", json.dumps(options).encode(), "application/json")),
         ("tasks", (file.name, file.text, "application/json")),
+        *([("signature", ("signed", file.signed, "application/octet-stream"))] if file.signed else []),
         *(("csv", (f"{number}.csv", data, "text/csv")) for number, data in enumerate(sheets.files.values())),
     ]
     try:

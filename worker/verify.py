@@ -75,6 +75,19 @@ def verify_signature(signature: str, message: bytes, signers: str, program: str 
     return key
 
 
+def check_self(signature: str, message: bytes, program: str = "ssh-keygen") -> None:
+    """Raise SignatureRefused unless a signature is of this message, by whatever key it names. Raises OSError."""
+    with tempfile.TemporaryDirectory(prefix="ecloud-verify-") as folder:
+        path = os.path.join(folder, "signature")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(signature)
+        command = [program, "-Y", "check-novalidate", "-n", NAMESPACE, "-s", path]
+        done = subprocess.run(command, check=False, input=message, capture_output=True, timeout=PATIENCE)
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+        raise SignatureRefused("the signature does not hold: %.200s" % (said[-1] if said else "no reason was given"))
+
+
 def signers_file(configured: str, host_file: str = HOST_FILE) -> str:
     """Which ``allowed_signers`` counts on this machine: its owner's where there is one; empty: it runs unsigned work too."""
     return host_file if os.path.lexists(host_file) else configured

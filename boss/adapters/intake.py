@@ -17,6 +17,7 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from boss.core.model import FileRef, Job, TaskSpec, TaskState, Template
@@ -47,12 +48,17 @@ class Intake:
         max_bytes: int = 64 * 2**20,
         time_limit: float = 600.0,
         legacy_root: str = "",
+        cluster: str = "",
+        signers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``signers`` are the texts of pools' ``allowed_signers``; signed documents must be for this ``cluster``."""
         self._folder = folder
         self._legacy_root = legacy_root
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
         self._time_limit = time_limit
+        self._cluster = cluster
+        self._signers = dict(signers)
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(_CHILDREN)
         self._closed = False
@@ -126,9 +132,13 @@ class Intake:
             "unread_tables": dict(request.unread_tables),
             "beside": list(request.beside),
             "legacy_root": self._legacy_root,
+            "signed": None if request.signed is None else self._to_verify(request.signed, request.owner),
             "max_tasks": self._max_tasks,
             "max_bytes": self._max_bytes,
         }
+
+    def _to_verify(self, signed: Path, owner: str) -> dict[str, Any]:
+        return {"path": str(signed), "cluster": self._cluster, "owner": owner, "signers": self._signers}
 
     def _ask(self, question: Mapping[str, Any], text: Path, tables: Iterable[Path] = ()) -> dict[str, Any]:
         """The child's answer. Raises Refused with the problems that it found, or with its end."""

@@ -10,13 +10,16 @@ import gc
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from boss.adapters.signatures import verified
 from boss.core.templates import template_from_data, template_to_data
-from boss.taskfile.context import Context, Existing, Merge
+from boss.taskfile.context import Context, Existing, Merge, SignedPush
 from boss.taskfile.example import first_of_a_sweep
 from boss.taskfile.expansion import Expansion, expand, job_of
 from boss.taskfile.problems import Problem, Refused
@@ -46,7 +49,8 @@ def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
         data = Path(question["text"]).read_bytes()
         if question["want"] == "job":
             return {"job": job_of(data, question["max_bytes"])}
-        return _plan(expand(data, _context(question)), Path(question["folder"]))
+        signed = None if question.get("signed") is None else verified(**question["signed"], now=time.time())
+        return _plan(expand(data, replace(_context(question), signed=signed)), Path(question["folder"]), signed)
     except Refused as refused:
         return {"problems": [_told(problem) for problem in refused.problems], "outside": refused.outside}
     except OSError as error:
@@ -92,7 +96,7 @@ def _digests(files: Mapping[str, list[Any]]) -> dict[str, tuple[str, int]]:
     return {path: (digest, mode) for path, (digest, mode) in files.items()}
 
 
-def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
+def _plan(expansion: Expansion, folder: Path, signed: SignedPush | None) -> dict[str, Any]:
     _write_slices(expansion, folder)
     warnings = list(expansion.notes)
     if expansion.kept:
@@ -116,6 +120,7 @@ def _plan(expansion: Expansion, folder: Path) -> dict[str, Any]:
         "more_reasons": expansion.more_reasons,
         "outside": expansion.outside,
         "example": _example(expansion),
+        "signed": {} if signed is None else signed.told(),
     }
 
 

@@ -25,9 +25,10 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from boss.adapters import processes, worker_config
 from boss.adapters.certificates import Authority, Gate
@@ -63,7 +64,10 @@ class LocalCloud:
         gate: Callable[[], Gate],
         pools: Sequence[Pool],
         terms: WorkerTerms,
+        signers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only."""
+        self._signers = dict(signers)
         self._folder = folder.resolve()
         self._bundle = bundle
         self._authority = authority
@@ -237,7 +241,12 @@ class LocalCloud:
         folder = self._folder / vm
         self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
         (folder / worker_config.BROKER_CA).write_text(self._terms.broker_ca)
-        config = worker_config.configuration(self._terms, gate, vm, pool, flavor.resources, folder=str(folder))
+        if pool in self._signers:
+            (folder / worker_config.SIGNERS).write_text(self._signers[pool])
+        told = worker_config.SIGNERS if pool in self._signers else ""
+        config = worker_config.configuration(
+            self._terms, gate, vm, pool, flavor.resources, folder=str(folder), allowed_signers=told
+        )
         (folder / worker_config.FILE).write_text(worker_config.text(config))
         pid = _spawn([sys.executable, "-I", "-S", str(self._bundle), "--config", str(folder / worker_config.FILE)], folder)
         process = processes.record(folder / "pid", pid)

@@ -18,6 +18,8 @@ from worker.terms import BrokerConfig, DatastoreConfig, PulseConfig, RenewalConf
 #: The file itself, and the files that it names. The private keys are made where the worker is, or by ``Authority.issue_worker``.
 FILE = "worker.json"
 BROKER_CA, TLS_CERTIFICATE, TLS_KEY = "ca.pem", "tls.pem", "tls.key"
+#: Whose jobs it runs, where it runs signed ones only.
+SIGNERS = "allowed_signers"
 SSH_KEY, SSH_CERTIFICATE, KNOWN_HOSTS = "key", "key-cert.pub", "known_hosts"
 #: How a machine that made its own keys has them certified again.
 RENEWAL = RenewalConfig(record="certificates.json", tls_key=f"{TLS_KEY}.pub", ssh_key=f"{SSH_KEY}.pub")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from boss.api.answers import Refusal
 from boss.api.shapes import TaskOut
-from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, TaskDetail
+from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, SignatureOut, TaskDetail
 from boss.core.model import Attempt, Job, Template
 from boss.core.templates import params_of, texts_of
 from boss.ports import TaskRow
@@ -65,7 +65,13 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt], origin
         losses=row.losses,
         attempts=[AttemptOut.of(attempt) for attempt in attempts],
         made_of=origins,
+        signed=_signature(template),
     )
+
+
+def _signature(template: Template) -> SignatureOut | None:
+    one = template.signed
+    return None if one is None else SignatureOut(signer=one.signer, key=one.key, expires=one.expires, document=one.document)
 
 
 def _rendered(text: Text | None, params: Mapping[str, Value]) -> str | None:

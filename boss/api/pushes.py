@@ -12,14 +12,14 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boss.api.accounts import Caller, may_change, must_own
 from boss.api.answers import Refusal
 from boss.api.bodies import PushOptions
 from boss.api.house import House, blocking
-from boss.api.shapes_push import Opened, PushSummary, ReasonOut
+from boss.api.shapes_push import Opened, PushSummary, ReasonOut, SignedOut
 from boss.core.model import FileRef, Job, TaskSpec, Template, Wanted
 from boss.core.requests import JobExtended, JobOpened, JobStaged, StagingDropped, TasksStaged
 from boss.core.restored import UNTIL
@@ -53,13 +53,15 @@ class Pushes:
 
     # ---- planning ----------------------------------------------------------------------------------------------------
 
-    async def plan(self, options: PushOptions, text: Path, tables: Mapping[str, Path], caller: Caller) -> PushSummary:
+    async def plan(
+        self, options: PushOptions, text: Path, tables: Mapping[str, Path], caller: Caller, signed: Path | None = None
+    ) -> PushSummary:
         """Validate received files; raises Refused with their problems, or Refusal. The files may be removed afterwards."""
         submission = options.submission and f"{caller.name}:{options.submission}"
         again = await self._seen_before(submission)
         if again is not None and not options.dry_run:
             return again
-        request = await self._request(options, text, tables, caller)
+        request = replace(await self._request(options, text, tables, caller), signed=signed, owner=caller.name)
         try:
             plan = await blocking(self._house.intake.plan, request)
         except Refused as refused:
@@ -79,7 +81,8 @@ class Pushes:
         push_id = secrets.token_hex(16)
         summary = self._summary(push_id, plan, await self._tentative_name(plan, options.name))
         existing = None if request.existing is None else (request.existing.uid, len(request.existing.tasks))
-        self._planned[push_id] = Push(push_id, caller.name, submission, plan, options.name, existing, summary)
+        name = options.name or (plan.job_name if plan.signed and not plan.extends else None)  # the name is signed too
+        self._planned[push_id] = Push(push_id, caller.name, submission, plan, name, existing, summary)
         asyncio.get_running_loop().call_later(self._house.facts.push_lifetime, self._expire, push_id)
         return summary
 
@@ -176,6 +179,7 @@ class Pushes:
             reasons=[ReasonOut.model_validate({"task": task, "reason": why, "more": more}) for task, why, more in plan.reasons],
             more_reasons=plan.more_reasons,
             example=plan.example,
+            signed=SignedOut.model_validate(plan.signed) if plan.signed else None,
         )
 
     # ---- opening -----------------------------------------------------------------------------------------------------

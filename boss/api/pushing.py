@@ -41,6 +41,11 @@ _BODY: dict[str, Any] = {
                             "description": "PushOptions as JSON",
                         },
                         "tasks": {"type": "string", "format": "binary", "description": "the task file"},
+                        "signature": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "the signed document of the job, its signature before it (docs/signed-jobs.md)",
+                        },
                         "csv": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
@@ -69,7 +74,7 @@ async def plan(request: Request, house: TheHouse, pushes: ThePushes, caller: The
 
     A viewer may do so with ``dry_run`` only. The CSV files that it names come as parts ``csv``.
     """
-    async with request.form(max_files=2 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
+    async with request.form(max_files=3 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
         tasks = form.get("tasks")
         if not isinstance(tasks, UploadFile):
             raise Refusal(422, "send the task file as the part `tasks` of multipart/form-data, with a file name")
@@ -79,13 +84,19 @@ async def plan(request: Request, house: TheHouse, pushes: ThePushes, caller: The
         tables = _tables(form.getlist("csv"), options)
         if sum(part.size or 0 for part in (tasks, *tables.values())) > house.facts.max_task_file:
             raise HTTPException(413, too_long(house.facts.max_task_file))
+        signature = form.get("signature")
+        if signature is not None and not isinstance(signature, UploadFile):
+            raise Refusal(422, "send the signed document as a part `signature` with a file name")
         received = house.facts.received / f"received-{secrets.token_hex(16)}"
         stored = {name: received / f"{number}.csv" for number, name in enumerate(tables)}
         try:
             await blocking(_store, tasks.file, received / "tasks.json")
             for name, part in tables.items():
                 await blocking(_store, part.file, stored[name])
-            return await pushes.plan(options, received / "tasks.json", stored, caller)
+            signed = None if signature is None else received / "signed"
+            if signature is not None:
+                await blocking(_store, signature.file, received / "signed")
+            return await pushes.plan(options, received / "tasks.json", stored, caller, signed)
         finally:
             await blocking(shutil.rmtree, received, ignore_errors=True)
 

@@ -11,6 +11,15 @@ class ReasonOut(BaseModel):
     more: int
 
 
+class SignedOut(BaseModel):
+    """Whose signature a push has: the key's fingerprint, its owner, until when it is good (Unix seconds), the pools that trust it."""
+
+    key: str
+    signer: str
+    expires: float
+    pools: list[str] = []
+
+
 class PushSummary(BaseModel):
     """A push that was found good. ``job`` is the name it would get now; ``opened`` when an earlier try has made the job already.
 
@@ -18,6 +27,7 @@ class PushSummary(BaseModel):
     are the files (with their bytes) that a replay reads and no task yields: the sender makes them, and sends them along.
     ``reasons`` say why the tasks of a merge ``changed`` or ``keep-succeeded`` run (at most 1,000 are told; ``more_reasons`` counts
     tasks beside them). ``example`` is a task of the first ``foreach`` with its parameters in place, or empty.
+    ``signed`` is null for a push without a signature.
     """
 
     push: str
@@ -36,6 +46,7 @@ class PushSummary(BaseModel):
     reasons: list[ReasonOut] = []
     more_reasons: int = 0
     example: str = ""
+    signed: SignedOut | None = None
 
 
 class Opened(BaseModel):

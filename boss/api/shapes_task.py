@@ -61,6 +61,18 @@ class MadeOf(BaseModel):
     more: int
 
 
+class SignatureOut(BaseModel):
+    """Who has signed a task's definition: name, and the key's fingerprint.
+
+    ``expires`` (Unix seconds) is until when that counts, ``document`` the sha256 of the signed document.
+    """
+
+    signer: str
+    key: str
+    expires: float
+    document: str
+
+
 class TaskDetail(TaskOut):
     """A task with its definition as it runs, defaults filled in. ``memory`` null: the worker's memory x cpus / slots.
 
@@ -87,6 +99,7 @@ class TaskDetail(TaskOut):
     attempts: list[AttemptOut]
     made_of: MadeOf | None
     newer: list[str] = []
+    signed: SignatureOut | None = None
 
 
 class Node(BaseModel):

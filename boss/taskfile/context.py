@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from boss.core.model import InputSet, TaskState, Template
+from worker.signed import Document
 
 #: What identifies a pushed file: sha256 in hex and permission bits, by its path in the job's folder.
 Digests = Mapping[str, tuple[str, int]]
@@ -43,6 +45,21 @@ class Existing:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedPush:
+    """A document whose signature holds: the sha256 of the signed file, the key's fingerprint and whose it is, pools that trust it."""
+
+    document: Document
+    digest: str
+    key: str
+    signer: str
+    pools: tuple[str, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """What whoever pushes is told."""
+        return {"key": self.key, "signer": self.signer, "expires": self.document.expires, "pools": list(self.pools)}
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A push. ``files``: where in the job's folder the files go that are sent along (``digests``: what they are); ``results``: what
     lies there already.
@@ -51,7 +68,7 @@ class Context:
     files that came along, by the name that the text has for them; ``unread_tables`` says of others why the sender could not read them.
     ``replay`` is the scale at which a workflow's trace is replayed; None for everything else.
     ``legacy_root`` is the folder on the datastore's host below which the dialects' sources from outside the job lie; ``beside`` are those
-    of their requirements that lie beside the task file and were not sent.
+    of their requirements that lie beside the task file and were not sent. ``signed`` is what was signed, if the push is.
     """
 
     file_name: str = "tasks.json"
@@ -70,3 +87,4 @@ class Context:
     tables: Mapping[str, bytes] = field(default_factory=dict)
     unread_tables: Mapping[str, str] = field(default_factory=dict)
     beside: frozenset[str] = frozenset()
+    signed: SignedPush | None = None

@@ -31,6 +31,7 @@ from boss.taskfile.readers import unread
 from boss.taskfile.reasons import Group
 from boss.taskfile.reruns import Choice, choose, kept_although, not_succeeded
 from boss.taskfile.roster import NOBODY, Roster
+from boss.taskfile.signable import check_signed
 from boss.taskfile.sizes import check_sizes
 
 #: How many tasks of a circle are named.
@@ -93,6 +94,8 @@ def expand(data: bytes, context: Context) -> Expansion:
     content = read(data, context, problems)
     extends = context.job is not None or context.merge is not None
     job_name = _job_name(content, context, extends, problems)
+    if context.signed is not None and not problems.count:
+        check_signed(content, context.signed, job_name, context.digests, context.existing if extends else None, problems)
     _check_count(content, context, problems)
     check_inventory(content.files, context.files, PathIndex(context.files), problems)
     roster = Roster(context.existing if extends else None, context.merge, problems)

@@ -234,8 +234,13 @@ def _described(task: dict[str, Any]) -> list[tuple[str, object]]:
         ("timeout", lasted(task["timeout"])),
         ("retries", f"{task['retries']} (failed {task['failures']} times, lost {task['losses']} times with its worker)"),
         ("priority", task["priority"]),
+        *(("signed", _signed_by(task["signed"])) for _ in range(bool(task["signed"]))),
     ]
     return facts
+
+
+def _signed_by(signed: dict[str, Any]) -> str:
+    return f"by {signed['key']} ({signed['signer']}), good until {clock(signed['expires'])}"
 
 
 def _show_origins(made_of: dict[str, Any] | None) -> None:

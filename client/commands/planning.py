@@ -18,11 +18,11 @@ from client.pushing import Wishes, read_task_file
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds_in(text: str) -> float:
+def seconds_in(text: str, option: str = "--deadline") -> float:
     """The seconds in ``90``, ``90s``, ``15m``, ``6h`` or ``2d``."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
     if not found or found[2] not in _UNITS or not float(found[1]):
-        raise typer.BadParameter(f"--deadline is a time such as 90s, 15m, 6h or 2d, not {text}")
+        raise typer.BadParameter(f"{option} is a time such as 90s, 15m, 6h or 2d, not {text}")
     return float(found[1]) * _UNITS[found[2]]
 
 

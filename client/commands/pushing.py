@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from time import localtime, strftime
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from client.commands.frame import counted, say
 from client.commands.tables import amount, clean
 from client.commands.watching import fits_nowhere, transferring, watch_job
 from client.pushing import Wishes
+from client.signing import VALID
 
 #: More than this makes no sense of any trace; it is also what the boss takes.
 LARGEST_SCALE = 1e9
@@ -50,6 +52,13 @@ def push_tasks(
             help="Push this local file, folder ('x/') or glob too, relative to the task file's folder; may be given repeatedly.",
         ),
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option("--sign", metavar="KEY", help="Sign the job with this private Ed25519 key (docs/signed-jobs.md)."),
+    ] = None,
+    valid: Annotated[
+        str | None, typer.Option("--valid", metavar="T", help="With --sign: how long tasks may be started by it (7d); else 30d.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be pushed.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say how long it would take, on how many VMs, at what cost.")] = False,
@@ -67,7 +76,12 @@ def push_tasks(
         raise typer.BadParameter("--deadline, --budget and --plot go with --plan")
     if plan and (job is not None or merge is not None or watch or dry_run):
         raise typer.BadParameter("--plan is of a new job, and pushes nothing: without --job, --merge, --watch and --dry-run")
-    wishes = Wishes(name, job, merge, skip_existing, dry_run, scale, tuple(files or ()))
+    if valid is not None and sign is None:
+        raise typer.BadParameter("--valid goes with --sign")
+    if plan and sign is not None:
+        raise typer.BadParameter("--plan pushes nothing, so there is nothing to sign: without --sign")
+    time = VALID if valid is None else planning.seconds_in(valid, "--valid")
+    wishes = Wishes(name, job, merge, skip_existing, dry_run, scale, tuple(files or ()), sign, time)
     if plan:
         end = None if deadline is None else planning.seconds_in(deadline)
         with _refusals(file):
@@ -77,6 +91,8 @@ def push_tasks(
             pushed = client.push_file(file, wishes, bar)
         for warning in pushed.summary["warnings"]:
             say(f"{file}: {warning}")
+        if pushed.summary.get("signed"):
+            say(_signature(pushed.summary["signed"], dry_run))
         if dry_run:
             for line in reasons_of(pushed.summary):
                 typer.echo(line)
@@ -103,6 +119,15 @@ def _refusals(file: Path) -> Iterator[None]:
         for problem in refused.problems:
             say(f"{file}: {problem}")
         raise typer.Exit(refused.exit_code) from None
+
+
+def _signature(signed: dict[str, Any], dry_run: bool) -> str:
+    """By whom a push is signed, for how long, and where that counts."""
+    until = strftime("%Y-%m-%d %H:%M", localtime(signed["expires"]))
+    where = f"pool {', '.join(signed['pools'])} trusts this key" if signed["pools"] else "no pool asks for signatures"
+    return clean(
+        f"{'would be signed' if dry_run else 'signed'} by {signed['signer']} with {signed['key']}, good until {until}; {where}"
+    )
 
 
 def _scale(text: str) -> float:
