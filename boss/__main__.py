@@ -145,7 +145,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     certifier = None
     if doors is not None:
         certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
-        there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster).render))
+        there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster, bundle).render))
     loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
     store.keep(loop.lose)
 

@@ -6,6 +6,7 @@ Rules:
 - Workers of this machine keep to loopback.
 """
 
+import hashlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -63,13 +64,14 @@ class Doors:
         folders = {name: one.folder for name, one in software.items() if one.kind == "cloud-config"}
         return Hosts(self._settings.state / "hosts", self._settings.pki / "vm_key", folders)
 
-    def user_data(self, authority: Authority, cluster: str) -> UserData:
+    def user_data(self, authority: Authority, cluster: str, bundle: Path) -> UserData:
         """What makes their user data."""
         pools = {pool.name: pool for pool in self._settings.policy.pools}
         url = f"https://{self.address.at(self._settings.vms.join_port)}"
         times = self._settings.vms.join_allowance, self._settings.policy.worker_lease
-        terms = MachineTerms(url, authority.ca.read_text(), *times, self.hosts().public_key)
-        return UserData(pools, self._settings.software, self._tokens(cluster).make, terms)
+        digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+        terms = MachineTerms(url, authority.ca.read_text(), *times, self.hosts().public_key, bundle=digest)
+        return UserData(pools, self._settings.software, self._tokens(cluster).make, terms, self._settings.signers)
 
     def terms(self, own: WorkerTerms) -> WorkerTerms:
         """What workers on other machines are told, who reach the private broker here; an outside one is where it is."""

@@ -8,7 +8,8 @@
 Rules:
 - One file that runs alone: it comes with the user data, before the bundle is there. A plain image has Python and OpenSSH, so both
   key pairs are ``ssh-keygen``'s (the TLS key as PKCS8, which TLS libraries read).
-- The boss is believed only under the pinned CA; the bundle only under the hash that the boss said.
+- The boss is believed only under the pinned CA; the bundle only under the hash that the boss said. Where the user data names a bundle, as
+  for workers that run signed jobs only, no other is run, whatever the boss says later.
 - The same keys asking again get the same answer: a restart joins again. While the boss is away, or says no, a machine that has
   joined before goes on with what it was given: it may hold results.
 - Exit codes: 3 the boss refuses this machine, 4 it was not reached in time. Both are for good. Else the worker's own.
@@ -45,8 +46,8 @@ TLS_KEY, SSH_KEY, RECORD = "tls.key", "key", "certificates.json"
 HEARD = "heard"
 METADATA = "http://169.254.169.254/openstack/latest/meta_data.json"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-#: Files that the boss may have written here.
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+#: Files that the boss may have written here: nothing that came with the user data, which decides what this machine is.
+FROM_BOSS = ("ca.pem", "tls.pem", "key-cert.pub", "known_hosts")
 
 
 #: A JSON object.
@@ -137,7 +138,7 @@ def ask(folder: str, told: Json) -> Json:
 def install(folder: str, told: Json, answer: Json) -> None:
     """Write what the boss answered; worker.json last, because its being there means that all is."""
     for name, text in answer["files"].items():
-        if _FILE.fullmatch(name) and name not in (TLS_KEY, SSH_KEY):
+        if name in FROM_BOSS:
             write(os.path.join(folder, name), text)
     record(folder, answer["lifetime"])
     if os.path.exists(os.path.join(folder, HEARD)):
@@ -154,6 +155,8 @@ def record(folder: str, lifetime: float) -> None:
 def fetch_bundle(folder: str, told: Json, bundle: Json) -> str:
     """The path of the worker's bundle, fetched unless it is there. Raises Refused, NotYet."""
     digest = bundle["sha256"]
+    if told.get("bundle") and digest != told["bundle"]:
+        raise Refused("the boss has another bundle (%.12s) than this machine was made with (%.12s)" % (digest, told["bundle"]))
     path = os.path.join(folder, "worker-%s.pyz" % digest[:12])
     if digest_of(path) != digest:
         data = call(told, "GET", "/bundle/" + urllib.parse.quote(digest))

@@ -196,7 +196,8 @@ def _check_inputs(told: Sequence[Input], needed: List[Input], open_: List[Input]
             like = next((one for one in needed if one.source == item.source), None)
             said = "%.12s... was signed" % like.digest if like is not None and like.digest else "it was not signed so"
             what = "sha256 %.12s..." % item.digest if item.digest else "a result of the job"
-            raise NotSigned("its input %.200s: %s, and the boss says %s at %.200r" % (item.source, said, what, item.to))
+            where = " at %.200r" % item.to if item.to else ""
+            raise NotSigned("its input %.200s: %s, and the boss says %s%s" % (item.source, said, what, where))
     missing = next(iter(+left), None)
     if missing is not None:
         raise NotSigned("its input %.200s was signed, and the boss leaves it out" % missing.source)

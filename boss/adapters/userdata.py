@@ -13,10 +13,11 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import jinja2
 
-from boss.adapters.worker_config import machine_part
+from boss.adapters.worker_config import SIGNERS, machine_part
 from boss.config import VmSoftware
 from boss.core.model import Pool
 from worker.terms import PulseConfig
@@ -40,7 +41,7 @@ class MachineTerms:
 
     A token lasts for the pool's boot time-out and the ``allowance``; a machine waits for its boss for the ``lease`` at least.
     ``margin`` is the time that a worker has between its own deadline and the machine's end; ``watch`` how often the watchdog looks.
-    ``ssh_key`` is the public key by which the boss gets in to look (empty: none).
+    ``ssh_key`` is the public key by which the boss gets in to look (empty: none), ``bundle`` the sha256 of the worker's bundle.
     """
 
     boss: str
@@ -51,6 +52,7 @@ class MachineTerms:
     margin: float = 60.0
     watch: float = 15.0
     restart_pause: float = 5.0
+    bundle: str = ""
 
 
 class UserData:
@@ -62,7 +64,10 @@ class UserData:
         software: Mapping[str, VmSoftware],
         token: Callable[[str, int, float], str],
         terms: MachineTerms,
+        signers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only."""
+        self._signers = dict(signers)
         self._pools = pools
         self._software = software
         self._token = token
@@ -86,7 +91,8 @@ class UserData:
         deadline = int(patience + self._terms.margin)
         packages = [*software.packages, *(["python3-venv"] if software.pip else [])]
         token = self._token(group, count, boot + self._terms.allowance)
-        files = self._files(software, packages, token, patience, deadline)
+        signers = self._signers.get(pool, "")
+        files = self._files(software, packages, token, patience, deadline, signers)
         end = next(
             mark for mark in (f"ECLOUD_END_{number}" for number in range(1000)) if not any(mark in file["text"] for file in files)
         )
@@ -99,7 +105,7 @@ class UserData:
             mark=hashlib.sha256(token.encode()).hexdigest()[:16],
             packages=packages,
             poweroff=software.poweroff or "true",
-            ssh_key=self._terms.ssh_key,
+            ssh_key="" if signers else self._terms.ssh_key,  # a boss that was broken into must not get in that way
             join_deadline=deadline,
             watch_period=f"{self._terms.watch:g}",
         )
@@ -112,7 +118,7 @@ class UserData:
         return text
 
     def _files(
-        self, software: VmSoftware, packages: list[str], token: str, patience: float, deadline: int
+        self, software: VmSoftware, packages: list[str], token: str, patience: float, deadline: int, signers: str
     ) -> list[dict[str, str]]:
         """Names and texts of the files of the worker's folder."""
         told = {
@@ -122,7 +128,8 @@ class UserData:
             "patience": patience,
             "identify": _IDENTIFY[software.kind],
             "host_key": software.kind == "cloud-config",
-            "worker": machine_part(software.task_user, PulseConfig("pulse", self._terms.margin)),
+            "worker": machine_part(software.task_user, PulseConfig("pulse", self._terms.margin), bool(signers)),
+            **({"bundle": self._terms.bundle} if signers else {}),
         }
         variables = {
             "poweroff": software.poweroff,
@@ -134,6 +141,7 @@ class UserData:
         texts = {
             "join.json": json.dumps(told, indent=1) + "\n",
             "ecloud.conf": "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()),
+            **({SIGNERS: signers} if signers else {}),
             **({"requirements.txt": "".join(f"{line}\n" for line in software.pip)} if software.pip else {}),
             "join.py": _JOIN.read_text(),
             **{script: (TEMPLATES / script).read_text() for script in _SCRIPTS},

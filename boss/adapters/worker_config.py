@@ -75,9 +75,9 @@ def configuration(
     )
 
 
-def machine_part(task_user: str, pulse: PulseConfig) -> dict[str, object]:
+def machine_part(task_user: str, pulse: PulseConfig, signed_only: bool = False) -> dict[str, object]:
     """The fields that a VM knows from its user data, as they lie over those of ``configuration``."""
-    return {"task_user": task_user, "pulse": pulse._asdict()}
+    return {"task_user": task_user, "pulse": pulse._asdict(), "allowed_signers": SIGNERS if signed_only else ""}
 
 
 def text(config: WorkerConfig) -> str:

@@ -119,6 +119,10 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
     shape = shape_of(task.template)
     if trust.is_over(shape, state.wall(now)):
         return trust.over(task)
+    for init in (job.tasks[index] for index in job.inits):
+        if trust.is_over(shape_of(init.template), state.wall(now)):
+            said = f"Its job's init task {init.name} is not started any more: the time of its signature is over."
+            return [said, trust.push_signed(job.name)]
     if too_big := never_of(state, shape):
         if _for_want_of_a_signature(state, shape):
             return [too_big, trust.push_signed(job.name)]

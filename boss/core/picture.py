@@ -125,7 +125,9 @@ def _notes(state: State, now: float) -> list[str]:
         notes.append(f"The datastore cannot be reached ({state.datastore_reason}); finished results wait.")
     notes += backlog.notes(state)
     if state.unverified[0]:
-        notes.append(f"NOT WHAT WAS SIGNED ({state.unverified[0]} times since the boss was started): {state.unverified[1]}.")
+        notes.append(
+            f"NOT WHAT WAS SIGNED ({state.unverified[0]} x since the boss was started), the last time: {state.unverified[1]}."
+        )
     if scaling.CLOSED in state.context:
         notes.append("The fleet is shut down: no VM is created, whatever waits; `admin.py open` lets them come again.")
     if state.fenced:

@@ -187,3 +187,19 @@ def test_every_script_is_plain_sh(path: Path) -> None:
     shell = shutil.which("dash") or "sh"
     assert subprocess.run([shell, "-n", str(path)], capture_output=True, text=True).stderr == ""
     assert path.read_text().startswith("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize("kind", ["script", "cloud-config"])
+def test_a_pool_of_signed_jobs_is_told_once_whom_to_trust_and_which_worker_to_run_and_lets_no_boss_in(kind: str) -> None:
+    terms = MachineTerms("https://10.0.0.1:8444", CA, 3600.0, 1800.0, ssh_key="ssh-ed25519 AAAA boss", bundle="ab" * 32)
+    signers = "ada ssh-ed25519 AAAA\n"
+    made = UserData({"cloud": POOL}, {"cloud": VmSoftware(kind)}, lambda *_: "token", terms, {"cloud": signers})
+    text = made.render("cloud", "cloud-7", 1)
+    assert "AAAA boss" not in text and "ada ssh-ed25519 AAAA" in text
+    if kind == "cloud-config":
+        written = files(text)
+        told = json.loads(written["join.json"])
+        assert written["allowed_signers"].strip() == signers.strip()
+        assert (told["worker"]["allowed_signers"], told["bundle"]) == ("allowed_signers", "ab" * 32)
+    plain = json.loads(files(render(VmSoftware()))["join.json"])
+    assert plain["worker"]["allowed_signers"] == "" and "bundle" not in plain

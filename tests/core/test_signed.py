@@ -118,7 +118,7 @@ def test_what_a_worker_did_not_run_because_it_was_not_signed_so_is_not_tried_aga
     said = why(scene)
     assert "Attempt 1 failed in phase verify: its commands: ('true',) was signed." in said and "Nothing of it was run" in said
     notes = publish(scene.state, scene.now, 0.0).notes
-    assert any(note.startswith("NOT WHAT WAS SIGNED (1 times") and "job:t0" in note for note in notes)
+    assert any(note.startswith("NOT WHAT WAS SIGNED (1 x") and "job:t0" in note for note in notes)
 
 
 def test_a_template_is_stored_with_its_signature_and_an_unsigned_one_as_it_always_was() -> None:

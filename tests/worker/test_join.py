@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from boss.adapters.certificates import Authority
+from boss.adapters.worker_config import BROKER_CA, KNOWN_HOSTS, SSH_CERTIFICATE, TLS_CERTIFICATE
 from boss.api.serving import Served
 from worker import join, protocol
 
@@ -229,3 +230,27 @@ def test_the_clouds_id_of_a_server_comes_from_the_first_who_knows(
 
 def test_it_speaks_the_version_of_the_wire_that_the_worker_does() -> None:
     assert join.VERSION == protocol.VERSION
+
+
+def test_a_boss_that_was_broken_into_changes_nothing_that_came_with_the_user_data(folder: Path, door: Door) -> None:
+    for name in ("run.sh", "allowed_signers", "join.json"):
+        if name != "join.json":
+            (folder / name).write_text("mine")
+        door.files[name] = "evil"
+    told = (folder / "join.json").read_text()
+    with pytest.raises(Became):
+        run(folder)
+    assert [(folder / name).read_text() for name in ("run.sh", "allowed_signers")] == ["mine", "mine"]
+    assert (folder / "join.json").read_text() == told
+    assert set(join.FROM_BOSS) == {BROKER_CA, TLS_CERTIFICATE, SSH_CERTIFICATE, KNOWN_HOSTS}
+
+
+def test_a_machine_that_was_made_for_one_bundle_runs_no_other(folder: Path, door: Door) -> None:
+    tell(folder, bundle="ab" * 32)
+    assert run(folder) == join.REFUSED
+    tell(folder, bundle=DIGEST)
+    with pytest.raises(Became, match=DIGEST[:12]):
+        run(folder)
+    tell(folder, bundle="ab" * 32)  # as after an upgrade of the boss: it goes on with what it has
+    with pytest.raises(Became, match=DIGEST[:12]):
+        run(folder)
