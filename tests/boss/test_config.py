@@ -8,6 +8,7 @@ import pytest
 import settings
 from boss import config
 from boss.config import CloudPool, Machine, OutsideBroker, OutsideDatastore, SettingsError
+from tests.signing import Key
 
 GIB = 2**30
 CLOUD = "[pools.c]\nprovider = 'openstack'\nimage = 'debian-12'\n"
@@ -236,3 +237,29 @@ def test_what_is_set_wins_over_the_defaults_of_a_cloud(tmp_path: Path) -> None:
     assert (pool.provider, pool.cooldown, pool.maximum) == ("openstack", 300.0, 40)
     assert (cloud.networks, cloud.security_groups, cloud.boot_volume) == (("private",), ("a", "b"), 20)
     assert boss.policy.create_timeout == 30.0
+
+
+SECURE = "[pools.s]\nflavors = [{name = 'one', resources = {cpus = 1}}]\nrequire_signature = 'signers'\n"
+
+
+def test_a_pool_names_a_file_beside_the_settings_with_the_keys_that_may_sign(tmp_path: Path) -> None:
+    write(tmp_path / "ecloud.toml", SECURE)
+    line = Key(tmp_path / "keys", "ada").line
+    write(tmp_path / "signers", line)
+    boss = made()
+    assert boss.signers == {"s": line}
+    assert [key.name for key in boss.policy.pools[0].signers] == ["ada"]
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [(None, "No such file"), ("", "names no key"), ("ada ssh-rsa AAAA\n", "line 1: a key of type ssh-rsa")],
+)
+def test_a_file_of_signers_that_cannot_be_read_is_an_error_that_names_pool_and_line(
+    tmp_path: Path, text: str | None, because: str
+) -> None:
+    write(tmp_path / "ecloud.toml", SECURE)
+    if text is not None:
+        write(tmp_path / "signers", text)
+    with pytest.raises(SettingsError, match=r"\[pools.s\] require_signature: .*signers: .*" + because):
+        made()

@@ -201,6 +201,14 @@ def test_only_a_signature_of_a_trusted_key_for_this_cluster_and_this_time_counts
     assert boss.result("u.1.2").outcome == "succeeded"
 
 
+def test_a_document_without_a_grant_is_not_fetched(boss: ScriptedBoss, wary: WorkerProcess, ada: Key, stored: Stored) -> None:
+    boss.wait(wire.Hello)
+    digest = stored(signed(ada, document(cluster=CLUSTER)))
+    boss.assign(order(digest)._replace(grant="00" * 32))
+    result = boss.result("u.0.1")
+    assert (result.outcome, result.phase, result.exit_code) == ("failed", "fetch", None)
+
+
 def test_what_init_tasks_of_one_job_left_is_given_to_no_other_job(
     boss: ScriptedBoss, wary: WorkerProcess, ada: Key, stored: Stored
 ) -> None:
