@@ -141,7 +141,7 @@ class UserData:
         texts = {
             "join.json": json.dumps(told, indent=1) + "\n",
             "ecloud.conf": "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()),
-            **({SIGNERS: signers} if signers else {}),
+            **({SIGNERS: signers.rstrip("\n") + "\n"} if signers else {}),
             **({"requirements.txt": "".join(f"{line}\n" for line in software.pip)} if software.pip else {}),
             "join.py": _JOIN.read_text(),
             **{script: (TEMPLATES / script).read_text() for script in _SCRIPTS},
