@@ -14,7 +14,7 @@ from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
 from boss.core.scaling import CLOSED
 from boss.core.state import State
-from worker.trust import without_marks
+from worker.trust import VERIFIES, without_marks
 
 S = TaskState
 #: So many of a kind are told one by one.
@@ -124,7 +124,7 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
             said = f"Its job's init task {init.name} is not started any more: the time of its signature is over."
             return [said, trust.push_signed(job.name)]
     if too_big := never_of(state, shape):
-        if _for_want_of_a_signature(state, shape):
+        if too_big == _for_want_of_a_signature(state, shape):
             return [too_big, trust.push_signed(job.name)]
         larger = "have the quota raised, " if _beyond(state, shape) else ""
         return [too_big, f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
@@ -178,9 +178,9 @@ def notes(state: State) -> list[str]:
 
 def _for_want_of_a_signature(state: State, shape: Shape) -> str:
     """That only machines which take signed work could hold it; empty if that is not what keeps it out."""
-    pools = [(pool, sizes.flavors(state, pool)) for pool in state.policy.pools]
+    pools = [(pool, sizes.flavors(state, pool)) for pool in state.policy.pools if pool.signers]
     holds = {pool.name: any(can_ever(shape, without_marks(one.resources)) for one in flavors) for pool, flavors in pools}
-    there = any(can_ever(shape, without_marks(worker.resources)) for worker in state.workers.values())
+    there = any(VERIFIES in one.resources and can_ever(shape, without_marks(one.resources)) for one in state.workers.values())
     return trust.unsigned(shape, pools, holds) if there or any(holds.values()) else ""
 
 
