@@ -74,7 +74,7 @@ async def plan(request: Request, house: TheHouse, pushes: ThePushes, caller: The
 
     A viewer may do so with ``dry_run`` only. The CSV files that it names come as parts ``csv``.
     """
-    async with request.form(max_files=3 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
+    async with request.form(max_files=2 + MAX_CSV, max_fields=2, max_part_size=MARGIN) as form:
         tasks = form.get("tasks")
         if not isinstance(tasks, UploadFile):
             raise Refusal(422, "send the task file as the part `tasks` of multipart/form-data, with a file name")
