@@ -52,8 +52,8 @@ class WorkerConfig(NamedTuple):
     """All that a worker is told. ``heartbeat`` and leases in seconds, ``cache_bytes`` bounds the cache of inputs.
 
     ``pool`` is for the boss that finds it again. ``task_user`` has the groups of the tasks, each of which has a user of its own (empty:
-    this process's own user); ``limits`` are what they are held to. With ``allowed_signers`` (a file) only signed work is run. ``base`` is the
-    folder of the configuration.
+    this process's own user); ``limits`` are what they are held to. With ``allowed_signers`` (a file) only signed work is run.
+    ``base`` is the folder of the configuration.
     """
 
     worker: str
