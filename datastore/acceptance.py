@@ -69,6 +69,8 @@ class Acceptance:
             for upload in uploads:
                 try:
                     said = ""
+                    for path, _size, _digest in upload.files:
+                        layout.check_path(path)
                     if self._claim(upload):
                         aside = self._move(upload)
                         forward.append(upload)

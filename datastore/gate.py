@@ -158,7 +158,14 @@ class Session:
         return {"answers": self._acceptance.accept(batch)}
 
     def _reject(self, line: Line) -> Line:
-        return {"rejected": [attempt for attempt in frames.texts(line, "attempts") if self._acceptance.reject(attempt)]}
+        rejected = []
+        for attempt in frames.texts(line, "attempts"):
+            try:
+                if self._acceptance.reject(attempt):
+                    rejected.append(attempt)
+            except layout.PathRefused:
+                continue  # nothing can lie under such a name: it must not keep the others from being rejected
+        return {"rejected": rejected}
 
     def _initialise(self, line: Line) -> Line:
         try:

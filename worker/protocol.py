@@ -380,11 +380,11 @@ def decode_with_version(payload: bytes) -> Tuple[Message, int]:
         raise ProtocolError("not a JSON object")
     version = document.get("v")
     if version not in SUPPORTED or not isinstance(version, int) or isinstance(version, bool):
-        raise ProtocolError("version %r, this side speaks %d" % (version, VERSION))
+        raise ProtocolError("version %s, this side speaks %d" % (_shown(version), VERSION))
     kind = document.get("kind")
     cls = _KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise ProtocolError("unknown kind %r" % (kind,))
+        raise ProtocolError("unknown kind %s" % _shown(kind))
     message: Message = _read(cls, document)
     return message, version
 
@@ -469,7 +469,10 @@ def _read(cls: Type[Any], document: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "something nested too deeply"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -13,6 +13,9 @@ from boss.core.model import Worker
 from boss.core.state import LIVE_VMS, State
 from worker import protocol as wire
 
+#: The least time between two renewals of one worker's certificates, in seconds.
+CERTIFY_PAUSE = 0.5
+
 
 def fingerprint(tls_key: str, ssh_key: str) -> str:
     """One name for a worker's two public keys (OpenSSH's form; comments do not count): sha256 in hex."""
@@ -25,4 +28,8 @@ def on_certify(state: State, worker: Worker, message: wire.Certify) -> None:
     if vm is None or not vm.key or vm.state not in LIVE_VMS or vm.key != fingerprint(message.tls_key, message.ssh_key):
         state.stale += 1
         return
+    if state.last_turn - worker.certified < CERTIFY_PAUSE:
+        state.stale += 1  # signing takes time: nobody needs it that often
+        return
+    worker.certified = state.last_turn
     state.out.append(Certify(worker.id, message.tls_key, message.ssh_key, fleet.next_seq(worker)))

@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from boss.core import backlog, health, leavings, outcomes, overdue, sizes, usage
+from boss.core import backlog, credible, health, leavings, outcomes, overdue, sizes, usage
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
@@ -49,6 +49,9 @@ def heard(state: State, worker: Worker, now: float) -> None:
 
 def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
     """A worker has connected, or was asked to tell all that it holds."""
+    if len(message.session) > credible.WORD:
+        state.stale += 1  # no worker calls itself that
+        return
     fresh = message.session != worker.session
     if fresh:
         worker.session = message.session
@@ -56,11 +59,13 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         backlog.forget(worker)
         worker.cached = {}
         worker.idle_since = now
-    worker.resources = sizes.for_trial(message.resources) if worker.id in state.trials else dict(message.resources)
+    vm = state.vms.get(worker.id)
+    believed = credible.resources(message.resources, {} if vm is None else sizes.promised(state, vm))
+    worker.resources = sizes.for_trial(believed) if worker.id in state.trials else believed
     worker.confinement = {name[:40]: how[:300] for name, how in sorted(message.confinement.items())[:8]}
-    if (vm := state.vms.get(worker.id)) is not None:
-        sizes.learn(state, vm, message.resources)
-    worker.address = message.address or worker.address
+    if vm is not None:
+        sizes.learn(state, vm, believed)
+    worker.address = message.address[: credible.WORD] or worker.address
     state.touch_worker(worker)
     send_renewal(state, worker)
     _compare_held(state, worker, message.held, now)
@@ -138,7 +143,7 @@ def _adopt(state: State, worker: Worker, name: str, what: str) -> bool:
         return False
     task, number = found
     if task.template.init:
-        if number > task.number:
+        if number > task.number or state.is_held(name):
             return False
         attempt = Attempt(task.job.uid, task.index, number, worker.id, state.last_turn, state="running", init=True)
         state.hold(worker, attempt, task)

@@ -6,6 +6,7 @@ Rules:
 - Times are Unix seconds (float) as the loop clock tells them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -322,6 +323,7 @@ class Worker:
     sent: int = 0
     done: int = 0  #: attempts that it has finished
     failures_in_a_row: int = 0
+    certified: float = -math.inf  #: when its certificates were renewed at last (loop clock)
     undelivered: frozenset[str] = frozenset()  #: attempts that have ended and whose results it cannot deliver
     trouble: str = ""  #: why it cannot
     datastore_full: bool = False  #: it was told that there is no room

@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import dag, health, inits, pace, remedies, stale, usage
+from boss.core import credible, dag, health, inits, pace, remedies, stale, usage
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -30,14 +30,17 @@ RAN = frozenset({S.SUCCEEDED, S.FAILED})
 
 def on_started(state: State, worker: Worker, message: Started, now: float) -> None:
     """These attempts run."""
-    for name, began in message.attempts.items():
+    for name, said in message.attempts.items():
         attempt = worker.held.get(name)
-        if attempt is not None and attempt.init:
+        if attempt is None:
+            continue
+        began = credible.began(said, attempt.assigned, state.wall(now))
+        if attempt.init:
             attempt.state, attempt.started = "running", began
             state.touch_attempt(attempt)
             continue
         task = state.current(name)
-        if task is not None and attempt is not None and task.state is S.ASSIGNED:
+        if task is not None and task.state is S.ASSIGNED:
             started(state, task, began)
 
 
@@ -90,10 +93,14 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     if attempt.state not in OPEN_ATTEMPTS or task.state not in AWAITING:
         _drop_stale(state, worker, task, result, now)
         return
+    result = credible.result(result, attempt.assigned, state.wall(now))
     if result.outcome == "succeeded" and result.files is None:
         attempt.files = None  # the manifest is too long for a message: only the datastore's record has it
         state.out.append(ReadRecord(name))
         return
+    wrong = credible.wrong_file(result.files or ())
+    if wrong:
+        result = result._replace(outcome="failed", phase=Phase.PROMOTE, reason=wrong, files=())
     state.release(worker, name, now)
     _record(attempt, result)
     state.touch_attempt(attempt)
@@ -119,16 +126,21 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
 
 
 def _drop_stale(state: State, worker: Worker, task: Task | None, result: Result, now: float) -> None:
-    """A result that changes nothing: a repeat, or of an attempt that is not current. Its upload, if any, goes to the trash."""
+    """A result that changes nothing: a repeat, or of an attempt that is not current. Its upload, if any, goes to the trash.
+
+    What is another worker's current attempt, or no attempt at all, is not this one's to throw away.
+    """
     attempt = task.attempt if task is not None else None
-    repeat = attempt is not None and attempt.id == result.attempt and attempt.state == "succeeded"
+    current = attempt is not None and attempt.id == result.attempt
+    repeat = current and attempt is not None and attempt.state == "succeeded"
     if not repeat:
         state.stale += 1
-        if result.files != () or (task is not None and task.template.outputs):
+        others = current and attempt is not None and attempt.worker != worker.id
+        if not others and credible.attempt_name(result.attempt) and (result.files != () or (task and task.template.outputs)):
             state.out.append(RejectResult(result.attempt))
     held = worker.held.get(result.attempt)
     if held is not None and held.state not in ("cancelled", "lost"):
-        _record(held, result)
+        _record(held, credible.result(result, held.assigned, state.wall(now)))
         state.touch_attempt(held)
     state.release(worker, result.attempt, now)
     acknowledge(state, worker, result.attempt)
@@ -153,6 +165,11 @@ def _on_init_result(state: State, worker: Worker, task: Task, number: int, resul
     """A job's init task has ended on one worker: prepared, or barred for this job."""
     job = task.job
     attempt = worker.held.get(result.attempt)
+    if attempt is None and state.is_held(result.attempt):
+        state.stale += 1  # it is being run by another worker, which will say itself how it ends
+        acknowledge(state, worker, result.attempt)
+        return
+    result = credible.result(result, now if attempt is None else attempt.assigned, state.wall(now))
     state.release(worker, result.attempt, now)
     if attempt is not None and result.started:
         usage.add(state, job.uid, task.template.needs.get("cpus", 0.0), result.finished - result.started)

@@ -17,6 +17,8 @@ from boss.core.trust import offered
 TRIAL: Final = "trial"
 #: What else it offers: too little for any other task.
 _SLIVER: Final = {"cpus": 0.001, "memory": 256 * 2.0**20}
+#: A worker that offers less than this part of what its flavor promises says nothing of the flavor: that one is odd, or lies.
+LEAST = 0.5
 
 
 def flavors(state: State, pool: Pool) -> list[Flavor]:
@@ -39,13 +41,21 @@ def unknown(state: State, pool: Pool) -> list[str]:
 
 def learn(state: State, vm: Vm, resources: Mapping[str, float]) -> None:
     """A worker on a VM of this flavor says what it offers."""
-    if resources:
+    said = promised(state, vm)
+    if resources and all(resources.get(name, 0.0) >= LEAST * count for name, count in said.items()):
         state.offered[vm.pool, vm.flavor] = dict(resources)
 
 
 def for_trial(resources: Mapping[str, float]) -> dict[str, float]:
     """What the worker of a trial is taken to offer: room for the trial's task and no other."""
     return {TRIAL: 1.0} | {name: min(most, resources[name]) for name, most in _SLIVER.items() if name in resources}
+
+
+def promised(state: State, vm: Vm) -> Resources:
+    """What the machine of a claim should offer, by the settings or its cloud; empty where nobody has said."""
+    pool = state.pool(vm.pool)
+    flavor = next((flavor for flavor in pool.flavors if flavor.name == vm.flavor), None) if pool is not None else None
+    return (flavor.resources or state.sizes.get((vm.pool, vm.flavor), {})) if flavor is not None else {}
 
 
 def _resources(state: State, pool: str, flavor: Flavor) -> Resources:
