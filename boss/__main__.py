@@ -25,7 +25,7 @@ from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.consoles import Consoles
-from boss.adapters.daemons import DaemonError, broker_names, mosquitto, sshd, write_rights
+from boss.adapters.daemons import DaemonError, Shutter, broker_names, mosquitto, sshd, write_rights
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
 from boss.adapters.lease import holder_of
@@ -117,7 +117,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
 
     doors = Doors(settings, reader.context()) if settings.has_vms else None
     listeners = BrokerListeners(authority)
-    host, port, tls = _broker(settings, authority, cluster, stack, doors, keeping, listeners)
+    host, port, tls, shut_out = _broker(settings, authority, cluster, stack, doors, keeping, listeners)
     gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack, doors)
     login = authority.boss_login(gate)
     endpoint = Endpoint(gate.host, gate.port, gate.user, str(login.key), str(login.certificate), str(login.known_hosts))
@@ -129,7 +129,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
 
     results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root)
     hub = LogHub()
-    broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish)
+    broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish, shut_out)
     leases = settings.policy.worker_lease, settings.longest_lease
     terms = WorkerTerms(
         cluster, host, port, tls.ca.read_text(), settings.policy.heartbeat, *leases, settings.cache_bytes, settings.task_limits
@@ -206,8 +206,8 @@ def _broker(
     doors: Doors | None,
     keeping: Keeping,
     listeners: BrokerListeners,
-) -> tuple[str, int, TlsFiles]:
-    """The broker's host and port, and the boss's way in; a private one is started."""
+) -> tuple[str, int, TlsFiles, Callable[[str], None]]:
+    """The broker's host and port, the boss's way in, and how a worker is shut out there; a private one is started."""
     own = authority.boss()
     outside = settings.broker
     if outside is not None:
@@ -215,19 +215,15 @@ def _broker(
             check_client(outside.certificate, outside.key, "[broker]")
         listeners.changed = lambda accounts: write_rights(settings.mosquitto, cluster, accounts)
         tls = TlsFiles(outside.ca or own.ca, outside.certificate or own.certificate, outside.key or own.key)
-        return outside.host, outside.port, tls
+        return outside.host, outside.port, tls, lambda worker: None
     outer = doors.broker if doors is not None else None
     daemon = mosquitto(settings.mosquitto, authority, cluster, outer=outer, listeners=listeners.accounts)
-
-    def changed(accounts: Sequence[str]) -> None:
-        write_rights(settings.mosquitto, cluster, accounts)
-        daemon.reload()
-
-    listeners.changed = changed
+    shutter = Shutter(daemon, settings.mosquitto, cluster, listeners.accounts)
+    listeners.changed = shutter.write
     daemon.start()
     stack.callback(daemon.stop)
     keeping.broker(daemon, broker_names(outer))
-    return daemon.host, daemon.port, own
+    return daemon.host, daemon.port, own, shutter
 
 
 def _datastore(settings: BossConfig, authority: Authority, named: str, stack: ExitStack, doors: Doors | None) -> Gate:

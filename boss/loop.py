@@ -15,6 +15,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ from boss.core.effects import (
     ShutOut,
     Stop,
 )
-from boss.core.events import BrokerConnected, BrokerDisconnected, Event, TimePassed, WorkerSaid
+from boss.core.events import BrokerConnected, BrokerDisconnected, Event, TimePassed, WorkerSaid, WorkerStatusSeen
 from boss.core.model import Job, Policy
 from boss.core.picture import publish, state_of
 from boss.core.requests import Answer, Request, StopWanted
@@ -51,8 +52,8 @@ log = logging.getLogger(__name__)
 
 #: Events handled in one turn at most: bounds the size of a commit.
 TURN = 4096
-#: Workers' messages are refused beyond this; they are sent again.
-INBOX = 100_000
+#: Workers' messages are refused beyond this, of all and of one; they are sent again.
+INBOX, SHARE = 100_000, 5_000
 #: The longest wait without an event, in seconds.
 IDLE = 3600.0
 #: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
@@ -95,14 +96,20 @@ class LoopClock:
 class Inbox:
     """What has happened, in order. Many threads put, one drains."""
 
-    def __init__(self, limit: int = INBOX) -> None:
+    def __init__(self, limit: int = INBOX, share: int = SHARE) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._limit = limit
+        self._share = share
+        self._waiting: Counter[str] = Counter()  # of each worker's messages
+        self._lock = threading.Lock()
 
     def put(self, event: Event) -> bool:
-        """Add an event; False (and nothing added) for a worker's message while the inbox is full."""
-        if isinstance(event, WorkerSaid) and self._events.qsize() >= self._limit:
-            return False
+        """Add an event; False (and nothing added) for a worker's message while the inbox is full, or has too many of it."""
+        if isinstance(event, WorkerSaid | WorkerStatusSeen):
+            with self._lock:
+                if self._events.qsize() >= self._limit or self._waiting[event.worker] >= self._share:
+                    return False
+                self._waiting[event.worker] += 1
         self._events.put(event)
         return True
 
@@ -118,6 +125,12 @@ class Inbox:
                 events.append(self._events.get_nowait())
             except queue.Empty:
                 break
+        taken = Counter(event.worker for event in events if isinstance(event, WorkerSaid | WorkerStatusSeen))
+        with self._lock:
+            for worker, count in taken.items():
+                self._waiting[worker] -= count
+                if not self._waiting[worker]:
+                    del self._waiting[worker]
         return events
 
     def empty(self) -> bool:
@@ -403,6 +416,7 @@ class Loop:
         self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline
         for worker in self._state.workers.values():  # this is still the same epoch: numbers of messages only grow
             worker.sent = old.workers[worker.id].sent if worker.id in old.workers else 0
+        self._state.dropped = old.dropped
         self._state.lag = self._clock.lag()
         effects = reactor.resume(self._state, now)
         self._commit()

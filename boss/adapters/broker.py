@@ -54,6 +54,8 @@ _LONGEST_PAUSE = 5.0
 _LAST_WORDS_TIMEOUT = 1.0
 #: Unacknowledged messages that the boss has under way at once, if the broker allows as many.
 _WINDOW = 1000
+#: How many messages may wait to be sent while what a worker had retained is taken away.
+_CLEARING = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -70,11 +72,18 @@ class MqttBroker:
     """The boss's link to any MQTT 5 broker with mutual TLS.
 
     ``tls.certificate`` is that of the account ``boss``. ``on_log(worker, chunk)`` gets the output of followed attempts on
-    the broker's thread: it must only hand over.
+    the broker's thread: it must only hand over. ``shut_out(worker)`` may take a worker's rights at the broker away, if it goes on and on.
     """
 
     def __init__(
-        self, host: str, port: int, tls: TlsFiles, cluster: str, epoch: int, on_log: Callable[[str, LogChunk], None]
+        self,
+        host: str,
+        port: int,
+        tls: TlsFiles,
+        cluster: str,
+        epoch: int,
+        on_log: Callable[[str, LogChunk], None],
+        shut_out: Callable[[str], None] = lambda worker: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -90,7 +99,7 @@ class MqttBroker:
         self._up: bool | None = None  # None: never tried
         self._put: Put = lambda _event: False
         self._thread: threading.Thread | None = None
-        self._incoming = Incoming(on_log)
+        self._incoming = Incoming(on_log, shut_out, self._clear)
 
     def start(self, put: Put) -> None:
         """Connect, and keep connecting; puts BrokerConnected, BrokerDisconnected, WorkerSaid, WorkerStatusSeen."""
@@ -183,6 +192,7 @@ class MqttBroker:
                 self._tell(True)
             while self._outgoing and connection.has_room():
                 connection.publish(self._outgoing.popleft())
+            self._incoming.tell(self._put)
         if self._stopping and connection.subscribed:
             self._take_leave(connection, selector)
 
@@ -214,9 +224,14 @@ class MqttBroker:
             _log.warning("not connected to the broker: %s", reason)
             self._put(BrokerDisconnected(reason))
 
-    def _hear(self, topic: str, payload: bytes) -> None:
+    def _clear(self, topic: str) -> None:
+        """Take away what a worker has made the broker keep."""
+        if len(self._outgoing) < _CLEARING:
+            self._outgoing.append(_Outgoing(topic, b"", retain=True))
+
+    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic != topic_boss(self._cluster):
-            self._incoming.read(topic, payload, self._put)
+            self._incoming.read(topic, payload, self._put, retained)
         elif payload and payload != self._online:
             self._correct(payload)
 
@@ -236,7 +251,7 @@ class _Connection:
     """One paho client from CONNECT to its end; used on the broker's thread only."""
 
     def __init__(
-        self, host: str, port: int, tls: TlsFiles, client_id: str, will: _Outgoing, hear: Callable[[str, bytes], None]
+        self, host: str, port: int, tls: TlsFiles, client_id: str, will: _Outgoing, hear: Callable[[str, bytes, bool], None]
     ) -> None:
         self.subscribed = False
         self.under_way: set[int] = set()  #: what the broker has not acknowledged
@@ -317,7 +332,7 @@ class _Connection:
             self.ended = f"refused: {reason}"
             return
         self._window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in self._topics])
+        client.subscribe([(topic, SubscribeOptions(qos=1, retainAsPublished=True)) for topic in self._topics])
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
         refused = [topic for topic, reason in zip(self._topics, reasons, strict=True) if reason.is_failure]
@@ -334,7 +349,7 @@ class _Connection:
                 _log.error("the broker refused a message of the boss: %s", reason)
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self._hear(message.topic, bytes(message.payload))
+        self._hear(message.topic, bytes(message.payload), message.retain)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if self.ended == "closed":

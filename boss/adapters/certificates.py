@@ -42,6 +42,11 @@ _BACKDATED = _HOUR
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def is_account(name: str) -> bool:
+    """Whether an account at the broker can be called that."""
+    return _ACCOUNT.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """What a program needs to speak mutual TLS with the broker: paths of PEM files."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.adapters import processes, sockets
-from boss.adapters.certificates import BOSS, PRINCIPAL, Authority, TlsFiles
+from boss.adapters.certificates import BOSS, PRINCIPAL, Authority, TlsFiles, is_account, is_reserved
 from boss.adapters.keys import write_private
 from boss.adapters.sockets import LOOPBACK
 
@@ -222,10 +222,10 @@ def broker_names(outer: Outer | None) -> list[str]:
     return [*LOOPBACK_NAMES, *((outer.name,) if outer is not None else ())]
 
 
-def write_rights(folder: Path, cluster: str, listeners: Sequence[str]) -> None:
+def write_rights(folder: Path, cluster: str, listeners: Sequence[str], shut_out: Sequence[str] = ()) -> None:
     """Write the broker's ACL file; ``Daemon.reload`` makes it count, also for those who are connected."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(folder / "acl", broker_rights(cluster, listeners).encode())
+    write_private(folder / "acl", broker_rights(cluster, listeners, shut_out).encode())
 
 
 def broker_settings(listener: str, tls: TlsFiles, rights: Path, crl: Path) -> list[str]:
@@ -261,14 +261,46 @@ def broker_listener(listener: str, tls: TlsFiles, crl: Path) -> list[str]:
     ]
 
 
-def broker_rights(cluster: str, listeners: Sequence[str] = ()) -> str:
-    """The text of the ACL file: a worker has its own topics, the boss all of its cluster, these listeners the events and nothing else."""
+class Shutter:
+    """Takes workers' rights at the private broker away, until it is started again: it then drops itself what they say.
+
+    Safe to use from several threads. ``listeners`` says which accounts may listen now.
+    """
+
+    def __init__(self, broker: Daemon, folder: Path, cluster: str, listeners: Callable[[], Sequence[str]] = tuple) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._cluster = cluster
+        self._listeners = listeners
+        self._shut_out: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, worker: str) -> None:
+        """Shut one worker out. Nothing happens for what is no worker's name."""
+        if is_reserved(worker) or not is_account(worker):
+            return
+        self._shut_out.add(worker)
+        self.write(self._listeners())
+
+    def write(self, listeners: Sequence[str]) -> None:
+        """Let the broker know who may listen, and who is shut out."""
+        with self._lock:
+            write_rights(self._folder, self._cluster, listeners, sorted(self._shut_out))
+            self._broker.reload()
+
+
+def broker_rights(cluster: str, listeners: Sequence[str] = (), shut_out: Sequence[str] = ()) -> str:
+    """The text of the ACL file: a worker has its own topics, the boss all of its cluster, these listeners the events and nothing else.
+
+    Workers that are shut out have nothing.
+    """
     base = f"ecloud/{cluster}"
-    lines = [
+    lines = [line for worker in shut_out for line in (f"user {worker}", f"topic deny {base}/#")]
+    lines += [
         f"pattern read {base}/worker/%u/in",
         f"pattern write {base}/worker/%u/out",
         f"pattern write {base}/worker/%u/status",
-        f"pattern write {base}/worker/%u/log/#",
+        f"pattern write {base}/worker/%u/log/+",
         f"pattern read {base}/boss/status",
         f"user {BOSS}",
         f"topic readwrite {base}/#",

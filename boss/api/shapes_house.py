@@ -9,6 +9,7 @@ class WorkerOut(Plain):
     """A worker. ``slots`` are its cpus; ``running`` what it runs, as job:id; ``held`` what it was given and has not finished.
 
     ``confinement``: what its tasks are held to (memory, processes, cpus, user), and how; empty until it has said so.
+    ``dropped`` counts its messages that the boss has dropped since it was started, ``dropped_why`` says of the last ones why.
     """
 
     id: str
@@ -21,6 +22,8 @@ class WorkerOut(Plain):
     draining: bool
     held: int
     confinement: dict[str, str] = {}
+    dropped: int = 0
+    dropped_why: str = ""
 
 
 class VmOut(Plain):

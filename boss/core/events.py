@@ -32,6 +32,16 @@ class WorkerStatusSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesDropped:
+    """So many of a worker's messages were dropped by now, the last ones for this reason; ``aside``: nothing of it is heard any more."""
+
+    worker: str
+    count: int
+    why: str
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerConnected:
     """The boss's link to the broker is up (again): nothing that was sent before may be relied on."""
 
@@ -200,7 +210,7 @@ class TimePassed:
     """The inbox was empty, so that silence means something: look for what has expired."""
 
 
-BrokerEvent = WorkerSaid | WorkerStatusSeen | BrokerConnected | BrokerDisconnected
+BrokerEvent = WorkerSaid | WorkerStatusSeen | MessagesDropped | BrokerConnected | BrokerDisconnected
 CloudEvent = (
     VmCreated | VmCreateFailed | VmDeleted | VmDeleteFailed | ServersListed | LimitsSeen | FlavorsSeen | CloudFailed | ConsoleRead
 )

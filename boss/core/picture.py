@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import backlog, explain, health, inits, overdue, scaling, trials, usage
+from boss.core import backlog, explain, health, inits, noise, overdue, scaling, trials, usage
 from boss.core.learned import Learned
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
@@ -108,6 +108,7 @@ def _worker(state: State, worker: Worker) -> WorkerView:
         worker.draining,
         len(worker.held),
         dict(worker.confinement),
+        *noise.of(state, worker),
     )
 
 
@@ -128,6 +129,7 @@ def _notes(state: State, now: float) -> list[str]:
         notes.append(
             f"NOT WHAT WAS SIGNED ({state.unverified[0]} x since the boss was started), the last time: {state.unverified[1]}."
         )
+    notes += noise.notes(state)
     if scaling.CLOSED in state.context:
         notes.append("The fleet is shut down: no VM is created, whatever waits; `admin.py open` lets them come again.")
     if state.fenced:

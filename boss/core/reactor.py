@@ -22,6 +22,7 @@ from boss.core import (
     fleet,
     hosts,
     jobs,
+    noise,
     outcomes,
     quotas,
     scaling,
@@ -40,6 +41,7 @@ from boss.core.events import (
     Event,
     FlavorsSeen,
     LimitsSeen,
+    MessagesDropped,
     RecordRead,
     ResultAccepted,
     ResultRefused,
@@ -111,6 +113,8 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _worker_said(state, event, now)
         case WorkerStatusSeen():
             fleet.on_status(state, event.worker, event.online, now)
+        case MessagesDropped():
+            noise.on_dropped(state, event)
         case ResultAccepted():
             outcomes.on_accepted(state, event.attempt, now)
         case ResultRefused():

@@ -11,9 +11,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from heapq import heappush
 
+from boss.core import credible
 from boss.core.changes import Changes
 from boss.core.effects import Effect
-from boss.core.events import Limit
+from boss.core.events import Limit, MessagesDropped
 from boss.core.learned import Learned
 from boss.core.lifecycle import TaskCause, advance
 from boss.core.model import (
@@ -115,6 +116,7 @@ class State:
     changes: Changes = field(default_factory=Changes)
     out: list[Effect] = field(default_factory=list)
     ended_inits: set[str] = field(default_factory=set)  #: init attempts of unfinished jobs whose result was counted
+    dropped: dict[str, MessagesDropped] = field(default_factory=dict)  #: the newest word about each worker, by its id
     stale: int = 0
     unverified: tuple[int, str] = (0, "")  #: how often workers have refused what was not signed so, and the last time in words
     finished: deque[tuple[float, int]] = field(default_factory=deque)
@@ -141,11 +143,17 @@ class State:
     def find(self, attempt: str) -> tuple[Task, int] | None:
         """The task and the number of an attempt's id; None when the job is unknown (or its tasks are only in the store)."""
         uid, _, rest = attempt.partition(".")
-        index, _, number = rest.partition(".")
         job = self.jobs.get(uid)
-        if job is None or not index.isdigit() or not number.isdigit() or int(index) >= len(job.tasks):
+        if job is None or not credible.attempt_name(attempt):
+            return None
+        index, _, number = rest.partition(".")
+        if int(index) >= len(job.tasks):
             return None
         return job.tasks[int(index)], int(number)
+
+    def is_held(self, attempt: str) -> bool:
+        """Whether any worker has been given this attempt and has not finished it."""
+        return any(attempt in worker.held for worker in self.workers.values())
 
     def current(self, attempt: str) -> Task | None:
         """The task whose current attempt this is."""

@@ -41,6 +41,8 @@ class WorkerView:
     draining: bool
     held: int
     confinement: Mapping[str, str] = field(default_factory=dict)
+    dropped: int = 0  #: messages of it that the boss has dropped in this life, the last ones because of ``dropped_why``
+    dropped_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -311,7 +311,7 @@ def show_workers(as_json: Json = False) -> None:
     rows = [
         (
             worker["id"],
-            worker["state"] + (", draining" if worker["draining"] else ""),
+            worker["state"] + (", draining" if worker["draining"] else "") + _dropped(worker),
             worker["pool"],
             worker["address"],
             f"{worker['slots']:g}",
@@ -328,6 +328,12 @@ def show_workers(as_json: Json = False) -> None:
             held.setdefault(said, []).append(worker["id"])
     for said, workers in held.items():
         typer.echo(clean(f"Tasks on {', '.join(workers[:4])}{'...' if len(workers) > 4 else ''} are held to: {said}"))
+
+
+def _dropped(worker: Mapping[str, Any]) -> str:
+    """How many of its messages the boss has dropped, if any."""
+    count = worker.get("dropped", 0)  # a boss of an earlier version does not say it
+    return f", {count:,} messages dropped ({worker['dropped_why']})" if count else ""
 
 
 def show_vms(as_json: Json = False) -> None:

@@ -16,7 +16,7 @@ import pytest
 from boss.adapters.broker import MqttBroker
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
-from boss.core.events import BrokerConnected, BrokerDisconnected, Event, WorkerSaid, WorkerStatusSeen
+from boss.core.events import BrokerConnected, BrokerDisconnected, Event, MessagesDropped, WorkerSaid, WorkerStatusSeen
 from tests.servers import CLUSTER, eventually, grant_all, mqtt_client
 from worker.protocol import (
     MAX_MESSAGE,
@@ -44,6 +44,7 @@ class Boss:
     def __init__(self, daemon: Daemon, authority: Authority, epoch: int = 1) -> None:
         self.events: queue.Queue[Event] = queue.Queue()
         self.chunks: queue.Queue[tuple[str, LogChunk]] = queue.Queue()
+        self.dropped: dict[str, MessagesDropped] = {}
         self.refusing = False
         self.link = MqttBroker(
             daemon.host, daemon.port, authority.boss(), CLUSTER, epoch, lambda worker, chunk: self.chunks.put((worker, chunk))
@@ -52,7 +53,10 @@ class Boss:
     def put(self, event: Event) -> bool:
         if self.refusing and isinstance(event, WorkerSaid):
             return False
-        self.events.put(event)
+        if isinstance(event, MessagesDropped):
+            self.dropped[event.worker] = event
+        else:
+            self.events.put(event)
         return True
 
     def start(self) -> "Boss":
@@ -160,6 +164,7 @@ def test_what_cannot_be_read_is_dropped_and_named_and_nothing_breaks(
     worker.client.publish(topic_out(CLUSTER, "vm-1"), encode(Goodbye("s"))[0], qos=1)
     assert boss.next() == WorkerSaid("vm-1", Goodbye("s"))
     assert "dropped message 1 of worker vm-1" in caplog.text
+    eventually(lambda: boss.dropped.get("vm-1"))
 
 
 def test_a_full_inbox_drops_and_counts(boss: Boss, worker: Ear, caplog: pytest.LogCaptureFixture) -> None:
