@@ -118,6 +118,9 @@ class DatastoreSettings(Section):
     host_key: str = Field(
         default="", description="The host's public key, '<type> <base64>', as `python -m boss deploy datastore` prints it."
     )
+    max_upload: Size = Field(
+        default=2**40, description="Bytes of the results of one attempt, or of the files of one push, that the datastore takes in at most."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -160,6 +160,7 @@ class BossConfig:
     max_tasks: int
     max_task_file: int
     cache_bytes: int
+    max_upload: int
     longest_lease: float
     policy: Policy
     clouds: tuple[CloudPool, ...] = ()
@@ -257,6 +258,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_tasks=values.limits.max_tasks,
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
+        max_upload=values.datastore.max_upload,
         longest_lease=values.workers.longest_lease,
         policy=_policy(values, slots, machine, signers),
         api_certificate=_own_certificate(values, file),

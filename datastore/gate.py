@@ -13,11 +13,12 @@ Python 3.9 syntax, standard library only: this package alone, as a zipapp, is al
 """
 
 import argparse
+import io
 import os
 import sys
-from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional
+from typing import IO, Callable, Dict, FrozenSet, List, NamedTuple, Optional, cast
 
-from datastore import downloads, frames, grants, inputs, layout, revoked, shared, uploads
+from datastore import downloads, frames, grants, inputs, layout, limits, revoked, sessions, shared, uploads
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
 from datastore.revoked import Revoked
@@ -34,7 +35,7 @@ RIGHTS: Dict[str, FrozenSet[str]] = {
     ),
 }
 #: The operations whose request is followed by items.
-TAKES_ITEMS = frozenset({"receive", "put", "add"})
+TAKES_ITEMS = ("receive", "put", "add")
 
 
 class Caller(NamedTuple):
@@ -122,6 +123,8 @@ class Session:
             answer = frames.error_line(GateRefused("a path or name %s" % error))
         except OSError as error:
             answer = frames.error_line(frames.trouble(error, self._tree.path))
+        except (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError) as error:
+            answer = frames.error_line(GateRefused("this makes no sense here (%s: %.200s)" % (type(error).__name__, error)))
         else:
             answer["ok"] = True
         if line.get("op") in TAKES_ITEMS and items.closing is None:
@@ -175,6 +178,7 @@ class Session:
         set_up(self._tree, frames.text(line, "cluster"), secret)
         if "epoch" in line:
             enter_life(self._tree, frames.count(line, "epoch"), frames.text(line, "life"))
+        limits.write(self._tree, line.get("limits"))
         inputs.write_legacy_root(self._tree, frames.text({"legacy_root": "", **line}, "legacy_root"))
         shared.sweep_parts(self._tree)
         swept = uploads.sweep(self._tree)
@@ -252,13 +256,25 @@ def main(arguments: Optional[List[str]] = None) -> int:
         "--caller", required=True, type=read_caller, help="worker:ID, viewer:NAME, researcher:NAME, admin:NAME or boss"
     )
     parser.add_argument("--token", default="", help="the id of the token that the access was given for; revoked ones are refused")
+    parser.add_argument(
+        "--patience", type=float, default=sessions.PATIENCE, help="seconds that a caller may keep the gate waiting"
+    )
     options = parser.parse_args(arguments)
     try:
-        with open(0, "rb", buffering=BLOCK, closefd=False) as reader, open(1, "wb", buffering=BLOCK, closefd=False) as writer:
+        with _opened(0, options) as reader, _opened(1, options) as writer:
             return _serve(options.root, options.caller, Wire(reader, writer), options.token)
     except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
         print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
         return 1
+
+
+def _opened(descriptor: int, options: argparse.Namespace) -> IO[bytes]:
+    """Standard input or output; of anybody but the boss it is waited for so long and no longer."""
+    mode = "rb" if descriptor == 0 else "wb"
+    if options.caller.role == "boss":
+        return open(descriptor, mode, buffering=BLOCK, closefd=False)
+    raw = sessions.Patient(descriptor, options.patience)
+    return cast(IO[bytes], io.BufferedReader(raw, BLOCK) if descriptor == 0 else io.BufferedWriter(raw, BLOCK))
 
 
 def _serve(root: str, caller: Caller, wire: Wire, token: str) -> int:
@@ -266,8 +282,13 @@ def _serve(root: str, caller: Caller, wire: Wire, token: str) -> int:
         if caller.role == "boss":
             os.makedirs(root, exist_ok=True)
         tree = Tree(root)
+        if caller.role != "boss":
+            sessions.take_place(tree, str(caller))
     except OSError as error:
         wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (root, error.strerror))))
+        return 2
+    except GateTrouble as error:
+        wire.write_line(frames.error_line(error))
         return 2
     Session(tree, caller, wire, token).run()
     return 0

@@ -20,7 +20,7 @@ import stat
 from contextlib import contextmanager, nullcontext
 from typing import Any, Iterable, Iterator, List, Set, Tuple
 
-from datastore import frames, layout
+from datastore import frames, layout, limits
 from datastore.acceptance import digest_of, files_of, read_record
 from datastore.frames import GateRefused, Items, Line
 from datastore.grants import Grant
@@ -51,6 +51,8 @@ def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
         if closing.get("abort"):
             return {"aborted": True}
         result = frames.text(closing, "result")
+        if len(result) > limits.MAX_RESULT:
+            raise GateRefused("a result of %d characters: more than %d" % (len(result), limits.MAX_RESULT))
         alone = not files and closing.get("alone") is True
         if files or alone:
             _write_record(tree, grant, part, files, result, flush)
@@ -69,11 +71,12 @@ def put(tree: Tree, items: Items) -> Line:
     stored = 0
     with _part(tree, layout.part_folder("push", _token())) as part, Flush() as flush:
         waiting: List[str] = []
+        budget = Budget(limits.read(tree))
         for item in items:
             digest = frames.text(item, "item")
             if tree.look(layout.file_path(digest)) is not None or digest in waiting:
                 continue
-            size, seen = _copy(items, flush.add(tree.create(part + "/" + digest)))
+            size, seen = _copy(items, flush.add(tree.create(part + "/" + digest)), budget)
             if seen != digest:
                 raise GateRefused("a file was pushed as %s, but its %d bytes have the digest %s" % (digest, size, seen))
             waiting.append(digest)
@@ -120,29 +123,50 @@ def _take(tree: Tree, part: str, items: Items, flush: Flush) -> Tuple[Files, Set
     """Write all items into the part folder; the files, and which logs came."""
     files: Files = []
     logs: Set[str] = set()
+    budget = Budget(limits.read(tree))
     try:
         for item in items:
             name = frames.text(item, "item")
             if item.get("log"):
                 if name not in layout.STREAMS:
                     raise GateRefused("there is no log called %.40r" % name)
-                _copy(items, flush.add(tree.create(part + "/" + name)))
+                _copy(items, flush.add(tree.create(part + "/" + name)), budget)
                 logs.add(name)
                 continue
             if layout.check_path(name).endswith("/"):
                 raise GateRefused("%s is a folder; only files are sent" % name)
             mode = 0o777 if item.get("executable") else 0o666
-            size, digest = _copy(items, flush.add(tree.create(part + "/files/" + name, mode)))
+            size, digest = _copy(items, flush.add(tree.create(part + "/files/" + name, mode)), budget)
             files.append([name, size, digest])
     except FileExistsError as error:
         raise GateRefused("%s was sent twice" % error.filename) from None
     return files, logs
 
 
-def _copy(items: Items, descriptor: int) -> Tuple[int, str]:
-    """Write the current item's bytes; their size and sha256."""
+class Budget:
+    """What one request has brought so far, and how much it may."""
+
+    def __init__(self, most: limits.Limits) -> None:
+        self._most = most
+        self._files = self._bytes = 0
+
+    def file(self) -> None:
+        """One more file. Raises GateRefused when there are too many."""
+        self._files += 1
+        self._most.check(self._bytes, self._files)
+
+    def data(self, size: int) -> None:
+        """So many more bytes. Raises GateRefused when there are too many."""
+        self._bytes += size
+        self._most.check(self._bytes, self._files)
+
+
+def _copy(items: Items, descriptor: int, budget: Budget) -> Tuple[int, str]:
+    """Write the current item's bytes; their size and sha256. Raises GateRefused when the request brings too much."""
+    budget.file()
     size, digest = 0, hashlib.sha256()
     for data in items.chunks():
+        budget.data(len(data))
         digest.update(data)
         write_all(descriptor, data)
         size += len(data)
@@ -190,8 +214,11 @@ def _write_record(tree: Tree, grant: Grant, part: str, files: Files, result: str
         "files": files,
         "result": result,
     }
+    text = json.dumps(record, separators=(",", ":")).encode("ascii")
+    if len(text) > limits.MAX_RECORD:
+        raise GateRefused("the names of these %d files are too long for the upload's record; pack them" % len(files))
     descriptor = flush.add(tree.create(part + "/" + layout.RECORD))
-    write_all(descriptor, json.dumps(record, separators=(",", ":")).encode("ascii"))
+    write_all(descriptor, text)
 
 
 def _publish(tree: Tree, attempt: str, part: str, files: Files) -> None:

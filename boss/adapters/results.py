@@ -35,6 +35,8 @@ PATIENCE = 300.0
 API_PATIENCE = 15.0
 #: A datastore with less room than this, in bytes, counts as full before anybody has failed to write.
 MIN_FREE = 1024 * 1024
+#: The most files that one attempt may upload.
+UPLOAD_FILES = 1_000_000
 #: How many sources from outside jobs one request asks for.
 SOURCES_PER_REQUEST = 2000
 Files = Sequence[tuple[str, int, str]]
@@ -55,11 +57,13 @@ class DatastoreGate:
         epoch: int = 0,
         outdated: Callable[[str], None] = lambda reason: None,
         legacy_root: str = "",
+        max_upload: int = 0,
     ) -> None:
         """``epoch`` is this boss's (0: not told). ``outdated`` is told, once, when the datastore has seen a later life than it: nothing
         is done there then."""
         self._cluster = cluster
         self._legacy_root = legacy_root
+        self._limits = {"upload_bytes": max_upload, "upload_files": UPLOAD_FILES}
         self._epoch, self._life = epoch, secrets.token_hex(8)
         self._outdated = outdated
         self._secret = secret
@@ -246,6 +250,7 @@ class DatastoreGate:
             "cluster": self._cluster,
             "secret": self._secret.hex(),
             "legacy_root": self._legacy_root,
+            "limits": self._limits,
         }
         if self._epoch:
             request |= {"epoch": self._epoch, "life": self._life}
