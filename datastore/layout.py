@@ -31,7 +31,8 @@ import hmac
 import json
 import re
 from functools import lru_cache
-from typing import Iterable, List, Pattern, Sequence, Tuple
+from itertools import count
+from typing import Iterable, Iterator, List, Pattern, Sequence, Tuple
 from urllib.parse import quote
 
 #: The name of a job's manifest in its folder; no output may take it.
@@ -101,17 +102,28 @@ def fixed_folder(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def matcher(pattern: str) -> Pattern[str]:
-    """The compiled form of a path, folder or glob; ``fullmatch`` it against the path of a file."""
+    """The compiled form of a path, folder or glob; ``fullmatch`` it against the path of a file.
+
+    Between two wildcards the first place that fits is as good as any other, so it is never gone back on (a lookahead holds it):
+    no pattern takes long, whatever the path.
+    """
     folder = pattern.endswith("/")
     parts = (pattern[:-1] if folder else pattern).split("/")
-    pieces: List[str] = []
+    names = _names()
+    runs: List[List[str]] = [[]]  # of parts, between one ** and the next
     for position, part in enumerate(parts):
-        last = position == len(parts) - 1
         if part == "**":
-            pieces.append(".*" if last else "(?:.*/)?")
+            if runs[-1] or len(runs) == 1:
+                runs.append([])
         else:
-            pieces.append(_part(part) + ("" if last else "/"))
-    return re.compile("".join(pieces) + ("/.*" if folder else ""), re.DOTALL)
+            runs[-1].append(_part(part, names) + ("" if position == len(parts) - 1 else "/"))
+    first, *more = ["".join(run) for run in runs]
+    text = first
+    for run in more[:-1]:
+        text += _held("(?:.*?/)??" + run, names)
+    if more:
+        text += ".*" if parts[-1] == "**" else "(?:.*/)?" + more[-1]
+    return re.compile(text + ("/.*" if folder else ""), re.DOTALL)
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -275,15 +287,51 @@ def _name(name: str) -> str:
     return name
 
 
-def _part(part: str) -> str:
+def _names() -> Iterator[str]:
+    """Names of groups, each once."""
+    return ("g%d" % number for number in count())
+
+
+def _held(text: str, names: Iterator[str]) -> str:
+    """A regular expression whose first match is kept."""
+    name = next(names)
+    return "(?=(?P<%s>%s))(?P=%s)" % (name, text, name)
+
+
+def odd_class(pattern: str) -> bool:
+    """Whether a glob has brackets that no letter can be in, like ``[z-a]``."""
+    return "(?!)" in matcher(pattern).pattern
+
+
+def _class(body: str) -> str:
+    """The brackets of a glob as a regular expression; what no letter can be in (``[z-a]``) fits nothing."""
+    try:
+        re.compile(body)
+    except re.error:
+        return "(?!)"
+    return body
+
+
+def _part(part: str, names: Iterator[str]) -> str:
     """One part of a glob as a regular expression; ``*`` and ``?`` do not cross ``/``."""
+    first, *more = _between_stars(part)
+    text = first
+    for piece in more[:-1]:
+        text += _held("[^/]*?" + piece, names) if piece else ""
+    return text + ("[^/]*" + more[-1] if more else "")
+
+
+def _between_stars(part: str) -> List[str]:
+    """What lies before, between and after the ``*`` of one part, each as a regular expression."""
+    found: List[str] = []
     pieces: List[str] = []
     position = 0
     while position < len(part):
         letter = part[position]
         position += 1
         if letter == "*":
-            pieces.append("[^/]*")
+            found.append("".join(pieces))
+            pieces = []
         elif letter == "?":
             pieces.append("[^/]")
         elif letter == "[":
@@ -292,8 +340,8 @@ def _part(part: str) -> str:
                 pieces.append(r"\[")
                 continue
             body = part[position:end].replace("\\", "\\\\").replace("[", "\\[")
-            pieces.append("[^/" + body[1:] + "]" if body.startswith("!") else "[" + body + "]")
+            pieces.append(_class("[^/" + body[1:] + "]" if body.startswith("!") else "[" + body + "]"))
             position = end + 1
         else:
             pieces.append(re.escape(letter))
-    return "".join(pieces)
+    return [*found, "".join(pieces)]

@@ -51,7 +51,11 @@ def _locate_sqlite(path: str) -> Location:
 
 
 def _locate_mysql(url: str) -> Location:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        given = parse_qsl(parts.query)
+    except ValueError:  # a bracket that is not closed, options without end
+        raise StoreError(f"the database URL cannot be read; {_HELP}") from None
     login, _, places = parts.netloc.rpartition("@")
     nodes = [_node(place) for place in places.split(",")]
     database = unquote(parts.path.strip("/"))
@@ -61,7 +65,7 @@ def _locate_mysql(url: str) -> Location:
     (host, port), *others = nodes
     options: dict[str, Any] = {"host": host, "port": port, "user": unquote(user), "password": unquote(password)}
     tls: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query):
+    for name, value in given:
         if name in _TLS:
             tls[_TLS[name]] = value
         elif name == "unix_socket":

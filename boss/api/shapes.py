@@ -249,6 +249,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Trouble, "description": "The token may not do this: its role, or whose job it is"},
     404: {"model": Trouble, "description": "No such job, task, worker or push"},
     409: {"model": Trouble, "description": "Refused as things stand"},
-    422: {"model": Problems, "description": "The input has problems"},
+    422: {"model": Problems | Trouble, "description": "The input has problems, or cannot be what is meant"},
     503: {"model": Trouble, "description": "Not known whether it happened: look, then ask again"},
 }

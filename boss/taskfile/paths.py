@@ -12,7 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from datastore.layout import is_pattern, matcher
+from datastore.layout import is_pattern, matcher, odd_class
 
 _WILDCARD = re.compile(r"\[!?[^/][^\]/]*\]|[*?]+")
 _WORD = re.compile(r"[^\W\d_]+|[\d.]+")
@@ -65,11 +65,7 @@ def unreadable(pattern: str) -> str | None:
     for found in _WILDCARD.finditer(pattern):
         if any(pair in found[0] for pair in ("--", "&&", "~~", "||")):
             return f"has the character set {found[0]}, which cannot be read: name each character once"
-    try:
-        matcher(pattern)
-    except re.error:
-        return "has a character set that cannot be read, such as [z-a]"
-    return None
+    return "has a character set that cannot be read, such as [z-a]" if odd_class(pattern) else None
 
 
 class PathIndex:

@@ -3,7 +3,7 @@
 import pytest
 
 from datastore import layout
-from datastore.layout import PathRefused, check_path, destination, fixed_folder, matches, overlap
+from datastore.layout import PathRefused, check_path, destination, fixed_folder, matches, odd_class, overlap
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", "folder/", ".hidden", "a b", "größe", "*.dat", "x" * 255, "..a", "a..b/c"])
@@ -156,3 +156,16 @@ def test_a_grant_depends_on_all_that_it_says() -> None:
     }
     assert len(proofs) == 7
     assert proof() == layout.grant(b"secret", "w1", "u.0.1", "j", "t", [["a", "b", "", 0o644]])
+
+
+def test_no_pattern_takes_long_whatever_the_path() -> None:
+    assert not matches("*a" * 100 + "*b", "a" * 250)
+    assert not matches("**/a/" * 100 + "b", "a/" * 400 + "c")
+    assert matches("**/*a*/**/b*", "x/yaz/1/2/3/bc")
+    assert not matches("**/b/**/c", "a/b/x/cc")
+
+
+def test_brackets_that_no_letter_can_be_in_fit_nothing_and_are_known() -> None:
+    assert odd_class("x[z-a]*") and not odd_class("x[a-z]*")
+    assert not matches("x[z-a]", "xb")
+    assert not overlap("[z-a]/*", "b/c")

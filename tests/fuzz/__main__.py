@@ -1,0 +1,28 @@
+"""``python -m tests.fuzz TARGET SECONDS [FOLDER]``: fuzz one target; a finding is kept in FOLDER, its traceback printed, exit code not 0."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["boss.taskfile", "boss.core", "boss.adapters.database_url", "worker", "datastore"]):
+    from tests.fuzz.targets import CORPUS, TARGETS
+
+
+def main(name: str, seconds: str, folder: str = "") -> None:
+    """Run libFuzzer, which ends the process."""
+    work = Path(tempfile.mkdtemp(prefix="ecloud-fuzz-corpus."))
+    shutil.copytree(CORPUS / name, work / "corpus", dirs_exist_ok=True)
+    found = Path(folder) if folder else work / "found"
+    found.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=1500", "-max_len=4096", "-print_final_stats=1"]
+    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={found}/{name}-", str(work / "corpus")], TARGETS[name])
+    with contextlib.suppress(SystemExit):
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
