@@ -54,8 +54,6 @@ _LONGEST_PAUSE = 5.0
 _LAST_WORDS_TIMEOUT = 1.0
 #: Unacknowledged messages that the boss has under way at once, if the broker allows as many.
 _WINDOW = 1000
-#: How many messages may wait to be sent while what a worker had retained is taken away.
-_CLEARING = 10_000
 
 _log = logging.getLogger(__name__)
 
@@ -188,6 +186,7 @@ class MqttBroker:
         while not self._stopping and connection.turn(selector):
             self._hush()
             if connection.subscribed and not self._up:
+                self._incoming.begin()
                 connection.publish(_Outgoing(topic_boss(self._cluster), self._online, retain=True))
                 self._tell(True)
             while self._outgoing and connection.has_room():
@@ -226,8 +225,7 @@ class MqttBroker:
 
     def _clear(self, topic: str) -> None:
         """Take away what a worker has made the broker keep."""
-        if len(self._outgoing) < _CLEARING:
-            self._outgoing.append(_Outgoing(topic, b"", retain=True))
+        self._outgoing.append(_Outgoing(topic, b"", retain=True))
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic != topic_boss(self._cluster):

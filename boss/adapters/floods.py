@@ -17,12 +17,12 @@ from boss.core.events import MessagesDropped
 
 #: Messages and bytes a second that one worker may send for ever, and how much it may have saved up.
 MESSAGES, BYTES = 500.0, 4e6
-SAVED_MESSAGES, SAVED_BYTES = 10_000.0, 32e6
+SAVED_MESSAGES, SAVED_BYTES = 5_000.0, 32e6
 #: The same for the output of attempts that somebody follows.
 LOG_MESSAGES, LOG_BYTES = 2000.0, 32e6
 SAVED_LOG_MESSAGES, SAVED_LOG_BYTES = 10_000.0, 128e6
 #: So many messages beyond the budget, or bytes, and the worker is put aside; what is older than a minute does not count.
-TOO_MANY, TOO_MUCH = 10_000, 256e6
+TOO_MANY, TOO_MUCH = 5_000, 256e6
 FORGET = 60.0
 #: How long a worker that was put aside must have been silent before it is heard again, in seconds.
 SILENCE = 600.0

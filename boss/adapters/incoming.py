@@ -17,6 +17,9 @@ from boss.core.events import WorkerSaid, WorkerStatusSeen
 from boss.ports import Put
 from worker.protocol import LogChunk, ProtocolError, ToBoss, decode_with_version, topic_log, topic_out, topic_status
 
+#: So many topics are cleared at once at most.
+MAX_CLEARING = 10_000
+
 _TO_BOSS: tuple[type, ...] = get_args(ToBoss)
 
 _log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class Incoming:
         self.floods = Floods()
         self._shut_out = shut_out
         self._clear = clear
+        self._clearing: set[str] = set()
         self.versions: dict[str, int] = {}  #: of the protocol, as each worker has last spoken it
         self._on_log = on_log
 
@@ -51,17 +55,17 @@ class Incoming:
         if is_reserved(worker):  # an account that is no worker's says nothing here, whatever the broker lets it
             self._drop(worker, "no worker is called so")
             return
+        if retained and channel != "status":
+            self._take_away(topic, payload)
+            if not payload:
+                return  # our own word, which has taken another away
         if not self.floods.admits(worker, len(payload), channel == "log"):
-            if retained and channel != "status":
-                self._clear(topic)
             return
         if channel == "status":
             self._read_status(worker, payload, put)
             return
         if retained:
-            if payload:  # an empty one is our own, which takes another away
-                self._clear(topic)
-                self._drop(worker, f"a message on {channel!r} that the broker shall keep")
+            self._drop(worker, f"a message on {channel!r} that the broker shall keep")
             return
         try:
             message, version = decode_with_version(payload)
@@ -76,6 +80,14 @@ class Incoming:
         elif not put(WorkerSaid(worker, cast(ToBoss, message))):
             self._drop(worker, "the inbox is full")
 
+    def _take_away(self, topic: str, payload: bytes) -> None:
+        """Clear a topic where something is kept, once until the broker has done it."""
+        if not payload:
+            self._clearing.discard(topic)
+        elif topic not in self._clearing and len(self._clearing) < MAX_CLEARING:
+            self._clearing.add(topic)
+            self._clear(topic)
+
     def _read_status(self, worker: str, payload: bytes, put: Put) -> None:
         if payload in (b"online", b"offline"):
             if not put(WorkerStatusSeen(worker, payload == b"online")):
@@ -87,6 +99,10 @@ class Incoming:
         count = self.floods.drop(worker, why)
         if count & (count - 1) == 0:
             _log.warning("dropped message %d of worker %s: %s", count, worker, why)
+
+    def begin(self) -> None:
+        """A new connection: what was under way on the last one may be lost."""
+        self._clearing.clear()
 
     def tell(self, put: Put) -> None:
         """Put what is new about dropped messages; whoever was put aside and goes on is shut out."""

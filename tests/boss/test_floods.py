@@ -140,6 +140,18 @@ def test_what_a_worker_has_retained_is_taken_away_and_does_not_count_as_said() -
     assert desk.incoming.floods.dropped("w7") == 2
 
 
+def test_a_topic_is_cleared_once_until_the_broker_has_done_it_even_of_a_worker_that_was_put_aside() -> None:
+    desk = Desk()
+    topic = topic_log("c", "w7", "x")
+    for _ in range(int(SAVED_LOG_MESSAGES) + TOO_MANY + 10_000):
+        desk.incoming.read(topic, b"x", desk.put, retained=True)
+    assert desk.cleared == [topic]
+    desk.incoming.read(topic, b"", desk.put, retained=True)  # the broker's echo: done, and no reason to do it again
+    assert desk.cleared == [topic]
+    desk.incoming.read(topic, b"x", desk.put, retained=True)
+    assert desk.cleared == [topic, topic]
+
+
 def test_no_worker_fills_the_inbox_for_the_others() -> None:
     inbox = Inbox(limit=100, share=10)
     said = [inbox.put(WorkerSaid("w7", Goodbye("s"))) for _ in range(50)]
