@@ -119,7 +119,8 @@ class DatastoreSettings(Section):
         default="", description="The host's public key, '<type> <base64>', as `python -m boss deploy datastore` prints it."
     )
     max_upload: Size = Field(
-        default=2**40, description="Bytes of the results of one attempt, or of the files of one push, that the datastore takes in at most."
+        default=2**40,
+        description="Bytes of the results of one attempt, or of the files of one push, that the datastore takes in at most.",
     )
 
     @model_validator(mode="after")

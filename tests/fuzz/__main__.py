@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz TARGET SECONDS [FOLDER]``: fuzz one target; a finding is kept in FOLDER, its traceback printed, exit code not 0."""
+"""``python -m tests.fuzz TARGET SECONDS [FOLDER]``: fuzz one target; findings go into FOLDER with a traceback, exit code not 0."""
 
 import contextlib
 import shutil
