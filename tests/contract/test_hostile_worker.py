@@ -140,7 +140,7 @@ def test_nothing_is_said_in_anothers_name_or_in_the_bosss(boss: Boss, evil: mqtt
     ):
         evil.publish(topic, forged, qos=1, retain=True)
     evil.publish(topic_out(CLUSTER, "evil"), GOODBYE, qos=1)
-    eventually(lambda: boss.said("evil") == 1)
+    eventually(lambda: boss.said("evil") == 1, 60)
     assert {event.worker for event in boss.events if isinstance(event, WorkerSaid)} == {"evil"}
 
 
