@@ -1,5 +1,6 @@
 """Fixtures that every test may use: private servers on free ports. What is slowest begins first."""
 
+import os
 import signal
 
 import pytest
@@ -15,6 +16,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Each test begins in the project's folder: whoever starts programs by ``-m`` counts on it, and a worker's executor leaves it."""
+    os.chdir(item.config.rootpath)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
