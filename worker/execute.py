@@ -81,6 +81,8 @@ class Executor:
         self._cells = cells if cells is not None else Cells(Limits(enforce=()))
         self._watch = Watch(self._cells.watched)
         self._strays: Dict[int, FrozenSet[str]] = {}
+        #: Children that this process had before, and since when they run: nobody's attempt has made them.
+        self._earlier = {pid: processes.started(pid) for pid in processes.children()}
         self._folders = folders
         self._surroundings = surroundings
         self._bash = bash
@@ -241,7 +243,7 @@ class Executor:
     def _kill_leftovers(self) -> None:
         """Kill what ended attempts left behind in sessions of their own, and all below that."""
         for pid in processes.children():
-            if pid in self._by_pid:
+            if pid in self._by_pid or (pid in self._earlier and self._earlier[pid] == processes.started(pid)):
                 continue
             if not self._is_wanted(pid):
                 self._strays.pop(pid, None)

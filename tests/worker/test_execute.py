@@ -253,3 +253,13 @@ def test_the_grace_of_a_stopped_attempt_is_not_extended_by_asking_again(bench: B
     bench.executor.expire(GRACE)
     result = bench.end().result
     assert (result.signal, result.reason) == (signal.SIGKILL, "first")
+
+
+def test_what_this_process_had_started_before_is_nobodys_and_stays(tmp_path: Path) -> None:
+    earlier = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    bench = Bench(tmp_path / "w")
+    assert bench.run("env -i setsid sleep 1234 & sleep 0.1").outcome == "succeeded"
+    assert processes.started(earlier) and not bench.executor.reap()
+    os.kill(earlier, signal.SIGKILL)
+    os.waitpid(earlier, 0)
+    bench.executor.kill_all()
