@@ -9,6 +9,7 @@ from tests.simulation.mutants import MUTANTS, Mutant, alive
 SEEDS = 2000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "_"))
 def test_a_guard_that_is_taken_away_is_missed(mutant: Mutant) -> None:
     with alive(mutant):
