@@ -144,12 +144,13 @@ class LimitSettings(Section):
 
 
 class VmSettings(Section):
-    """What the boss and its VMs need to reach each other; only with a pool of VMs."""
+    """What the boss and its VMs need to reach each other; only with a pool of VMs, or a boss_address."""
 
     boss_address: str = Field(
         default="",
-        description="Host name or address at which VMs reach the boss; default: what the cloud's metadata says of the boss's server, "
-        "else the address of its default route. The fact `boss_address` in the context wins over it.",
+        description="Host name or address at which VMs and hosts reach the boss; with it the boss listens there also without a pool "
+        "of VMs; default: what the cloud's metadata says of the boss's server, else the address of its default route. "
+        "The fact `boss_address` in the context wins over it.",
         pattern=r"^$|^[A-Za-z0-9.:-]{1,253}$",
     )
     join_port: Port = Field(default=8444, gt=0, description="Port of the join door (HTTPS under the boss's own CA).")

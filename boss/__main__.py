@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from boss import absent, config, datastores, doctor
+from boss.adapters.address import FACT as ADDRESS
 from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
@@ -115,7 +116,8 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     lives.enter(cluster, epoch)
     keeping = Keeping(authority, settings.certificate_lifetime)
 
-    doors = Doors(settings, reader.context()) if settings.has_vms else None
+    context = reader.context()
+    doors = Doors(settings, context) if settings.opens_doors(context.get(ADDRESS, "")) else None
     listeners = BrokerListeners(authority)
     host, port, tls, shut_out = _broker(settings, authority, cluster, stack, doors, keeping, listeners)
     gate = _datastore(settings, authority, reader.context().get(datastores.FACT, ""), stack, doors)

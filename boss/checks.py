@@ -298,10 +298,11 @@ def _results(config: BossConfig) -> Finding | None:
 
 def _doors(config: BossConfig) -> Finding | None:
     """Where VMs reach this boss. Whether they do, only a VM can say."""
-    if not config.has_vms:
+    fact = known_facts(config).get(address.FACT, "")
+    if not config.opens_doors(fact):
         return None
     try:
-        found = address.find(known_facts(config).get(address.FACT, ""), config.vms.address)
+        found = address.find(fact, config.vms.address)
     except address.NoAddress as error:
         return Finding("VMs' way", Verdict.FAILED, str(error), "set boss_address in [vms]")
     doors = config.vms

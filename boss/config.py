@@ -178,6 +178,10 @@ class BossConfig:
         """Whether any pool's workers are not processes of this machine."""
         return any(pool.provider not in ("local", hosts.PROVIDER) for pool in self.policy.pools)
 
+    def opens_doors(self, fact: str) -> bool:
+        """Whether it listens beyond loopback: for VMs, and for hosts once an address was said (here, or as a ``fact``)."""
+        return self.has_vms or bool(fact or self.vms.address)
+
     @property
     def pki(self) -> Path:
         """The certificate authority's folder."""

@@ -1,7 +1,7 @@
-"""What a boss with pools of VMs has besides: an address for them, doors that open there, and what they are given to start with.
+"""What a boss with workers on other machines has besides: an address for them, doors that open there, and what VMs start with.
 
 Rules:
-- Without such a pool none of this exists: nothing listens beyond loopback.
+- Without a pool of VMs, and without a word of the address at which hosts reach the boss, nothing listens beyond loopback.
 - The broker's and the join door's certificates name the address; the CA in a VM's user data is all that it trusts.
 - Workers of this machine keep to loopback.
 """

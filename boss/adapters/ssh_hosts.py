@@ -79,7 +79,8 @@ class SshHosts:
         if said["unreachable"]:
             address, reason = next(iter(said["unreachable"].items()))
             raise HostRefused(
-                f"{login} cannot reach the boss at {address}: {reason}; set `boss_address` in the settings to an address that it can reach"
+                f"{login} cannot reach the boss at {address}: {reason}; set `boss_address` in [vms] to an address "
+                "that it can reach, and start the boss again"
             )
         self._resources[login] = said["resources"]
         return dict(said["resources"])

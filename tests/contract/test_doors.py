@@ -135,3 +135,9 @@ def test_a_join_port_that_is_taken_is_one_sentence(tmp_path: Path, authority: Au
 
 def test_a_boss_whose_pools_are_all_of_this_machine_has_no_doors(tmp_path: Path) -> None:
     assert not made(tmp_path).has_vms
+
+
+def test_an_address_that_somebody_has_said_opens_doors_for_hosts_without_any_pool_of_vms(tmp_path: Path) -> None:
+    silent = made(tmp_path, address="")
+    assert not silent.opens_doors("") and silent.opens_doors("boss.example.org")
+    assert made(tmp_path).opens_doors("")
