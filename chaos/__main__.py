@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace, folder: Path, settle: float, say: Callable
             wrong.append(f"the job did not end: {cluster.accepted()} of {options.tasks} results when the time was over")
         if (complaint := cluster.finish()) is not None:
             wrong.append(complaint)
-        verdict = checker.check(options.tasks, cluster.database.url, cluster.store, cluster.journals)
+        verdict = checker.check(options.tasks, cluster.database.near_url(), cluster.store, cluster.journals)
         wrong += verdict.wrong
         _tell(cluster, injector, verdict, took)
     return wrong
@@ -122,11 +122,11 @@ def _rage(
             shown = now
             say(f"{cluster.accepted()} of {options.tasks} results")
         if now - looked >= (_LOOK if cluster.accepted() >= options.tasks else _SELDOM):
-            job = cluster.ended() if cluster.ready() else None
-            looked = time.monotonic()
-            if job is not None:
-                injector.calm()
-                return job
+            looked = now
+            cluster.ask()
+        if (job := cluster.ended()) is not None:
+            injector.calm()
+            return job
         time.sleep(_TURN)
     return None
 

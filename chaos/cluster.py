@@ -55,6 +55,7 @@ class Cluster:
         self.database = Databases(database, folder, network.through("database") if network else ())
         self.ends: list[int] = []  #: exit codes of bosses that ended without a signal of ours
         self._boss: subprocess.Popen[bytes] | None = None
+        self._question: subprocess.Popen[str] | None = None
         self._ended = 0.0
         self._hit = False
         self._said = folder / "boss.said"
@@ -97,7 +98,7 @@ class Cluster:
 
     def keep(self) -> None:
         """Start again what has ended; called often."""
-        known = {self._boss.pid} if self._boss is not None else set()
+        known = {child.pid for child in (self._boss, self._question) if child is not None}
         processes.bury(known | self.database.pids() | (self.network.pids() if self.network else set()))
         self.database.keep()
         if self._boss is None or self.alive():
@@ -124,6 +125,9 @@ class Cluster:
 
     def close(self) -> list[str]:
         """End what is ours and still there; what should not have been, a line for each."""
+        if self._question is not None:
+            self._question.kill()
+            self._question.communicate()
         if self._boss is not None and self._boss.poll() is None:
             self._boss.send_signal(signal.SIGCONT)
             self.finish()
@@ -223,13 +227,28 @@ class Cluster:
         except OSError:
             return 0
 
+    def ask(self) -> None:
+        """Ask how the job stands; nobody waits for the answer, for the boss may be stopped."""
+        if self._question is None and self.ready():
+            command = [*self._through, sys.executable, str(ROOT / "admin.py"), "show_jobs", "--json"]
+            self._question = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+
     def ended(self) -> dict[str, Any] | None:
-        """The job, when nothing can happen to it any more; None also while nobody answers."""
-        try:
-            [job] = json.loads(self.run("admin.py", "show_jobs", "--json", timeout=60))
-        except (RuntimeError, subprocess.TimeoutExpired):
+        """The job, if the last answer said that nothing can happen to it any more."""
+        if self._question is None or self._question.poll() is None:
             return None
-        return job if job["state"] in ("succeeded", "failed", "cancelled") else None
+        said, _ = self._question.communicate()
+        answered, self._question = self._question.returncode == 0, None
+        jobs = json.loads(said) if answered else []
+        return next((job for job in jobs if job["state"] in ("succeeded", "failed", "cancelled")), None)
 
     def _boss_now(self) -> list[Identity]:
         found = identify(self._boss.pid) if self._boss is not None and self.alive() else None

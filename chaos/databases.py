@@ -51,6 +51,10 @@ class Databases:
             self.url = self._galera.url(NAME)
         return self.url
 
+    def near_url(self) -> str:
+        """A URL that is good on this machine, whatever network the server is in."""
+        return self._nodes[0].near_url(NAME) if self._nodes else self.url
+
     def processes(self) -> list[Identity]:
         """The servers that may be hit: of a cluster only when all of them are there, for two at once are more than it bears."""
         if self._galera is not None and not self._whole():

@@ -84,13 +84,18 @@ class MariaDb:
 
     def welcome(self, rights: str = "*.*") -> None:
         """Make the user ``ecloud``, with all rights to that."""
-        self.execute(f"CREATE USER IF NOT EXISTS ecloud@'%' IDENTIFIED BY '{PASSWORD}'")
-        self.execute(f"GRANT ALL ON {rights} TO ecloud@'%'")
+        for where in ("%", "localhost"):
+            self.execute(f"CREATE USER IF NOT EXISTS ecloud@'{where}' IDENTIFIED BY '{PASSWORD}'")
+            self.execute(f"GRANT ALL ON {rights} TO ecloud@'{where}'")
 
     def url(self, database: str, *others: "MariaDb") -> str:
         """The URL of a database of this server, and of others that hold the same."""
         nodes = ",".join(f"{node.host}:{node.port}" for node in (self, *others))
         return f"mysql://ecloud:{_QUOTED}@{nodes}/{database}"
+
+    def near_url(self, database: str) -> str:
+        """The same for this machine, whatever network the server is in: through its socket."""
+        return f"mysql://ecloud:{_QUOTED}@localhost/{database}?unix_socket={self.folder / 'socket'}"
 
 
 def program(name: str, package: str = "mariadb-server") -> str:
