@@ -111,7 +111,11 @@ class Cluster:
             self._begin()
 
     def finish(self) -> str | None:
-        """End the boss, which ends its workers; what was wrong with that, if anything. The database goes on."""
+        """End the boss, which ends its workers of this machine; what was wrong with that, if anything. The database goes on.
+
+        Workers on hosts outlive their boss: the hosts are removed before, as by a user.
+        """
+        complaint = self._leave_hosts() if self.network is not None else None
         boss, self._boss = self._boss, None
         if boss is None:
             return None
@@ -121,7 +125,7 @@ class Cluster:
             code = boss.wait(_STOP)
         except subprocess.TimeoutExpired:
             return f"the boss did not end within {_STOP:.0f} s"
-        return None if code == 0 else f"the boss ended with code {code}"
+        return complaint if code == 0 else f"the boss ended with code {code}"
 
     def close(self) -> list[str]:
         """End what is ours and still there; what should not have been, a line for each."""
@@ -130,7 +134,11 @@ class Cluster:
             self._question.communicate()
         if self._boss is not None and self._boss.poll() is None:
             self._boss.send_signal(signal.SIGCONT)
-            self.finish()
+            self._boss.terminate()
+            try:
+                self._boss.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                self._boss.kill()
         self.database.stop()
         if self.network is not None:
             self.network.stop_hosts()
@@ -249,6 +257,22 @@ class Cluster:
         answered, self._question = self._question.returncode == 0, None
         jobs = json.loads(said) if answered else []
         return next((job for job in jobs if job["state"] in ("succeeded", "failed", "cancelled")), None)
+
+    def _leave_hosts(self) -> str | None:
+        assert self.network is not None
+        deadline = time.monotonic() + _START
+        while not self.ready() and time.monotonic() < deadline:
+            self.keep()
+            time.sleep(0.1)
+        try:
+            for login in self.network.logins():
+                self.run("admin.py", "remove_host", login)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        while (left := self._workers()) and time.monotonic() < deadline + _STOP:
+            self.keep()
+            time.sleep(0.1)
+        return f"{len(left)} workers did not leave their hosts" if left else None
 
     def _boss_now(self) -> list[Identity]:
         found = identify(self._boss.pid) if self._boss is not None and self.alive() else None

@@ -179,14 +179,17 @@ class Network:
 
     def start_hosts(self) -> list[str]:
         """Start an sshd on each worker's host; the log-ins for ``add_host``."""
-        user = getpass.getuser()
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.bin / "key")], check=True)
         config = [self._host(name) for name in self._workers]
         (self.bin / "config").write_text("".join(config))
         wrapper = self.bin / "ssh"
         wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {self.bin}/config "$@"\n')
         wrapper.chmod(0o755)
-        return [f"{user}@{name}" for name in self._workers]
+        return self.logins()
+
+    def logins(self) -> list[str]:
+        """How the boss logs in to each worker's host."""
+        return [f"{getpass.getuser()}@{name}" for name in self._workers]
 
     def stop_hosts(self) -> None:
         """End their sshds."""
