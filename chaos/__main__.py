@@ -135,7 +135,10 @@ def _tell(cluster: Cluster, injector: Injector, verdict: Verdict, took: float) -
     """The figures."""
     record = injector.record
     print(f"{verdict.accepted} results accepted in {took:.0f} s ({verdict.accepted / took:.1f} a second)")
-    print(f"{verdict.ran} attempts ran, {verdict.lost} were lost and run again, {verdict.rejected} late uploads were rejected")
+    print(
+        f"{verdict.ran} attempts ran, {verdict.ran - verdict.accepted} of them for nothing; dealt and lost: {verdict.lost}, "
+        f"failed and tried again: {verdict.failed}, uploads that came too late: {verdict.rejected}"
+    )
     print(f"{record.done.total()} faults, {record.survived.total()} survived:")
     for name, count in sorted(record.done.items()):
         longest = record.longest.get(name)

@@ -27,6 +27,7 @@ class Verdict:
     accepted: int = 0
     ran: int = 0
     lost: int = 0
+    failed: int = 0
     rejected: int = 0
 
     def complain(self, what: str, about: list[str]) -> None:
@@ -91,7 +92,8 @@ def _tasks(count: int, database: str, ran: dict[tuple[str, int], str], verdict: 
     current = {str(name): int(number) for name, _, number in tasks}
     accepted = Counter(str(name) for name, _, state, _ in attempts if state == "succeeded")
     verdict.accepted = accepted.total()
-    verdict.lost = len(attempts) - verdict.accepted
+    verdict.lost = sum(state not in ("succeeded", "recalled", "failed") for _, _, state, _ in attempts)
+    verdict.failed = sum(state == "failed" for _, _, state, _ in attempts)
     verdict.complain(
         "a task has not one accepted attempt", [f"{name} has {accepted[name]}" for name in sorted(wanted) if accepted[name] != 1]
     )
