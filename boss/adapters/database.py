@@ -68,6 +68,7 @@ _DRIVER_ERRORS: Final = (peewee.PeeweeException, sqlite3.Error, pymysql.Error, O
 #: What to do about an error of MySQL, by its number.
 _MYSQL_REMEDIES: Final = {
     1021: "free some disk space on the server",
+    1047: "the node has lost its cluster: look at wsrep_cluster_size and wsrep_local_state_comment on each node",
     1044: "give the user all rights: GRANT ALL ON <database>.* TO <user>",
     1045: "check user and password in the database URL",
     1049: "make it: CREATE DATABASE <database>",
@@ -75,6 +76,7 @@ _MYSQL_REMEDIES: Final = {
     1142: "give the user all rights: GRANT ALL ON <database>.* TO <user>",
     1146: "start the boss once: it makes the tables",
     1153: "raise max_allowed_packet of the server",
+    1290: "let it take changes, or name the server that does (SET GLOBAL read_only = OFF)",
     1698: "check user and password in the database URL",
     **dict.fromkeys((2002, 2003, 2006, 2013), "check that the server runs and can be reached at this address"),
 }
