@@ -104,6 +104,9 @@ from worker.protocol import (
     Started,
 )
 
+#: After a load, how many attempts before the current one are said to be rejected: the datastore may not have heard it.
+EARLIER = 8
+
 
 def handle(state: State, event: Event, now: float) -> list[Effect]:
     """Let one thing happen. Returns the effects in the order in which they are to be performed."""
@@ -260,6 +263,10 @@ def _resume_task(state: State, task: Task, now: float) -> None:
     attempt = task.attempt
     if attempt is None or task.state is TaskState.SUCCEEDED:
         return
+    for number in range(
+        max(1, attempt.number - EARLIER), attempt.number
+    ):  # what a killed boss meant to say when it dealt the next
+        state.out.append(RejectResult(f"{attempt.job}.{attempt.index}.{number}"))
     if task.state is TaskState.PROMOTING:
         state.out.append(AcceptResult(attempt.id, task.job.name, attempt.files or (), is_restored(state, task.job)))
     elif task.state in (TaskState.ASSIGNED, TaskState.RUNNING, TaskState.READY):
