@@ -100,9 +100,10 @@ async def add_host(house: TheHouse, body: Host) -> HostMade:
     except HostRefused as error:
         raise Refusal(409, str(error)) from None
     if body.cpus is not None:
-        if body.cpus > resources["cpus"]:
-            raise Refusal(422, f"{body.login} has {resources['cpus']:g} cpus, not {body.cpus}")
-        part = body.cpus / resources["cpus"]
+        there = resources.get("cpus", 0.0)
+        if body.cpus > there:
+            raise Refusal(422, f"{body.login} has {there:g} cpus, not {body.cpus}")
+        part = body.cpus / there
         resources |= {"cpus": float(body.cpus), "memory": resources["memory"] * part}
     return HostMade.model_validate(await house.ask(lambda reply: HostAdded(body.login, resources, reply)))
 

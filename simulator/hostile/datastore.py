@@ -7,6 +7,7 @@ Rules:
 """
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from worker.protocol import Assignment, Result
@@ -143,4 +144,4 @@ class Gate:
         """What an attempt yields: half of the tasks yield the same each time they run."""
         name = assignment.attempt
         stable = self.world.chance.of(f"stable {assignment.job} {assignment.task}") < 0.5
-        return f"{assignment.task if stable else name}:{path}".rjust(64, "0")
+        return sha256(f"{assignment.task if stable else name}:{path}".encode()).hexdigest()

@@ -7,7 +7,9 @@ once, a datastore of plain dictionaries. A task's command decides what its worke
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,12 @@ from boss.core.events import (
     VmDeleted,
     WorkerSaid,
 )
+from boss.core.model import Flavor
 from boss.core.requests import StopWanted
 from boss.core.tokens import Role
 from boss.loop import Loop, Outside
 from boss.ports import Access, CloudDown, DatastoreDown, Put, Thing
-from tests.core.scene import GIB, policy
+from tests.core.scene import GIB, local_pool, policy
 from tests.servers import eventually
 from worker.protocol import (
     Assign,
@@ -103,7 +106,7 @@ class Workers:
                     self._say(worker, Goodbye("s1", "drained"))
 
     def _run(self, worker: str, assignment: Assignment) -> None:
-        self._say(worker, Started("s1", {assignment.attempt: 1000.0}))
+        self._say(worker, Started("s1", {assignment.attempt: time.time()}))
         self.held[assignment.attempt] = (worker, assignment)
         if assignment.commands != ("hold",):
             self.end(assignment.attempt, "failed" if assignment.commands == ("fail",) else "succeeded")
@@ -114,14 +117,15 @@ class Workers:
             return
         worker, assignment = self.held.pop(attempt)
         failed = outcome == "failed"
+        started = time.time()
         done = Result(
             attempt,
             outcome,
             phase="run" if failed else "",
             exit_code=3 if failed else 0,
             reason="exit code 3" if failed else "",
-            started=1000.0,
-            finished=1001.5,
+            started=started,
+            finished=started + 1.5,
             stdout=stdout,
             stderr=stderr,
             stdout_size=len(stdout),
@@ -306,7 +310,9 @@ class Rig:
         epoch = self.store.open()
         self.reader = Reader(f"sqlite:///{folder / 'boss.db'}")
         self.cloud = Instant(self.workers)
-        rules = policy(heartbeat=600.0, offline_after=1200.0, lease=3600.0, stop_grace=0.0)
+        large = Flavor("local.2", {"cpus": 2, "memory": 8 * GIB})  # as the workers say
+        pools = (replace(local_pool(), flavors=(large,), limits={"cpus": 4}),)
+        rules = policy(pools=pools, heartbeat=600.0, offline_after=1200.0, lease=3600.0, stop_grace=0.0)
         self.loop = Loop(Outside(self.store, self.workers, self.shelf, {"local": self.cloud}), rules, epoch)
         self.url, self._listener = address_of("127.0.0.1", 0, folder / "port")
         self.facts = ApiFacts(

@@ -225,7 +225,7 @@ def test_the_boss_takes_nothing_from_an_account_that_is_no_workers() -> None:
     incoming = Incoming(lambda _worker, _chunk: put.append(None))  # type: ignore[arg-type]
     for name in ("boss", "listener", "listener.ada"):
         incoming.read(f"{BASE}/worker/{name}/status", b"online", lambda event: put.append(event) or True)  # type: ignore[func-returns-value]
-        assert incoming.dropped[name] == 1
+        assert incoming.floods.dropped(name) == 1
     assert put == []
 
 

@@ -20,6 +20,7 @@ from boss.core.templates import params_of
 from boss.taskfile.context import Context
 from boss.taskfile.expansion import expand
 from boss.taskfile.problems import Refused
+from worker.processes import started
 
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = {"tasks": [{"id": "a", "command": "true", "outputs": ["a.txt"]}, {"id": "b", "command": "true", "inputs": ["a.txt"]}]}
@@ -370,6 +371,6 @@ def test_the_child_does_not_outlive_a_killed_boss(tmp_path: Path) -> None:
     [child] = processes(boss.pid)
     boss.kill()
     boss.wait()
-    wait_until(lambda: not Path(f"/proc/{child}").exists())
+    wait_until(lambda: not started(child))  # where this process is a subreaper, it is what nobody reaps
     boss.stdout.close()
     boss.stdin.close()
