@@ -401,8 +401,18 @@ class Loop:
                     self._end()
                     return
                 log.error("cannot load: %s; trying again in %.0f s", error, RELOAD)
+                self._turn_away(f"the boss cannot use its database: {error}; ask again later")
                 self._clock.sleep(RELOAD)
         self._perform(effects, now)
+
+    def _turn_away(self, sentence: str) -> None:
+        """Answer those who ask while nothing can be done for them; what else has happened waits."""
+        for event in self._inbox.drain(0.0):
+            reply = getattr(event, "reply", 0)
+            if reply:
+                self._answer(reply, Answer(503, {"error": sentence}))
+            else:
+                self._inbox.put(event)
 
     def _taken_up(self, old: State) -> tuple[list[Effect], float]:
         """One try of it; what is to be done then. Raises StoreError, and Superseded."""

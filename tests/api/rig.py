@@ -130,7 +130,9 @@ class Workers:
             stderr=stderr,
             stdout_size=len(stdout),
             stderr_size=len(stderr),
-            files=tuple((output.to, 5, self.digest) for output in assignment.outputs) if outcome == "succeeded" else (),
+            files=tuple((output.to, 5, self.digest) for output in assignment.outputs if not output.to.endswith("/"))
+            if outcome == "succeeded"
+            else (),
         )
         self._say(worker, Results("s1", (done,)))
 

@@ -92,7 +92,8 @@ def test_workers_whose_disk_is_full_lose_no_result_and_say_why(tmp_path: Path) -
         entry = {
             "id": "t{i}",
             "foreach": {"i": {"range": [0, 30]}},
-            "command": "head -c 500000 /dev/zero > out-{i} && echo {i} >> out-{i} && sleep 0.2",
+            "command": f"until [ {{i}} -lt 8 ] || [ -e {tmp_path / 'go'} ]; do sleep 0.05; done; "
+            "head -c 500000 /dev/zero > out-{i} && echo {i} >> out-{i} && sleep 0.2",
             "outputs": ["out-{i}"],
             "retries": 2,
             "disk": "1M",
@@ -100,6 +101,7 @@ def test_workers_whose_disk_is_full_lose_no_result_and_say_why(tmp_path: Path) -
         ecloud.push({"job": "full", "tasks": [entry]}, name="full")
         some_done(ecloud, 5)
         until(lambda: filled(disk), 30, "the disk to be full, while tasks write there too")
+        (tmp_path / "go").touch()
         told = until(lambda: full(ecloud), 60, "a failure that names the disk")
         assert "the worker's disk is full" in told
         disk.clear()
