@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
@@ -109,7 +110,7 @@ def _check_key(certificate: x509.Certificate, path: Path, key: Path, setting: st
         raise CertificateError(
             f"{setting} key: {key} is protected by a passphrase, which the boss has not: store it without"
         ) from None
-    except Exception:
+    except (ValueError, UnsupportedAlgorithm):
         raise CertificateError(f"{setting} key: {key} is no private key in PEM form (-----BEGIN PRIVATE KEY-----)") from None
     form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     if private.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
@@ -161,7 +162,7 @@ def _issued_by(chain: list[x509.Certificate], roots: list[x509.Certificate]) -> 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except Exception:
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):  # another's, or by a kind of key that signs nothing
         return False
     return True
 
