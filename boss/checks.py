@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from boss import absent
-from boss.adapters import address, cgroups, sockets
+from boss.adapters import address, sockets
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import SSH_MAX_SESSIONS, SSH_MAX_STARTUPS, DaemonError, find_program
 from boss.adapters.database_url import locate
@@ -32,6 +32,7 @@ from boss.config import BossConfig, OutsideDatastore
 from boss.ports import StoreError
 from datastore.channel import Channel, Endpoint, Unreachable
 from datastore.frames import GateError, GateFull
+from worker import cgroup_places
 
 _PYTHON = (3, 11)
 _MOSQUITTO = (2, 0)
@@ -111,7 +112,7 @@ def _task_limits(config: BossConfig) -> Finding | None:
     """What local workers can hold tasks to. Each worker says in its hello what it does: admin.py show_workers."""
     if not any(pool.provider == "local" for pool in config.policy.pools):
         return None
-    missing = sorted({"memory", "pids", "cpu"} - cgroups.controllers())
+    missing = sorted(set(cgroup_places.BOUNDS) - cgroup_places.look().controllers)
     if not missing:
         return Finding("task limits", Verdict.OK, "local workers bound memory, processes and cpus of each task by control groups")
     without = {

@@ -15,18 +15,14 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
 import os
-import signal
-import time
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Protocol, Tuple
 
+from worker import cgroup_files as files
 from worker import processes
+from worker.cgroup_places import MAIN, Places, look
 from worker.limits import Bounds
 
 _PREFIX = "ecloud-"
-#: v2: where the processes go that were in the delegated group.
-_MAIN = "ecloud-main"
-#: Controllers of v1 that we use; the others are enough without them.
-_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 _SHARE = 1024
 _WEIGHT = 100
 _PERIOD = 100_000
@@ -39,8 +35,6 @@ _SMALL = 32 << 20
 _LEFT = 1 << 20
 #: How often the processes of a group are looked for and killed, at most.
 _ROUNDS = 50
-#: How long killed processes may take to end before their group is left where it is, in seconds.
-_PATIENCE = 1.0
 
 
 class Used(NamedTuple):
@@ -55,10 +49,10 @@ class Used(NamedTuple):
     oom_kills: int = 0
 
 
-class Group:
+class Group(Protocol):
     """One control group. ``entry`` is the file that a process has to write 0 into to be in it; empty where ``enter`` does it."""
 
-    entry = ""
+    entry: str
 
     def enter(self) -> None:
         """What this thread starts from now on is in the group. Raises OSError."""
@@ -68,49 +62,41 @@ class Group:
 
     def bind(self, bounds: Bounds) -> None:
         """Set the bounds. Raises OSError."""
-        raise NotImplementedError
 
     def pids(self) -> List[int]:
         """The processes in it."""
-        raise NotImplementedError
 
     def kill(self) -> None:
         """SIGKILL all processes in it, also those that are being made at this moment."""
-        raise NotImplementedError
 
     def used(self) -> Used:
         """What was used since ``renew``."""
-        raise NotImplementedError
 
     def renew(self) -> None:
         """Empty again, it is to serve the next attempt. Raises OSError."""
-        raise NotImplementedError
 
     def remove(self) -> None:
         """Kill what is in it, and remove it as soon as that is gone."""
-        raise NotImplementedError
 
 
 class Cgroups:
     """Where this worker makes its groups. ``controllers``: which of memory, pids and cpu there are; ``version`` is 1 or 2."""
 
-    def __init__(self, version: int, homes: Dict[str, str], mounts: Dict[str, str]) -> None:
-        """``homes``: by controller the folder below which ours is made; ``mounts``: by controller the folder of our own group."""
-        self.version = version
-        self.controllers = frozenset(homes) & {"memory", "pids", "cpu"}
+    def __init__(self, places: Places) -> None:
+        """Make our folder in each of these places. Raises OSError."""
+        self.version = places.version
+        self.controllers = places.controllers
         self._groups: List[Group] = []
         self._folders: Dict[str, str] = {}
         name = _own_name()
-        for controller, home in homes.items():
+        for controller, home in places.homes.items():
             folder = os.path.join(home, name)
             if folder not in self._folders.values():
-                _make(folder)
-                if version == 2:
-                    _write(folder + "/cgroup.subtree_control", " ".join("+" + each for each in sorted(self.controllers)))
+                files.make(folder)
+                if self.version == 2:
+                    files.write(folder + "/cgroup.subtree_control", " ".join("+" + each for each in sorted(self.controllers)))
             self._folders[controller] = folder
-        self._returns = (
-            [os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in set(mounts.values())] if version == 1 else []
-        )
+        self._returns = [os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in set(places.own.values())]
 
     def group(self) -> Group:
         """A new group. Raises OSError."""
@@ -126,11 +112,13 @@ class Cgroups:
         for group in self._groups:
             group.remove()
         for folder in set(self._folders.values()):
-            _remove(folder)
+            files.remove(folder)
 
 
-class _First(Group):
+class _First:
     """v1: a folder in each controller's hierarchy."""
+
+    entry = ""
 
     def __init__(self, folders: Dict[str, str], returns: List[int]) -> None:
         self._folders = folders
@@ -143,7 +131,7 @@ class _First(Group):
 
     def _make(self) -> None:
         for folder in set(self._folders.values()):
-            _make(folder)
+            files.make(folder)
         self._entries = [os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in set(self._folders.values())]
         self._files = {
             name: os.open("%s/%s" % (self._folders[controller], name), mode | os.O_CLOEXEC)
@@ -169,31 +157,31 @@ class _First(Group):
         self._put("cpu", "cpu.cfs_quota_us", str(int(bounds.cpus * _PERIOD)) if bounds.quota else "-1")
 
     def pids(self) -> List[int]:
-        return _pids(self._any)  # opened anew: of an open file the kernel shows what it was up to a second ago
+        return files.pids(self._any)  # opened anew: of an open file the kernel shows what it was up to a second ago
 
     def kill(self) -> None:
         self._put("pids", "pids.max", "0")  # nothing new is made while the rest is being killed
         for _ in range(_ROUNDS):
             pids = self.pids()
             for pid in pids:
-                _kill(pid)
+                files.kill(pid)
             if not pids:
                 return
 
     def used(self) -> Used:
         peak = self._figure(_PEAK)
-        cached = _number(self._folders["memory"] + "/memory.usage_in_bytes") if peak > _SMALL else peak  # the rest has ended
+        cached = files.number(self._folders["memory"] + "/memory.usage_in_bytes") if peak > _SMALL else peak  # the rest has ended
         self._last_cpu = self._figure(_CPU)
         cpu = (self._last_cpu - self._cpu) / 1e9 if _CPU in self._files else -1.0
         kills = 0
         if self._set.get(_LIMIT, "-1") != "-1":
-            before, self._ooms = self._ooms, _field(self._folders["memory"] + "/memory.oom_control", b"oom_kill ")
+            before, self._ooms = self._ooms, files.field(self._folders["memory"] + "/memory.oom_control", b"oom_kill ")
             kills = self._ooms - before
         return Used(max(0, peak - cached), peak, cpu, kills)
 
     def renew(self) -> None:
         memory = self._folders.get("memory")
-        if memory and self._figure(_PEAK) > _SMALL and _field(memory + "/memory.stat", b"shmem ") > _LEFT:
+        if memory and self._figure(_PEAK) > _SMALL and files.field(memory + "/memory.stat", b"shmem ") > _LEFT:
             self.remove()  # files in memory that the attempt has left would count as the next one's
             self._make()
             return
@@ -210,7 +198,7 @@ class _First(Group):
                 os.close(file)
         self._entries = []
         for folder in set(self._folders.values()):
-            _remove(folder)
+            files.remove(folder)
 
     def _bind_memory(self, limit: str) -> None:
         """Memory and memory with swap: the former may never be more than the latter, so the order depends on the direction."""
@@ -219,63 +207,69 @@ class _First(Group):
         both = ("memory.memsw.limit_in_bytes", _LIMIT)
         folder = self._folders["memory"]
         if os.path.exists(folder + "/" + both[0]):
-            _write(folder + "/" + both[0], "-1")
-        _write(folder + "/" + both[1], limit)
+            files.write(folder + "/" + both[0], "-1")
+        files.write(folder + "/" + both[1], limit)
         if os.path.exists(folder + "/" + both[0]):
-            _write(folder + "/" + both[0], limit)
+            files.write(folder + "/" + both[0], limit)
         self._set[_LIMIT] = limit
 
     def _put(self, controller: str, name: str, value: str) -> None:
         """Write a value unless it is there already."""
         if controller in self._folders and self._set.get(name) != value:
-            _write(self._folders[controller] + "/" + name, value)
+            files.write(self._folders[controller] + "/" + name, value)
             self._set[name] = value
 
     def _figure(self, name: str) -> int:
         return int(os.pread(self._files[name], 32, 0)) if name in self._files else 0
 
 
-class _Second(Group):
+class _Second:
     """v2: one folder."""
 
     def __init__(self, folder: str, controllers: "frozenset[str]") -> None:
         self._folder = folder
         self._controllers = controllers
         self.entry = folder + "/cgroup.procs"
-        _make(folder)
+        files.make(folder)
+
+    def enter(self) -> None:
+        """Only a whole process can be moved: it does so itself."""
+
+    def leave(self) -> None:
+        """Nothing to leave."""
 
     def bind(self, bounds: Bounds) -> None:
         if "memory" in self._controllers:
-            _write(self._folder + "/memory.max", str(bounds.memory or "max"))
+            files.write(self._folder + "/memory.max", str(bounds.memory or "max"))
             for name, value in (("memory.swap.max", "0" if bounds.memory else "max"), ("memory.oom.group", "1")):
                 if os.path.exists(self._folder + "/" + name):
-                    _write(self._folder + "/" + name, value)
+                    files.write(self._folder + "/" + name, value)
         if "pids" in self._controllers:
-            _write(self._folder + "/pids.max", str(bounds.processes or "max"))
+            files.write(self._folder + "/pids.max", str(bounds.processes or "max"))
         if "cpu" in self._controllers:
-            _write(self._folder + "/cpu.weight", str(min(10_000, max(1, int(_WEIGHT * (bounds.cpus or 1))))))
-            _write(self._folder + "/cpu.max", "%d %d" % (bounds.cpus * _PERIOD, _PERIOD) if bounds.quota else "max")
+            files.write(self._folder + "/cpu.weight", str(min(10_000, max(1, int(_WEIGHT * (bounds.cpus or 1))))))
+            files.write(self._folder + "/cpu.max", "%d %d" % (bounds.cpus * _PERIOD, _PERIOD) if bounds.quota else "max")
 
     def pids(self) -> List[int]:
-        return _pids(self._folder)
+        return files.pids(self._folder)
 
     def kill(self) -> None:
         if os.path.exists(self._folder + "/cgroup.kill"):
-            _write(self._folder + "/cgroup.kill", "1")
+            files.write(self._folder + "/cgroup.kill", "1")
             return
         for _ in range(_ROUNDS):  # before Linux 5.14
             pids = self.pids()
             for pid in pids:
-                _kill(pid)
+                files.kill(pid)
             if not pids:
                 return
 
     def used(self) -> Used:
         peak = cached = kills = 0
         if "memory" in self._controllers:
-            peak, cached = _number(self._folder + "/memory.peak"), _number(self._folder + "/memory.current")
-            kills = _field(self._folder + "/memory.events", b"oom_kill ")
-        micros = _field(self._folder + "/cpu.stat", b"usage_usec ", -1)
+            peak, cached = files.number(self._folder + "/memory.peak"), files.number(self._folder + "/memory.current")
+            kills = files.field(self._folder + "/memory.events", b"oom_kill ")
+        micros = files.field(self._folder + "/cpu.stat", b"usage_usec ", -1)
         return Used(max(0, peak - cached), peak, micros / 1e6 if micros >= 0 else -1.0, kills)
 
     def renew(self) -> None:
@@ -287,112 +281,35 @@ class _Second(Group):
             self.kill()
         except OSError:
             pass  # it is gone
-        _remove(self._folder)
-
-
-# ---- what there is ---------------------------------------------------------------------------------------------------
+        files.remove(self._folder)
 
 
 def find() -> Tuple[Optional[Cgroups], str]:
     """Where groups can be made, else why they cannot (also where only some can: which are missing)."""
-    own, mounts = _own_groups(), _mounts()
-    first = {each: _path(mounts[each], own[each]) for each in _CONTROLLERS if each in mounts and each in own}
-    if first:
-        return _find_first(first)
-    if "" in mounts and "" in own:
-        return _find_second(_path(mounts[""], own[""]))
-    return None, "this system has no control groups"
-
-
-def _find_first(first: Dict[str, str]) -> Tuple[Optional[Cgroups], str]:
-    usable = {each: path for each, path in first.items() if os.access(path, os.W_OK)}
-    if not usable:
-        return None, "control groups (v1) can be made by root only"
-    for path in set(usable.values()):
-        _remove_dead(path)
+    places = look()
+    if not places.homes:
+        return None, places.lacking
     try:
-        return Cgroups(1, usable, first), _lacking(usable)
+        if places.version == 2:
+            _divide(places)
+        for home in set(places.homes.values()):
+            _remove_dead(home)
+        return Cgroups(places), places.lacking
     except OSError as error:
         return None, "control groups cannot be made: %s" % error
 
 
-def _find_second(own: str) -> Tuple[Optional[Cgroups], str]:
-    """v2: a group of which systemd (or a container) has said that it is ours; without that, we keep away from it."""
-    base = os.path.dirname(own) if os.path.basename(own) == _MAIN else own
-    if not os.access(base, os.W_OK) or not _delegated(base):
-        return None, "the control group %s is not this worker's to divide (a systemd unit needs Delegate=yes)" % base
-    try:
-        there = _read(base + "/cgroup.controllers").split()
-        usable = [each for each in ("memory", "pids", "cpu") if each.encode() in there]
-        if not usable:
-            return None, "no controller is delegated to %s" % base
-        if os.path.exists(base + "/cgroup.type") and _pids(
-            base
-        ):  # a group with processes cannot bound its children; the root can
-            _make(os.path.join(base, _MAIN))
-            for _ in range(_ROUNDS):
-                for pid in _pids(base):
-                    _write("%s/%s/cgroup.procs" % (base, _MAIN), str(pid))
-                if not _pids(base):
-                    break
-        _write(base + "/cgroup.subtree_control", " ".join("+" + each for each in usable))
-        _remove_dead(base)
-        return Cgroups(2, dict.fromkeys(usable, base), {}), _lacking(dict.fromkeys(usable, base))
-    except OSError as error:
-        return None, "control groups cannot be made: %s" % error
-
-
-def _lacking(usable: Dict[str, str]) -> str:
-    missing = [each for each in ("memory", "pids", "cpu") if each not in usable]
-    return "no control group for %s" % " and ".join(missing) if missing else ""
-
-
-def _delegated(folder: str) -> bool:
-    for name in ("user.delegate", "trusted.delegate"):
-        try:
-            if os.getxattr(folder, name) == b"1":
-                return True
-        except OSError:
-            continue
-    if os.geteuid() != 0:  # a user's systemd of before 251 can leave no such mark
-        return os.stat(folder).st_uid == os.geteuid() and folder.endswith(".service")
-    return not os.path.exists(folder + "/cgroup.type") and not os.path.exists("/run/systemd/system")  # the root, and nobody's
-
-
-def _own_groups() -> Dict[str, str]:
-    """By controller (empty: v2) the path of this process's group."""
-    found: Dict[str, str] = {}
-    for line in os.fsdecode(_read("/proc/self/cgroup")).splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            found[controller] = path
-    return found
-
-
-def _mounts() -> Dict[str, Tuple[str, str]]:
-    """By controller (empty: v2) where its hierarchy is mounted, and which group is the root of that."""
-    found: Dict[str, Tuple[str, str]] = {}
-    for line in os.fsdecode(_read("/proc/self/mountinfo")).splitlines():
-        fields, _, more = line.partition(" - ")
-        root, place = (text.replace("\\040", " ") for text in fields.split()[3:5])
-        kind, _, options = more.split(" ", 2)
-        if kind == "cgroup2":
-            found.setdefault("", (place, root))
-        elif kind == "cgroup":
-            for controller in options.split(","):
-                if controller in _CONTROLLERS:
-                    found.setdefault(controller, (place, root))
-    return found
-
-
-def _path(mount: Tuple[str, str], group: str) -> str:
-    place, root = mount
-    if root != "/" and (group + "/").startswith(root + "/"):
-        group = group[len(root) :]
-    return (place + "/" + group.strip("/")).rstrip("/")
-
-
-# ---- files -----------------------------------------------------------------------------------------------------------
+def _divide(places: Places) -> None:
+    """v2: a group with processes cannot bound its children (the root can), so they go into one of these."""
+    base = next(iter(places.homes.values()))
+    if os.path.exists(base + "/cgroup.type") and files.pids(base):
+        files.make(os.path.join(base, MAIN))
+        for _ in range(_ROUNDS):
+            for pid in files.pids(base):
+                files.write("%s/%s/cgroup.procs" % (base, MAIN), str(pid))
+            if not files.pids(base):
+                break
+    files.write(base + "/cgroup.subtree_control", " ".join("+" + each for each in sorted(places.controllers)))
 
 
 def _own_name() -> str:
@@ -407,81 +324,7 @@ def _remove_dead(home: str) -> None:
             folder = os.path.join(home, name)
             for inner in os.listdir(folder):
                 if os.path.isdir(os.path.join(folder, inner)):
-                    for left in _pids(os.path.join(folder, inner)):
-                        _kill(left)
-                    _remove(os.path.join(folder, inner))
-            _remove(folder)
-
-
-def _make(folder: str) -> None:
-    try:
-        os.mkdir(folder, 0o755)
-    except FileExistsError:
-        pass  # of a controller that is mounted together with another one
-
-
-def _remove(folder: str) -> None:
-    """Remove a group, as soon as what was killed in it has ended; a task that hangs in the kernel leaves it to another worker."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            os.rmdir(folder)
-            return
-        except FileNotFoundError:
-            return
-        except OSError:
-            if time.monotonic() > end:
-                return
-        time.sleep(0.002)
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _pids(folder: str) -> List[int]:
-    try:
-        return [int(word) for word in _read(folder + "/cgroup.procs").split()]
-    except OSError:
-        return []
-
-
-def _number(path: str) -> int:
-    try:
-        return int(_read(path))
-    except (OSError, ValueError):
-        return 0
-
-
-def _field(path: str, name: bytes, otherwise: int = 0) -> int:
-    """The number after a name in a file of lines."""
-    try:
-        for line in _read(path).splitlines():
-            if line.startswith(name):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return otherwise
-
-
-def _read(path: str) -> bytes:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = block = os.read(file, 65536)
-        while len(block) == 65536 or (block and path.endswith((".procs", "info"))):
-            block = os.read(file, 65536)
-            data += block
-        return data
-    finally:
-        os.close(file)
-
-
-def _write(path: str, value: str) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(file, value.encode())
-    finally:
-        os.close(file)
+                    for left in files.pids(os.path.join(folder, inner)):
+                        files.kill(left)
+                    files.remove(os.path.join(folder, inner))
+            files.remove(folder)

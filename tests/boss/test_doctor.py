@@ -23,6 +23,7 @@ from boss.adapters.sockets import free_port
 from boss.adapters.store import Store
 from boss.api.serving import address_of
 from boss.core.events import BrokerConnected, Event
+from worker.cgroup_places import Places
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,14 +73,14 @@ def test_every_line_that_is_not_ok_has_a_remedy(capsys: pytest.CaptureFixture[st
 def test_what_local_tasks_are_not_held_to_is_said_with_the_remedy(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boss.adapters.cgroups.controllers", lambda: {"memory", "pids"})
+    monkeypatch.setattr("worker.cgroup_places.look", lambda: Places(2, {"memory": "/", "pids": "/"}, {}, ""))
     found = findings(capsys)[1]["task limits"]
     assert (
         found["verdict"] == "note"
         and "for cpu: their cpus are not bound" in found["detail"]
         and "Delegate=yes" in found["remedy"]
     )
-    monkeypatch.setattr("boss.adapters.cgroups.controllers", lambda: {"memory", "pids", "cpu"})
+    monkeypatch.setattr("worker.cgroup_places.look", lambda: Places(2, dict.fromkeys(("memory", "pids", "cpu"), "/"), {}, ""))
     assert findings(capsys)[1]["task limits"]["verdict"] == "ok"
 
 
