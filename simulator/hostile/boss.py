@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from boss.core.changes import Changes
 from boss.core.events import DatastoreSeen, Event, RecordRead, ResultAccepted, ResultRefused
 from boss.core.requests import Answer, ContextSet, Request, StopWanted
-from boss.loop import Inbox, Loop, LoopClock, Outside
+from boss.inbox import Inbox, LoopClock
+from boss.loop import Loop, Outside
 from boss.ports import Picture, StoreError
 from simulator.hostile.faults import Broken
 from simulator.hostile.store import MemoryStore

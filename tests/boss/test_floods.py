@@ -13,7 +13,7 @@ from boss.adapters.floods import (
 )
 from boss.adapters.incoming import Incoming
 from boss.core.events import Event, MessagesDropped, TimePassed, WorkerSaid, WorkerStatusSeen
-from boss.loop import Inbox
+from boss.inbox import Inbox
 from worker.protocol import Goodbye, encode, topic_log, topic_out, topic_status
 
 

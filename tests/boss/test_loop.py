@@ -22,7 +22,8 @@ from boss.core.requests import (
     TasksStaged,
     WhyAsked,
 )
-from boss.loop import Loop, LoopClock, Outside
+from boss.inbox import LoopClock
+from boss.loop import Loop, Outside
 from boss.ports import Put, StoreError
 from tests.core.scene import GIB, bag, policy
 from worker.protocol import Acknowledge, Assign, Hello, Result, Results, ToWorker

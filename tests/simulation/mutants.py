@@ -166,7 +166,7 @@ MUTANTS = (
     ),
     Mutant(
         "the loop's clock runs while the process is stopped",
-        "boss.loop",
+        "boss.inbox",
         "        self.now += max(0.0, min(steady - self._last, asked + 1.0))",
         "        self.now += max(0.0, steady - self._last)",
     ),

@@ -1,0 +1,92 @@
+"""What the loop takes from outside: what has happened, in order, and a time that does not run ahead of it.
+
+Rules:
+- Many threads put, the loop drains. Of workers' messages no more wait than can be handled, and of none so many that others' find no room.
+- Time advances by what has passed, at most one second more than the loop asked to wait: a stopped boss does not see everybody time out.
+"""
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from boss.core.events import Event, WorkerSaid, WorkerStatusSeen
+
+#: Events handled in one turn at most: bounds the size of a commit.
+TURN = 4096
+#: Workers' messages are refused beyond this, of all and of one; they are sent again.
+INBOX, SHARE = 100_000, 5_000
+
+
+class LoopClock:
+    """Time of day that does not run while the process is stopped or swapped out.
+
+    ``advance(asked)`` moves it by the real time since the last call, but at most by ``asked`` + 1 seconds.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._wall, self.steady, self.sleep = wall, steady, sleep
+        self._last = steady()
+        self.now = wall()
+
+    def advance(self, asked: float) -> float:
+        """The loop's time now, after a wait of at most ``asked`` seconds."""
+        steady = self.steady()
+        self.now += max(0.0, min(steady - self._last, asked + 1.0))
+        self._last = steady
+        return self.now
+
+    def lag(self) -> float:
+        """Seconds by which the time of day is ahead of the loop's time."""
+        return self._wall() - self.now
+
+
+class Inbox:
+    """What has happened, in order. Many threads put, one drains."""
+
+    def __init__(self, limit: int = INBOX, share: int = SHARE) -> None:
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._limit = limit
+        self._share = share
+        self._waiting: Counter[str] = Counter()  # of each worker's messages
+        self._lock = threading.Lock()
+
+    def put(self, event: Event) -> bool:
+        """Add an event; False (and nothing added) for a worker's message while the inbox is full, or has too many of it."""
+        if isinstance(event, WorkerSaid | WorkerStatusSeen):
+            with self._lock:
+                if self._events.qsize() >= self._limit or self._waiting[event.worker] >= self._share:
+                    return False
+                self._waiting[event.worker] += 1
+        self._events.put(event)
+        return True
+
+    def drain(self, wait: float) -> list[Event]:
+        """Everything that has arrived, at most ``TURN`` events; waits up to ``wait`` seconds for the first."""
+        try:
+            first = self._events.get(timeout=wait) if wait > 0 else self._events.get_nowait()
+        except queue.Empty:
+            return []
+        events = [first]
+        while len(events) < TURN:
+            try:
+                events.append(self._events.get_nowait())
+            except queue.Empty:
+                break
+        taken = Counter(event.worker for event in events if isinstance(event, WorkerSaid | WorkerStatusSeen))
+        with self._lock:
+            for worker, count in taken.items():
+                self._waiting[worker] -= count
+                if not self._waiting[worker]:
+                    del self._waiting[worker]
+        return events
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return self._events.empty()
