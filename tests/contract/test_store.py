@@ -3,7 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
@@ -26,7 +25,6 @@ from boss.core.stale import FOREIGN_RESULT
 from boss.ports import StoreError, Superseded
 from tests import builders
 from tests.builders import NOON
-from tests.mariadb import PASSWORD, MariaDb
 
 S = TaskState
 
@@ -156,47 +154,6 @@ def test_integrity_of_sqlite_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="make the folder"):
         Store(f"sqlite:///{tmp_path / 'nowhere' / 'state.db'}").integrity()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ("postgres://host/db", "unknown scheme 'postgres'"),
-        ("sqlite:///:memory:", "names no file"),
-        ("mysql://user:secret@/db", "no host or no database"),
-        ("mysql://user:secret@host/", "no host or no database"),
-        ("mysql://user:secret@host:many/db", "port that is no number"),
-        ("mysql://user:secret@host/db?sll_ca=x", "unknown option 'sll_ca'"),
-        ("mysql://user:secret@host,/db", "no host or no database"),
-        ("mysql://user:secret@host,other:many/db", "port that is no number"),
-    ],
-)
-def test_a_wrong_url_is_refused_with_the_right_form(wrong: str, words: str) -> None:
-    with pytest.raises(StoreError, match=words) as refused:
-        Store(wrong)
-    assert "secret" not in str(refused.value)
-
-
-def test_tls_options_reach_the_driver() -> None:
-    where = locate("mysql://u:p@host/db?ssl_ca=/etc/ca.pem&ssl_cert=c.pem&ssl_key=k.pem&unix_socket=/run/s")
-    assert where.options["ssl"] == {"ca": "/etc/ca.pem", "cert": "c.pem", "key": "k.pem"}
-    assert where.options["unix_socket"] == "/run/s"
-    assert where.shown == "mysql://u@host:3306/db"
-
-
-def test_the_nodes_of_a_cluster_are_asked_in_their_order(mariadb_url: str) -> None:
-    where = locate("mysql://u:p%2C@a,b:3307,[::1]:3308/db")
-    assert (where.options["host"], where.options["port"], where.options["password"]) == ("a", 3306, "p,")
-    assert where.others == (("b", 3307), ("::1", 3308)) and where.shown == "mysql://u@a:3306,b:3307,[::1]:3308/db"
-    login, _, rest = mariadb_url.rpartition("@")
-    store = Store(f"{login}@127.0.0.1:1,{rest}", "c0ffee00")
-    assert store.open() == 1 and store.load().context["cluster"] == "c0ffee00"
-    store.close()
-    dead = Store(f"{login}@127.0.0.1:1,127.0.0.1:2/test")
-    with pytest.raises(
-        StoreError, match=r"in the database mysql://ecloud@127\.0\.0\.1:1,127\.0\.0\.1:2/test: .*check that the server runs"
-    ):
-        dead.open()
 
 
 # ---- loading -----------------------------------------------------------------------------------------------------
@@ -437,70 +394,3 @@ def test_a_boss_killed_in_a_commit_leaves_nothing_and_after_it_everything(
     assert [len(job.tasks) for job in picture.jobs] == jobs
     assert picture.workers == []
     store.close()
-
-
-# ---- the server's troubles ---------------------------------------------------------------------------------------
-
-
-def test_after_a_restart_of_the_server_the_next_load_works(mariadb: MariaDb, mariadb_url: str) -> None:
-    store, reader = Store(mariadb_url), Reader(mariadb_url)
-    store.open()
-    store.load()
-    store.commit(builders.pushed(builders.bag("u1", 2)))
-    assert len(reader.tasks()) == 2
-    mariadb.kill()
-    with pytest.raises(StoreError, match="check that the server runs") as failed:
-        store.commit(builders.pushed(builders.bag("u2", 2)))
-    with pytest.raises(StoreError, match="check that the server runs"):
-        store.load()
-    assert PASSWORD not in str(failed.value)
-    mariadb.start()
-    assert [len(job.tasks) for job in store.load().jobs] == [2]
-    assert len(reader.tasks()) == 2
-    store.commit(builders.pushed(builders.bag("u2", 2)))
-    assert len(reader.tasks()) == 4
-    store.close()
-    reader.close()
-
-
-def test_a_server_that_dies_within_a_commit_leaves_nothing_of_it(mariadb: MariaDb, mariadb_url: str) -> None:
-    class Fatal(set[str]):
-        """Ends the server when the worker's row is made: the tasks are written by then."""
-
-        def __iter__(self) -> Iterator[str]:
-            mariadb.kill()
-            return iter(())
-
-    store = Store(mariadb_url)
-    store.open()
-    store.load()
-    changes = builders.pushed(builders.bag("u1", 2000))
-    worker = builders.worker(barred=Fatal())
-    changes.new_workers[worker.id] = worker
-    with pytest.raises(StoreError, match="check that the server runs"):
-        store.commit(changes)
-    mariadb.start()
-    assert store.load().jobs == []
-    store.commit(builders.pushed(builders.bag("u1", 2)))
-    assert len(only_job(store).tasks) == 2
-    store.close()
-
-
-def test_a_refused_log_in_names_the_remedy_and_never_the_password(mariadb: MariaDb) -> None:
-    for user in ("ecloud", "nobody"):
-        store = Store(f"mysql://{user}:hunter2@127.0.0.1:{mariadb.port}/test")
-        with pytest.raises(StoreError, match="check user and password") as refused:
-            store.open()
-        assert "hunter2" not in str(refused.value)
-
-
-def test_an_unknown_database_is_answered_with_how_to_make_it(mariadb: MariaDb, mariadb_url: str) -> None:
-    store = Store(mariadb_url.rpartition("/")[0] + "/nowhere")
-    with pytest.raises(StoreError, match="CREATE DATABASE"):
-        store.open()
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state.db").write_text("this is a letter, not a database. " * 100)
-    with pytest.raises(StoreError, match="restore a back-up"):
-        Store(f"sqlite:///{tmp_path / 'state.db'}").open()
