@@ -63,10 +63,10 @@ def open_inside(folder: str, local: str, owners: Optional[Container[int]] = None
     ``owners`` are the users whose files may be read; None: all.
     """
     root = os.path.realpath(folder)
-    real = os.path.realpath(local)
-    if not real.startswith(root + "/"):
-        raise OutputRefused("the output %s is not a plain file of the attempt's folder" % _inside(root, local))
     try:
+        real = os.path.realpath(local)  # raises for a link that is gone between looking and reading it
+        if not real.startswith(root + "/"):
+            raise OutputRefused("the output %s is not a plain file of the attempt's folder" % _inside(root, local))
         descriptor = _open_below(root, real[len(root) + 1 :].split("/"))
     except OSError as error:
         raise OutputRefused("the output %s cannot be read: %s" % (_inside(root, local), error.strerror)) from None
