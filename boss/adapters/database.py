@@ -34,6 +34,11 @@ UPDATE_ROWS: Final = 500
 UPDATE_SIZE: Final = 2_000_000
 #: Rows of a stream that are read at once.
 STREAM_ROWS: Final = 2_000
+#: How long a server may take to accept a connection, and each answer until the connection is made, in seconds: one that hangs
+#: must not keep the next one from being asked.
+GREETING_TIMEOUT: Final = 10
+#: How long one may take to answer a statement, in seconds.
+_ANSWER_TIMEOUT: Final = 300
 #: Bytes of a statement beside its largest value.
 _FRAME: Final = 64 * 1024
 
@@ -121,11 +126,14 @@ class _Nodes(peewee.MySQLDatabase):
         return self._connected_to(*last)
 
     def _connected_to(self, host: str, port: int) -> Any:
-        made = pymysql.connect(database=self.database, autocommit=True, **(self.connect_params | {"host": host, "port": port}))
+        where = {"host": host, "port": port, "connect_timeout": GREETING_TIMEOUT, "read_timeout": GREETING_TIMEOUT}
+        made = pymysql.connect(database=self.database, autocommit=True, **(self.connect_params | where))
         if len(self._nodes) > 1:
             made.cursor().execute(
                 "SELECT COUNT(*) FROM information_schema.schemata"
             )  # refused where the node has lost its cluster
+        # pymysql takes one for both; this one holds from the next answer on
+        made._read_timeout = _ANSWER_TIMEOUT  # type: ignore[attr-defined]
         return made
 
 
@@ -142,9 +150,7 @@ def _connector(location: Location, readonly: bool) -> Any:
         collation="utf8mb4_bin",
         client_flag=CLIENT.FOUND_ROWS,
         init_command=_MYSQL_SESSION,
-        connect_timeout=10,
-        read_timeout=300,
-        write_timeout=300,
+        write_timeout=_ANSWER_TIMEOUT,
     )
 
 

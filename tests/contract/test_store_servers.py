@@ -1,10 +1,12 @@
 """Where the database is: how its address is written, and a server that is away, refuses or dies."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from boss.adapters import database
 from boss.adapters.database_url import locate
 from boss.adapters.reader import Reader
 from boss.adapters.store import Store
@@ -59,6 +61,24 @@ def test_the_nodes_of_a_cluster_are_asked_in_their_order(mariadb_url: str) -> No
 
 
 # ---- the server's troubles ---------------------------------------------------------------------------------------
+
+
+def test_a_node_that_takes_connections_and_says_nothing_keeps_nobody_from_asking_the_next(
+    mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "GREETING_TIMEOUT", 1)
+    login, _, rest = mariadb_url.rpartition("@")
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # as a process that was stopped: its kernel goes on to accept
+        store = Store(f"{login}@127.0.0.1:{frozen.getsockname()[1]},{rest}", "c0ffee00")
+        assert store.open() == 1 and store.load().context["cluster"] == "c0ffee00"
+        store.close()
+
+
+def test_an_answer_may_take_longer_than_a_greeting(mariadb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "GREETING_TIMEOUT", 1)
+    db = database.Database(mariadb_url)
+    assert db.select("SELECT SLEEP(1.5)") == [(0,)]
+    db.close()
 
 
 def test_after_a_restart_of_the_server_the_next_load_works(mariadb: MariaDb, mariadb_url: str) -> None:
