@@ -33,6 +33,7 @@ class Deployment:
             "ECLOUD_LOCAL_SLOTS": "2",
             "ECLOUD_POLICY__CHECK": "true",
             "PYTHONPATH": str(ROOT),
+            "PYTHONFAULTHANDLER": "1",  # a boss that does not end is aborted, and its log has the stack of each thread
             **settings,
         }
         self.boss: subprocess.Popen[str] | None = None
@@ -85,12 +86,16 @@ class Deployment:
             self._reader.join(30)
 
     def stop(self) -> int:
-        """End the boss as a user would; its exit code."""
+        """End the boss as a user would; its exit code. One that does not end is aborted, and its log says where it was."""
         if self.boss is None or self.boss.poll() is not None:
             return self.boss.returncode if self.boss else 0
         self.boss.send_signal(signal.SIGCONT)
         self.boss.terminate()
-        code = self.boss.wait(60)
+        try:
+            code = self.boss.wait(60)
+        except subprocess.TimeoutExpired:
+            self.boss.send_signal(signal.SIGABRT)
+            code = self.boss.wait(60)
         self._reader.join(30)
         return code
 
@@ -174,8 +179,6 @@ def deployed(
         yield deployment
         assert deployment.stop() == 0
     except BaseException:
-        print(deployment.log.read_text()[-6000:] if deployment.log.exists() else "no log")
+        deployment.stop()
+        print(deployment.log.read_text()[-12000:] if deployment.log.exists() else "no log")
         raise
-    finally:
-        if deployment.boss is not None and deployment.boss.poll() is None:
-            deployment.stop()
