@@ -20,7 +20,7 @@ class MariaDb:
     """One server, reachable as user ``ecloud``; ``through`` is a command that ends by running what follows it."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", through: Sequence[str] = (), user: str = "root") -> None:
-        """Makes the data folder. ``user`` is who the server runs as if we are root."""
+        """Makes the data folder; RuntimeError with what was said if it cannot be. ``user``: whom the server runs as if we are root."""
         self.folder = folder
         self.host = host
         self.port = free_port()
@@ -29,7 +29,9 @@ class MariaDb:
         as_root = [f"--user={user}"] if os.geteuid() == 0 else []
         data = [*as_root, f"--datadir={folder / 'data'}"]
         install = [program("mariadb-install-db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([*install, *data], check=True, capture_output=True, text=True)
+        made = subprocess.run([*install, *data], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if made.returncode:
+            raise RuntimeError(f"no data folder of MariaDB could be made (exit {made.returncode}):\n{made.stdout[-4000:]}")
         self._command = [
             *through,
             program("mariadbd"),
