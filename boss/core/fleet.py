@@ -304,7 +304,6 @@ def on_created(state: State, event: VmCreated, now: float) -> None:
     if vm is None:
         return
     vm.server, vm.address = event.server, event.address
-    state.doubts.pop(vm.id, None)
     before = vm.state
     if before is VmState.GONE:
         return
@@ -323,23 +322,29 @@ def on_create_failed(state: State, event: VmCreateFailed, now: float) -> None:
     if vm is None:
         return
     if not event.final:
-        state.doubts[vm.id] = event.reason
+        if vm.state is VmState.CREATING:
+            state.doubts[vm.id] = event.reason
     elif vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
         _fail(state, vm, VmCause.REFUSED, event.reason, now, event.kind, event.retry_after)
 
 
 def on_deleted(state: State, name: str, now: float) -> None:
-    """The cloud has no such server any more."""
+    """The cloud has no such server any more. Of a claim that is not to be deleted it was another one of the same name."""
     vm = state.vms.get(name)
-    if vm is None:
-        return
-    if vm.state in (VmState.CLAIMED,):
-        return
-    _vanish(state, vm, "deleted", now)
+    if vm is not None and vm.state is VmState.DELETING:
+        _vanish(state, vm, "deleted", now)
+
+
+def on_delete_failed(state: State, name: str, reason: str) -> None:
+    """A server that is to be deleted is there still."""
+    vm = state.vms.get(name)
+    if vm is not None and vm.state is VmState.DELETING:
+        state.doubts[vm.id] = reason
 
 
 def on_listed(state: State, event: ServersListed, now: float) -> None:
     """Compare the cloud's servers with the claims, both ways."""
+    overdue.answered(state, event.provider)
     latest = max((server.epoch for server in event.servers), default=0)
     if latest > state.epoch:
         state.fenced = (
@@ -352,7 +357,6 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
     listed = {server.vm: server for server in servers}
     state.listed[event.provider] = now
     state.cloud_trouble.pop(event.provider, None)
-    overdue.answered(state, event.provider)
     overdue.seen(state, servers)
     pools = {pool.name for pool in state.policy.pools if pool.provider == event.provider}
     for vm in list(state.vms.values()):
@@ -472,7 +476,9 @@ def list_servers(state: State, now: float) -> None:
 
 
 def _step(state: State, vm: Vm, cause: VmCause, now: float) -> VmState:
-    after = advance_vm(vm, cause, now)
+    before, after = vm.state, advance_vm(vm, cause, now)
+    if after is not before:
+        state.doubts.pop(vm.id, None)  # what held it up was of the state that it has left
     state.touch_vm(vm)
     facts = {"vm": vm.id, "state": after.value, "pool": vm.pool, "flavor": vm.flavor, "reason": vm.reason}
     state.out.append(Announce("vm", facts))

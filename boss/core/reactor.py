@@ -140,7 +140,7 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
         case VmDeleted():
             fleet.on_deleted(state, event.vm, now)
         case VmDeleteFailed():
-            _delete_failed(state, event)
+            fleet.on_delete_failed(state, event.vm, event.reason)
         case ServersListed():
             fleet.on_listed(state, event, now)
             trials.on_listed(state, event, now)
@@ -350,12 +350,6 @@ def _connected(state: State, now: float) -> None:
         worker.last_seen = max(worker.last_seen, now)
         if worker.state not in (WorkerState.GONE, WorkerState.EXPECTED):
             fleet.send(state, worker, Resync(state.epoch, fleet.next_seq(worker)))
-
-
-def _delete_failed(state: State, event: VmDeleteFailed) -> None:
-    vm = state.vms.get(event.vm)
-    if vm is not None:
-        state.doubts[vm.id] = event.reason
 
 
 def _workers_wanted(state: State, event: WorkersWanted, now: float) -> None:

@@ -91,7 +91,7 @@ class State:
     limits: dict[str, dict[str, Limit]] = field(default_factory=dict)  #: of each provider's project
     unanswered: dict[str, float] = field(default_factory=dict)  #: since when a provider owes us the answer to a list
     statuses: dict[str, str] = field(default_factory=dict)  #: the cloud's word for how a VM's server stands
-    doubts: dict[str, str] = field(default_factory=dict)  #: what a VM's creation or deletion is held up by, as the cloud says
+    doubts: dict[str, str] = field(default_factory=dict)  #: by what a VM is held up in the state that it is in, as the cloud says
     cloud_trouble: dict[str, str] = field(default_factory=dict)  #: why a provider could not be asked at last
     sizes: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the cloud says of a pool's flavor
     offered: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the last worker on one offered

@@ -4,7 +4,7 @@ from boss.core.bindings import CERTIFY_PAUSE, fingerprint
 from boss.core.effects import Certify
 from boss.core.events import TimePassed, VmCreated, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool
-from boss.core.requests import Answer, JoinAsked, WorkersWanted
+from boss.core.requests import Answer, JoinAsked, WorkersDrained, WorkersWanted
 from tests.core.scene import GIB, Scene
 from worker import protocol as wire
 
@@ -117,7 +117,7 @@ def test_a_worker_whose_claim_is_given_up_gets_no_certificates() -> None:
     stage = scene(1)
     join(stage)
     stage.join("cloud-1")
-    stage.turn(VmDeleted("cloud-1"))
+    stage.turn(WorkersDrained(("cloud-1",), now=True), VmDeleted("cloud-1"))
     stage.turn(TimePassed())
     assert certify(stage) == []
 
