@@ -233,7 +233,7 @@ def settle(state: State, now: float) -> list[Effect]:
 
 def resume(state: State, now: float) -> list[Effect]:
     """After a load: every effect that may not have been performed, derived from the states alone."""
-    state.last_turn = now
+    state.started = state.last_turn = now
     state.settled_at = now + 2 * state.policy.heartbeat
     state.next_sweep = now
     setback.bring_back(state, now)

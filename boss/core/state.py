@@ -63,7 +63,9 @@ class Ended:
 
 @dataclass(slots=True)
 class State:
-    """All that the boss knows. ``settled_at`` is the time before which silence means nothing (after a load or a reconnect)."""
+    """All that the boss knows. ``started`` is when it was loaded, ``settled_at`` the time before which silence means nothing (after a load
+    or a reconnect).
+    """
 
     policy: Policy
     epoch: int = 1

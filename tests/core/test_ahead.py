@@ -204,6 +204,21 @@ def test_idle_vms_are_let_go_after_a_restart_of_the_boss_though_nothing_happens_
     assert scene.heard(Drain, "cloud-1")
 
 
+def test_time_weighs_as_much_after_a_restart_of_the_boss_as_before() -> None:
+    scene = stage()
+    scene.now = 1.8e9  # a time of day
+    scene.state.stopping = True  # nothing is bought in this life
+    scene.push(layers(8, seconds=3600))
+    old = scene.state
+    for job in old.jobs.values():
+        job.since = None
+    scene.state = state_of(old.policy, 2, old.context, old.jobs.values(), (), ())
+    scene.state.learned = old.learned
+    reactor.resume(scene.state, scene.now)
+    scene.turn(BrokerConnected())
+    assert created(scene) == 8
+
+
 def test_a_vm_that_was_kept_for_a_person_is_let_go_when_that_time_is_over() -> None:
     scene = stage()
     scene.answer(WorkersWanted(1, keep=BOOT + 60, reply=1))
