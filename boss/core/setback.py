@@ -4,6 +4,7 @@ Rules:
 - Within a life the loop's clock never goes back. A new life begins with the time of day: where that was set back meanwhile, times that have
   been stored lie in the future, and what waits for one would wait so much longer.
 - How far it was set back is seen in what has certainly been before now. Everything that is waited for comes nearer by as much.
+- The loop's clock stands still while the boss is stopped, the time of day does not: that it is behind is no setting back.
 """
 
 from boss.core.state import State
@@ -13,7 +14,7 @@ def bring_back(state: State, now: float) -> float:
     """Move stored times back if the clock was; by how many seconds. To be called once, after a load."""
     been = [vm.since for vm in state.vms.values()] + [worker.last_seen for worker in state.workers.values()]
     for job in state.jobs.values():
-        been += [task.attempt.assigned for task in job.tasks if task.attempt is not None]
+        been += [task.attempt.assigned - state.lag for task in job.tasks if task.attempt is not None]
     by = max(been, default=now) - now
     if by <= 0:
         return 0.0

@@ -1,6 +1,6 @@
 """A clock that was set back while no boss lived: what waits for a time does not wait for that longer."""
 
-from boss.core import reactor
+from boss.core import reactor, setback
 from boss.core.events import BrokerConnected, ServersListed
 from boss.core.model import TaskState, VmState
 from boss.core.picture import state_of
@@ -52,3 +52,15 @@ def test_a_clock_that_went_on_moves_nothing() -> None:
     kept = scene.state.vms["local-1"].keep_until
     restarted(scene, -10.0)
     assert scene.state.vms["local-1"].keep_until == kept
+
+
+def test_a_boss_that_stood_still_and_loads_again_has_no_clock_that_was_set_back() -> None:
+    scene = Scene()
+    scene.push(bag(1))
+    scene.answer(WorkersWanted(1, keep=600.0, reply=1))
+    scene.state.lag = HOUR  # it was stopped for so long: what is assigned since has a time of day ahead of its clock
+    scene.join("local-1")
+    assert scene.state.workers["local-1"].held
+    kept = {vm.id: (vm.keep_until, vm.deadline) for vm in scene.state.vms.values()}
+    assert setback.bring_back(scene.state, scene.now) == 0.0
+    assert {vm.id: (vm.keep_until, vm.deadline) for vm in scene.state.vms.values()} == kept
