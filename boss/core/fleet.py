@@ -69,7 +69,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
     state.touch_worker(worker)
     send_renewal(state, worker)
     _compare_held(state, worker, message.held, now)
-    leavings.forget(state, message.held)
+    leavings.forget(state, worker, message.held)
     resend = []
     for name, attempt in list(worker.held.items()):
         if name in message.held:

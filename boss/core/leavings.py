@@ -9,7 +9,7 @@ Rules:
 from collections.abc import Iterator, Mapping
 
 from boss.core.effects import ReadRecord, RejectResult
-from boss.core.model import Vm
+from boss.core.model import Vm, Worker
 from boss.core.state import Ended, State
 
 
@@ -42,9 +42,9 @@ def answered(state: State, attempt: str) -> Iterator[tuple[str, str]]:
             yield name, ended.reason
 
 
-def forget(state: State, held: Mapping[str, str]) -> None:
+def forget(state: State, worker: Worker, held: Mapping[str, str]) -> None:
     """A worker says what it holds: what it has finished of tasks without outputs, it may have put at the datastore."""
     for name, what in held.items():
         found = state.find(name) if what == "finished" else None
-        if found is not None and not found[0].template.outputs:
+        if found is not None and not found[0].template.outputs and not state.is_anothers(worker, name):
             state.out.append(RejectResult(name))

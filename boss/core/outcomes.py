@@ -131,12 +131,11 @@ def _drop_stale(state: State, worker: Worker, task: Task | None, result: Result,
     What is another worker's current attempt, or no attempt at all, is not this one's to throw away.
     """
     attempt = task.attempt if task is not None else None
-    current = attempt is not None and attempt.id == result.attempt
-    repeat = current and attempt is not None and attempt.state == "succeeded"
+    repeat = attempt is not None and attempt.id == result.attempt and attempt.state == "succeeded"
     if not repeat:
         state.stale += 1
-        others = current and attempt is not None and attempt.worker != worker.id
-        if not others and credible.attempt_name(result.attempt) and (result.files != () or (task and task.template.outputs)):
+        uploaded = result.files != () or (task is not None and task.template.outputs)
+        if uploaded and credible.attempt_name(result.attempt) and not state.is_anothers(worker, result.attempt):
             state.out.append(RejectResult(result.attempt))
     held = worker.held.get(result.attempt)
     if held is not None and held.state not in ("cancelled", "lost"):

@@ -164,6 +164,11 @@ class State:
             return None
         return found[0]
 
+    def is_anothers(self, worker: Worker, attempt: str) -> bool:
+        """Whether this is the current attempt of another worker: this one has no say in what becomes of it."""
+        task = self.current(attempt)
+        return task is not None and task.attempt is not None and task.attempt.worker != worker.id
+
     # ---- changing --------------------------------------------------------------------------------------------------
 
     def move(self, task: Task, cause: TaskCause) -> None:

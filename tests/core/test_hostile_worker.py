@@ -68,6 +68,12 @@ def test_anothers_attempt_is_neither_finished_nor_thrown_away() -> None:
     assert task.state is TaskState.PROMOTING
 
 
+def test_what_a_silent_worker_has_put_at_the_datastore_is_not_thrown_away_by_anothers_word() -> None:
+    scene, attempt, other = one_each()
+    effects = scene.turn(WorkerSaid(other, Hello("s2", 1, 99, {"cpus": 2}, {attempt: "finished"})))
+    assert RejectResult(attempt) not in effects
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_no_attempt_can_be_called_never_reaches_the_datastore(name: str) -> None:
     scene, _attempt, other = one_each()
