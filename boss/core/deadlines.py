@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health, hosts, overdue, usage
+from boss.core import backlog, fleet, health, hosts, noise, overdue, usage
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Pool, Refusal, TaskState, VmState, WorkerState
@@ -130,7 +130,8 @@ def _empty_drained(state: State, now: float) -> None:
             fleet.condemn(state, vm, f"its worker was lost: silent for more than {state.policy.lease:.0f} s", now)
         elif vm.state is VmState.JOINED and worker.draining:
             failed = worker.failures_in_a_row >= state.policy.worker_failures
-            fleet.drain(state, worker, "its worker failed again and again" if failed else vm.reason, now)
+            reason = "its worker failed again and again" if failed else noise.aside(state, worker) or vm.reason
+            fleet.drain(state, worker, reason, now)
 
 
 def _end(state: State, now: float) -> None:

@@ -30,6 +30,12 @@ def on_dropped(state: State, event: MessagesDropped) -> None:
         state.touch_worker(worker)
 
 
+def aside(state: State, worker: Worker) -> str:
+    """Why a worker was put aside; empty if it was not."""
+    event = state.dropped.get(worker.id)
+    return f"it was put aside: {event.why}" if event is not None and event.aside else ""
+
+
 def of(state: State, worker: Worker) -> tuple[int, str]:
     """How many of a worker's messages were dropped, and why the last ones were."""
     event = state.dropped.get(worker.id)

@@ -10,6 +10,7 @@ from boss.core.effects import AcceptResult, Certify, RejectResult
 from boss.core.events import DatastoreSeen, MessagesDropped, WorkerSaid
 from boss.core.model import TaskState, Worker, WorkerState
 from boss.core.picture import publish
+from boss.core.requests import WhyAsked
 from tests.core import test_joining as joining
 from tests.core.scene import GIB, Scene, bag, chain, local_pool
 from worker.protocol import Certify as Asked
@@ -203,6 +204,9 @@ def test_dropped_messages_are_told_with_number_and_reason_and_who_was_put_aside_
     for name in list(scene.state.workers["local-1"].held):
         scene.finish("local-1", name)
     assert not scene.dealt("local-1")
+    scene.wait(1)
+    said = scene.answer(WhyAsked("", "local-1", reply=1)).detail["why"]
+    assert "Why it goes: it was put aside: more than 500 messages a second." in said  # type: ignore[operator]
 
 
 def test_what_waits_for_the_datastore_is_said_of_ones_own_attempts_only() -> None:
