@@ -5,6 +5,7 @@ Rules:
   whether that pool's VMs reach the boss. One at a time for each pool.
 - Its worker offers next to nothing and the mark ``trial``, its task needs that mark: no other task goes there, and it goes nowhere else.
 - It is no part of scaling: nothing that waits counts on it, and it keeps no pool's minimum. It counts against the maximum.
+- Machines that run signed work only would refuse its task: there a trial ends with the join.
 - Whatever happens its VM is deleted, and its job is over when it is. Who has asked may go away; a boss that is started again goes on.
 """
 
@@ -199,7 +200,10 @@ def _run(state: State, trial: Trial, vm: Vm, now: float) -> None:
     """Give the worker that has joined its task, and look how that goes."""
     job = state.jobs.get(trial.uid)
     worker = state.workers.get(vm.id)
-    if job is None and worker is not None and worker.resources:
+    pool = state.pool(vm.pool)
+    if pool is not None and pool.signers:
+        _end(state, trial, vm, f"pool {pool.name} runs only what is signed, which a trial's task is not: nothing was run", now)
+    elif job is None and worker is not None and worker.resources:
         needs = dict(worker.resources)
         template = Template(0, "trial", (_COMMAND,), outputs=(OutputSpec(REPORT),), needs=needs, timeout=PATIENCE)
         jobs.on_job_staged(state, JobStaged(trial.uid, trial.job, trial.owner, trial.uid), now)

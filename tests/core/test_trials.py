@@ -1,6 +1,7 @@
 """Trials: one VM that joins, runs one task and goes; no part of scaling, and never left behind."""
 
 import json
+from dataclasses import replace
 
 from boss.core import reactor, trials
 from boss.core.effects import CreateVms, DeleteVm, ListServers, ReadConsole
@@ -21,6 +22,7 @@ from boss.core.requests import Answer, ContextSet, FleetClosed, JoinAsked, Trial
 from boss.core.trials import Trial
 from tests.core.scene import GIB, Scene, bag, local_pool
 from worker.protocol import Assign, Hello
+from worker.trust import TrustedKey
 
 OFFERS = {"cpus": 2.0, "memory": 4 * GIB}
 CLOUD = Pool("cloud", "openstack", (Flavor("one", OFFERS),), maximum=2, cooldown=30.0, boot_timeout=100.0)
@@ -56,6 +58,15 @@ def work(scene: Scene, vm: str = "cloud-1") -> None:
 
 def deleted(scene: Scene) -> list[str]:
     return [effect.vm for effect in scene.said if isinstance(effect, DeleteVm)]
+
+
+def test_where_only_signed_work_is_run_a_trial_ends_with_the_join_and_nothing_is_refused_as_unsigned() -> None:
+    scene = stage(pools=(local_pool(), replace(CLOUD, signers=(TrustedKey("SHA256:key", "ada"),))))
+    ask(scene)
+    come_up(scene)
+    assert not scene.heard(Assign) and deleted(scene) == ["cloud-1"]
+    assert {"accepted", "called", "joined"} <= trial(scene).steps.keys() and trial(scene).stage == "ran"
+    assert "runs only what is signed" in trial(scene).reason and scene.state.unverified[0] == 0
 
 
 def test_a_trial_makes_one_vm_that_joins_runs_one_task_and_is_deleted_with_a_time_for_each_step() -> None:
