@@ -165,6 +165,7 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
 
 def observe(state: State, now: float) -> None:
     """At the end of a turn: note what has happened, let the task run, and end what is over or takes too long."""
+    look = now >= state.trial_look
     for vm in list(state.trials.values()):
         if _of(state, vm) is None:  # its fact was dropped
             del state.trials[vm.id]
@@ -176,10 +177,9 @@ def observe(state: State, now: float) -> None:
             _over(state, trial, vm, now)
         elif vm.state is VmState.JOINED:
             _run(state, trial, vm, now)
-        elif vm.state is VmState.BOOTING and "active" not in trial.steps and now >= state.trial_look:
+        elif look and vm.state is VmState.BOOTING and "active" not in trial.steps and (pool := state.pool(vm.pool)) is not None:
             state.trial_look = now + LOOK
-            pool = state.pool(vm.pool)
-            state.out.append(ListServers(pool.provider if pool is not None else ""))
+            state.out.append(ListServers(pool.provider))
 
 
 def _seen(state: State, vm: Vm) -> list[str]:

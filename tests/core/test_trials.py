@@ -69,6 +69,17 @@ def test_where_only_signed_work_is_run_a_trial_ends_with_the_join_and_nothing_is
     assert "runs only what is signed" in trial(scene).reason and scene.state.unverified[0] == 0
 
 
+def test_servers_of_two_trials_in_two_clouds_are_looked_at_alike() -> None:
+    scene = stage(pools=(CLOUD, replace(CLOUD, name="other", provider="openstack:other")))
+    for name in ("cloud", "other"):
+        vm = str(ask(scene, name).detail["vm"])
+        scene.turn(VmCreated(vm, f"server-{vm}"))
+    scene.said.clear()
+    scene.wait(6)
+    for provider in ("openstack", "openstack:other"):
+        assert len([effect for effect in scene.said if effect == ListServers(provider)]) >= 2
+
+
 def test_a_trial_makes_one_vm_that_joins_runs_one_task_and_is_deleted_with_a_time_for_each_step() -> None:
     scene = stage()
     assert dict(ask(scene).detail) == {"pool": "cloud", "vm": "cloud-1"}
