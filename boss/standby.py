@@ -73,6 +73,8 @@ def open_in_turn(store: Store, standby: bool, say: Callable[[str], None], sleep:
         except StoreError as error:
             if not standby:
                 raise
-            log.warning("the database does not answer, which the boss may see as well: %s", error)
+            if said != str(error):  # once, not at every look: it may be away for hours
+                said = str(error)
+                log.warning("the database does not answer, which the boss may see as well: %s", error)
             pause = LOOK
         sleep(pause)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pymysql
 import pytest
@@ -205,6 +206,23 @@ def test_a_standby_outlives_the_database(mariadb: MariaDb, mariadb_url: str, sto
             mariadb.start()
 
     assert open_in_turn(second, True, lambda _said: None, look) == 2 and len(looks) >= 3
+
+
+def test_a_standby_says_once_that_the_database_is_away_and_again_what_it_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    away, held = StoreError("it is away"), LeaseHeld("ada holds it", "ada", 5.0, same_keys=True)
+    answers = iter([held, *[away] * 50, held, held])
+    said: list[str] = []
+
+    class Answering:
+        def open(self) -> int:
+            answer = next(answers, None)
+            if answer is not None:
+                raise answer
+            return 7
+
+    assert open_in_turn(cast("Store", Answering()), True, said.append, lambda _seconds: None) == 7
+    assert len([record for record in caplog.records if "it is away" in record.getMessage()]) == 1
+    assert said == ["standby: ada holds it"] * 2
 
 
 def test_a_copy_of_the_state_folder_is_another_holder(tmp_path: Path) -> None:
