@@ -18,7 +18,7 @@ from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Placement, Shares, place
-from boss.core.ready import Bucket, shape_of
+from boss.core.ready import Bucket
 from boss.core.restored import next_number
 from boss.core.state import State
 from boss.core.templates import texts_of
@@ -96,7 +96,7 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
             continue
         if usage.is_spent_by(state, job, state.last_turn) or trust.is_over(bucket.shape, state.wall(state.last_turn)):
             continue
-        if any(trust.is_over(shape_of(job.tasks[index].template), state.wall(state.last_turn)) for index in job.inits):
+        if any(trust.is_over(state.ready.shape(job.tasks[index]), state.wall(state.last_turn)) for index in job.inits):
             continue
         refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
         refused |= elsewhere.get(job.uid, frozenset())

@@ -146,20 +146,19 @@ def is_coming(state: State, pool: str, flavor: str = "") -> bool:
 def _kept(state: State, left: Sequence[Demand], now: float) -> dict[str, Shape]:
     """Of each pool whose smaller VMs go, or have gone, for a task that has waited for a cool-down: what that task needs."""
     kept: dict[str, Shape] = {}
-    for demand in sorted(left, key=lambda demand: state.blocked.get(demand.shape, now)):
-        for pool in state.policy.pools:
-            flavor = _smallest_for(state, pool, demand.shape)
-            if (
-                flavor is None
-                or pool.name in kept
-                or all(can_ever(demand.shape, one.resources) for one in obtainable(state, pool))
-            ):
+    pools = [pool for pool in state.policy.pools if len(pool.flavors) > 1]
+    if not pools:  # no VM is smaller than another
+        return kept
+    for shape in sorted(dict.fromkeys(demand.shape for demand in left), key=lambda shape: state.blocked.get(shape, now)):
+        for pool in pools:
+            if pool.name in kept or now - state.blocked.get(shape, now) < pool.cooldown:
                 continue
-            if now - state.blocked.get(demand.shape, now) < pool.cooldown:
+            flavor = _smallest_for(state, pool, shape)
+            if flavor is None or all(can_ever(shape, one.resources) for one in obtainable(state, pool)):
                 continue
-            smaller = {vm.id for vm in members(state, pool.name) if not _holds(state, vm, demand.shape)}
+            smaller = {vm.id for vm in members(state, pool.name) if not _holds(state, vm, shape)}
             if may_add(state, pool, flavor, ScalingPlan(), smaller):
-                kept[pool.name] = demand.shape
+                kept[pool.name] = shape
     return kept
 
 

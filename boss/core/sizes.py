@@ -23,14 +23,13 @@ LEAST = 0.5
 
 def flavors(state: State, pool: Pool) -> list[Flavor]:
     """The pool's flavors of which it is known what they offer, in the order of the settings."""
-    found = [(flavor, offered(pool, _resources(state, pool.name, flavor))) for flavor in pool.flavors]
-    return [Flavor(flavor.name, resources, flavor.price) for flavor, resources in found if resources]
+    return [known for flavor in pool.flavors if (known := _known(state, pool, flavor)) is not None]
 
 
 def flavor_of(state: State, vm: Vm) -> Flavor | None:
     """The flavor of a claim, if its pool still has it and it is known what it offers."""
-    pool = state.pool(vm.pool)
-    return next((flavor for flavor in flavors(state, pool) if flavor.name == vm.flavor), None) if pool is not None else None
+    found = _of_vm(state, vm)
+    return _known(state, *found) if found is not None else None
 
 
 def unknown(state: State, pool: Pool) -> list[str]:
@@ -53,14 +52,26 @@ def for_trial(resources: Mapping[str, float]) -> dict[str, float]:
 
 def promised(state: State, vm: Vm) -> Resources:
     """What the machine of a claim should offer, by the settings or its cloud; empty where nobody has said."""
+    found = _of_vm(state, vm)
+    return _promised(state, *found) if found is not None else {}
+
+
+def _of_vm(state: State, vm: Vm) -> tuple[Pool, Flavor] | None:
+    """The pool and flavor of a claim, if the settings have them still."""
     pool = state.pool(vm.pool)
     flavor = next((flavor for flavor in pool.flavors if flavor.name == vm.flavor), None) if pool is not None else None
-    return (flavor.resources or state.sizes.get((vm.pool, vm.flavor), {})) if flavor is not None else {}
+    return (pool, flavor) if pool is not None and flavor is not None else None
 
 
-def _resources(state: State, pool: str, flavor: Flavor) -> Resources:
-    said = flavor.resources or state.sizes.get((pool, flavor.name), {})
-    seen = state.offered.get((pool, flavor.name))
-    if seen is None:
-        return said
-    return {name: min(count, seen.get(name, 0.0)) for name, count in said.items()}
+def _promised(state: State, pool: Pool, flavor: Flavor) -> Resources:
+    return flavor.resources or state.sizes.get((pool.name, flavor.name), {})
+
+
+def _known(state: State, pool: Pool, flavor: Flavor) -> Flavor | None:
+    """The flavor with what it offers, as far as was said and seen; None where nobody has said."""
+    resources = _promised(state, pool, flavor)
+    seen = state.offered.get((pool.name, flavor.name))
+    if seen is not None:
+        resources = {name: min(count, seen.get(name, 0.0)) for name, count in resources.items()}
+    resources = offered(pool, resources)
+    return Flavor(flavor.name, resources, flavor.price) if resources else None
