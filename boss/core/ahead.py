@@ -136,14 +136,14 @@ class Chooser:
         if self.judge.ways == 1:
             best = best_of(lambda count: self.judge.of(machines + [another] * count, weight), most, judged)
         else:
-            most, another, judged, best = self._more_in_doubt(another, most, machines, weight)
+            another, judged, best = self._more_in_doubt(another, most, machines, weight)
         if best == most:
             self.state.outlook.binding.append(self._cuts[pool.name, flavor.name])
         return (judged[best], machines + [another] * best) if best else None
 
     def _more_in_doubt(
         self, another: Machine, most: int, machines: list[Machine], weight: float
-    ) -> tuple[int, Machine, dict[int, Judged], int]:
+    ) -> tuple[Machine, dict[int, Judged], int]:
         """The same where it is not known how long tasks run: in each way as many as are best in it come, now or when it is known."""
         wanted = []
         for way in range(self.judge.ways):
@@ -159,7 +159,7 @@ class Chooser:
             return self.judge.of(machines + [now] * count, weight, [(another, number - count) for number in wanted])
 
         judged: dict[int, Judged] = {}
-        return most, now, judged, best_of(with_more, max(wanted), judged)
+        return now, judged, best_of(with_more, max(wanted), judged)
 
     def _fewer(self, machines: list[Machine], best: Judged, weight: float) -> tuple[Judged, list[Machine]]:
         """Without some of the idle VMs, if that is better."""

@@ -56,6 +56,5 @@ def _pool(data: Mapping[str, Any]) -> Pool:
     values = {name: value for name, value in data.items() if name in known}
     values["flavors"] = tuple(Flavor(one["name"], one["resources"], one["price"]) for one in data["flavors"])
     values["signers"] = ()  # a plan is of work that will be signed where it must be
-    values["labels"] = tuple(data.get("labels", ()))
     values["quiet"] = tuple((float(begin), float(end)) for begin, end in data.get("quiet", ()))
     return Pool(**values)

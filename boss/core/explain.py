@@ -45,7 +45,7 @@ def why(state: State, task: Task, now: float) -> list[str]:
         case S.RUNNING if stuck := backlog.why(state, task):
             return stuck
         case S.RUNNING:
-            return [f"It runs on {task.worker} since {_ago(state.wall(now) - (task.started or now))} (attempt {task.number})."]
+            return [f"It runs on {task.worker} since {told(state.wall(now) - (task.started or now))} (attempt {task.number})."]
         case S.ASSIGNED:
             return [f"It was sent to {task.worker} as attempt {task.number} and starts as soon as that has room."]
         case S.PROMOTING:
@@ -75,10 +75,6 @@ def _failed(task: Task) -> str:
     reason = task.reason or "no reason was given"
     code = f", exit code {task.exit_code}" if task.exit_code is not None and not reason.startswith("exit code") else ""
     return f"Attempt {task.number} failed in phase {task.phase}{code}: {reason}."
-
-
-def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _promoting(state: State, task: Task) -> list[str]:

@@ -1,10 +1,7 @@
 """What was seen of run times and boot times, to look ahead by. Seconds. Part of the reactor.
 
 Rules:
-- How long a task will run: as its template's tasks have run, else as its hint says, else as tasks with the same program have run, in any
-  job, else as the job's tasks have. Of what nobody has seen, a little is supposed, and more the longer it runs: it is tried on a few VMs
-  first.
-- What runs now says something before it has ended: a mean counts the seconds that the running ones have spent so far.
+- Run times are kept by template and by program, of each job and of all; what is made of them is in ``boss.core.guess``.
 - A boot takes from the claim to the first word of its worker. Until one was seen, what is usual for the provider is supposed.
 - Old news fades: a mean is of about the last ``MEMORY`` of its kind. Boot times and programs are kept in the context.
 """

@@ -370,7 +370,6 @@ class Pool:
     minimum: int = 0
     maximum: int = 4
     limits: Resources = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
     cooldown: float = 60.0
     boot_timeout: float = 600.0
     haste: float = 0.5  #: 0: as few VM hours as there can be; 1: as soon as can be

@@ -112,9 +112,7 @@ class State:
     listed: dict[str, float] = field(default_factory=dict)
     trials: dict[str, Vm] = field(default_factory=dict)  #: claims that are only to be tried, until they are gone
     trial_look: float = 0.0
-    wanted_workers: deque[tuple[str, float]] = field(default_factory=deque)
     acknowledgements: dict[str, list[str]] = field(default_factory=dict)
-    refusals: dict[str, dict[str, str]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     out: list[Effect] = field(default_factory=list)
     ended_inits: set[str] = field(default_factory=set)  #: init attempts of unfinished jobs whose result was counted
