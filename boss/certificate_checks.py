@@ -19,6 +19,9 @@ from boss.config import BossConfig
 
 #: Days before its end at which a certificate that somebody else signs is told about.
 SOON = 14.0
+_REMOVE = "remove the file; the boss makes another at its next start"
+#: Another CA would be another house: no worker, no VM and no address that people have would know the boss any more.
+_BRING_BACK = "bring the file back from a back-up, where it lies in pki, with the boss stopped; do not remove it"
 _RESTART = "restart the boss: it makes it anew; its log says why it did not while it ran"
 
 
@@ -35,7 +38,7 @@ def examine_certificates(config: BossConfig) -> Iterator[Finding]:
         yield _theirs("API cert", partial(front.check_own, config))
     elif front.speaks_tls(config):
         yield from _ours(config, "API cert", config.pki / "api.pem")
-    yield from _ours(config, "CA", config.pki / "ca.pem")
+    yield from _ours(config, "CA", config.pki / "ca.pem", _BRING_BACK)
     if config.broker is None:
         yield from _ours(config, "broker cert", config.pki / "server.pem")
     outside = config.broker
@@ -57,14 +60,14 @@ def _theirs(check: str, look: Callable[[], tls.Seen]) -> Finding:
     return Finding(check, Verdict.OK, _said(seen))
 
 
-def _ours(config: BossConfig, check: str, path: Path) -> Iterator[Finding]:
+def _ours(config: BossConfig, check: str, path: Path, unreadable: str = _REMOVE) -> Iterator[Finding]:
     if not path.exists():
         yield Finding(check, Verdict.OK, "none yet, the boss makes it at its first start")
         return
     try:
         seen = tls.look(path)
     except tls.CertificateError as error:
-        yield Finding(check, Verdict.FAILED, str(error), "remove the file; the boss makes another at its next start")
+        yield Finding(check, Verdict.FAILED, str(error), unreadable)
         return
     left, whole = seen.ends - time.time(), seen.ends - seen.begins
     if left <= 0 and is_held(config.state):

@@ -54,6 +54,18 @@ def test_on_a_machine_with_everything_nothing_fails(capsys: pytest.CaptureFixtur
     assert found["settings"]["detail"] == "no file: everything at its default; and ECLOUD_STATE"
 
 
+def test_a_ca_that_cannot_be_read_is_not_to_be_removed_as_a_certificate_that_is_made_again(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Authority(state / "pki").boss()
+    for name in ("ca.pem", "boss.pem"):
+        (state / "pki" / name).write_text("scratched")
+    code, found = findings(capsys)
+    assert code == 1 and found["CA"]["verdict"] == found["broker login"]["verdict"] == "failed"
+    assert "back-up" in found["CA"]["remedy"] and "do not remove it" in found["CA"]["remedy"]
+    assert found["broker login"]["remedy"].startswith("remove the file; the boss makes another")
+
+
 def test_the_help_says_that_no_argument_starts_the_boss(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--help"], ["restore", "--help"]):
         with pytest.raises(SystemExit, match="0"):
