@@ -1,14 +1,15 @@
 """What the loop takes from outside: what has happened, in order, and a time that does not run ahead of it.
 
 Rules:
-- Many threads put, the loop drains. Of workers' messages no more wait than can be handled, and of none so many that others' find no room.
+- Many threads put, the loop drains, in the order in which it came. Of workers' messages no more wait than can be handled, and of none so
+  many that others' find no room.
 - Time advances by what has passed, at most one second more than the loop asked to wait: a stopped boss does not see everybody time out.
 """
 
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from boss.core.events import Event, WorkerSaid, WorkerStatusSeen
@@ -52,6 +53,7 @@ class Inbox:
 
     def __init__(self, limit: int = INBOX, share: int = SHARE) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._sifted: deque[Event] = deque()  # came before what is in the queue
         self._limit = limit
         self._share = share
         self._waiting: Counter[str] = Counter()  # of each worker's messages
@@ -61,7 +63,7 @@ class Inbox:
         """Add an event; False (and nothing added) for a worker's message while the inbox is full, or has too many of it."""
         if isinstance(event, WorkerSaid | WorkerStatusSeen):
             with self._lock:
-                if self._events.qsize() >= self._limit or self._waiting[event.worker] >= self._share:
+                if self._events.qsize() + len(self._sifted) >= self._limit or self._waiting[event.worker] >= self._share:
                     return False
                 self._waiting[event.worker] += 1
         self._events.put(event)
@@ -69,11 +71,12 @@ class Inbox:
 
     def drain(self, wait: float) -> list[Event]:
         """Everything that has arrived, at most ``TURN`` events; waits up to ``wait`` seconds for the first."""
-        try:
-            first = self._events.get(timeout=wait) if wait > 0 else self._events.get_nowait()
-        except queue.Empty:
-            return []
-        events = [first]
+        events = [self._sifted.popleft() for _ in range(min(TURN, len(self._sifted)))]
+        if not events:
+            try:
+                events.append(self._events.get(timeout=wait) if wait > 0 else self._events.get_nowait())
+            except queue.Empty:
+                return []
         while len(events) < TURN:
             try:
                 events.append(self._events.get_nowait())
@@ -87,6 +90,13 @@ class Inbox:
                     del self._waiting[worker]
         return events
 
+    def sift(self, is_over: Callable[[Event], bool]) -> None:
+        """Take out those that are over, which no worker's message is; the others wait on in the order in which they came."""
+        for _ in range(self._events.qsize()):
+            event = self._events.get_nowait()
+            if not is_over(event):
+                self._sifted.append(event)
+
     def empty(self) -> bool:
         """Whether nothing waits."""
-        return self._events.empty()
+        return not self._sifted and self._events.empty()

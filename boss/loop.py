@@ -328,12 +328,13 @@ class Loop:
 
     def _turn_away(self, sentence: str) -> None:
         """Answer those who ask while nothing can be done for them; what else has happened waits."""
-        for event in self._inbox.drain(0.0):
+
+        def asks(event: Event) -> bool:
             reply = getattr(event, "reply", 0)
-            if reply:
-                self._answer(reply, Answer(503, {"error": sentence}))
-            else:
-                self._inbox.put(event)
+            self._answer(reply, Answer(503, {"error": sentence}))
+            return bool(reply)
+
+        self._inbox.sift(asks)
 
     def _taken_up(self, old: State) -> tuple[list[Effect], float]:
         """One try of it; what is to be done then. Raises StoreError, and Superseded."""

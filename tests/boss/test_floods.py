@@ -12,7 +12,7 @@ from boss.adapters.floods import (
     Floods,
 )
 from boss.adapters.incoming import Incoming
-from boss.core.events import Event, MessagesDropped, TimePassed, WorkerSaid, WorkerStatusSeen
+from boss.core.events import BrokerConnected, Event, MessagesDropped, TimePassed, WorkerSaid, WorkerStatusSeen
 from boss.inbox import Inbox
 from worker.protocol import Goodbye, encode, topic_log, topic_out, topic_status
 
@@ -161,3 +161,19 @@ def test_no_worker_fills_the_inbox_for_the_others() -> None:
     assert inbox.put(TimePassed())
     assert len(inbox.drain(0.0)) == 10 + 12 + 1
     assert inbox.put(WorkerSaid("w7", Goodbye("s")))  # what was taken out makes room
+
+
+def test_what_is_sifted_waits_before_what_comes_later_and_counts_as_before() -> None:
+    inbox = Inbox(limit=3, share=2)
+    said = [WorkerSaid("w7", Goodbye("s")), BrokerConnected(), WorkerSaid("w7", Goodbye("t"))]
+    assert all(inbox.put(event) for event in said)
+
+    def look(event: Event) -> bool:
+        inbox.put(TimePassed())  # while it is looked at
+        return isinstance(event, BrokerConnected)
+
+    inbox.sift(look)
+    assert not inbox.put(WorkerSaid("w7", Goodbye("u"))) and not inbox.put(WorkerSaid("w8", Goodbye("s")))
+    inbox.sift(lambda _event: False)
+    assert inbox.drain(0.0) == [said[0], said[2], *[TimePassed()] * 3]
+    assert inbox.empty() and inbox.put(WorkerSaid("w7", Goodbye("u")))

@@ -74,6 +74,28 @@ def test_a_boss_whose_database_is_gone_can_be_ended(boss: Boss) -> None:
     assert not running.is_alive()
 
 
+def test_what_has_happened_while_the_database_is_gone_is_heard_in_its_order(boss: Boss) -> None:
+    inbox, asked = boss.loop._inbox, []
+
+    def load() -> Picture:
+        raise StoreError("no route to host")
+
+    def sleep(seconds: float) -> None:
+        if len(asked) < 3:
+            asked.append(boss.loop.ask(lambda reply: WorkersWanted(1, reply=reply)))
+            asked[-1].add_done_callback(lambda _asked: boss.loop.put(BrokerConnected()) and None)  # while what waits is looked at
+            boss.loop.put(BrokerDisconnected("gone"))
+        else:
+            boss.store.load = there  # type: ignore[method-assign]
+
+    there, boss.store.load = boss.store.load, load  # type: ignore[method-assign]
+    boss.loop._clock.sleep = sleep
+    boss.loop.begin()
+    assert [future.result(0).code for future in asked] == [503] * 3
+    assert not inbox.empty()
+    assert inbox.drain(0.0) == [BrokerDisconnected("gone"), BrokerConnected()] * 3 and inbox.empty()
+
+
 def test_a_cancelled_job_leaves_the_memory_when_its_last_attempt_has_ended(boss: Boss) -> None:
     boss.push()
     boss.join()
