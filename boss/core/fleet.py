@@ -372,12 +372,13 @@ def on_listed(state: State, event: ServersListed, now: float) -> None:
     }  # another cloud's list says nothing of them
     for server in servers:
         known = state.vms.get(server.vm)
-        if known is not None and known.state not in (VmState.GONE, VmState.FAILED) and known.server in ("", server.server):
+        claimed = known is not None and known.state not in (VmState.GONE, VmState.FAILED)
+        if known is not None and claimed and known.server in ("", server.server):
             continue
         key = (event.provider, server.server)
         strays[key] = since = state.strays.get(key, now)
-        if now - since >= state.policy.stray_grace:
-            state.out.append(DeleteVm(server.vm, server.pool, server.server))
+        if now - since >= state.policy.stray_grace:  # a claim that lives keeps what is its own: only this server is to go
+            state.out.append(DeleteVm("" if claimed else server.vm, server.pool, server.server))
     state.strays = strays
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from math import floor, inf
 
 from boss.core import usage
-from boss.core.model import Flavor, Pool, Resources, Vm, VmState
+from boss.core.model import Flavor, Pool, Vm, VmState
 from boss.core.sizes import flavors
+from boss.core.sizes import takes as takes_of
 from boss.core.state import LIVE_VMS, State
 
 _DAY = 86400.0
@@ -88,23 +89,18 @@ def _quota(state: State, pool: Pool, flavor: Flavor, planned: Sequence[tuple[str
         if vm.pool in pools and (not vm.server or vm.created >= state.wall(heard))
     ]
     newer += [entry for entry in planned if entry[0] in pools]
-    sizes = {(name, other.name): _takes(one, other.resources) for name, one in pools.items() for other in flavors(state, one)}
+    sizes = {(name, other.name): takes_of(one, other.resources) for name, one in pools.items() for other in flavors(state, one)}
     least: Room | None = None
-    for name, takes in _takes(pool, flavor.resources).items():
+    for name, takes in takes_of(pool, flavor.resources).items():
         limit = limits.get(name)
         if limit is None or not takes or limit.total == inf:
             continue
-        taken = sum(sizes.get(entry, _takes(pools[entry[0]], {})).get(name, 0.0) for entry in newer)
+        taken = sum(sizes.get(entry, takes_of(pools[entry[0]], {})).get(name, 0.0) for entry in newer)
         kept = pool.head_room.get(name, 0.0)
         more = max(0, floor((limit.total - limit.used - taken - kept) / takes + 1e-9))
         if least is None or more < least.count:
             least = Room(more, _quota_sentence(pool, name, limit.used + taken, limit.total, kept))
     return least
-
-
-def _takes(pool: Pool, offers: Resources) -> dict[str, float]:
-    """What one VM takes of its project, by the names of the limits."""
-    return dict(offers) | dict(pool.takes) | {"instances": 1.0, "addresses": 1.0}
 
 
 def _quota_sentence(pool: Pool, name: str, used: float, total: float, kept: float) -> str:

@@ -10,11 +10,12 @@ from math import inf
 
 from boss.core.model import Flavor, Pool
 from boss.core.sizes import flavors
+from boss.core.sizes import takes as takes_of
 from boss.core.state import State
 
 _GIB = 2.0**30
-#: What every VM takes one of, whatever its flavor.
-EACH = ("instances", "addresses")
+#: What is counted in bytes, and told in GiB, with the word for it.
+_SPACE = {"memory": "memory", "disk": "disk", "volume_space": "volumes"}
 
 
 def obtainable(state: State, pool: Pool) -> list[Flavor]:
@@ -31,7 +32,7 @@ def first(state: State, pool: Pool) -> Flavor | None:
 def beyond(state: State, pool: Pool, flavor: Flavor) -> str:
     """``lab.16 asks for 16 cpus, and the project's quota is 6``: why this flavor can never be had as things are; else empty."""
     limits = state.limits.get(pool.provider, {})
-    for name, takes in (*flavor.resources.items(), *((name, 1.0) for name in EACH)):
+    for name, takes in takes_of(pool, flavor.resources).items():
         own = pool.limits.get(name, inf)
         if takes > own + 1e-9:
             return f"{_asks(flavor, name, takes)}, and `limits` of pool {pool.name} allows {told(name, own)}"
@@ -57,14 +58,13 @@ def notes(state: State) -> list[str]:
 
 
 def told(name: str, count: float) -> str:
-    """A number for people: ``memory`` and ``disk`` in GiB."""
-    return f"{count / _GIB:.4g} GiB" if name in ("memory", "disk") else f"{count:g}"
+    """A number for people: what is counted in bytes in GiB."""
+    return f"{count / _GIB:.4g} GiB" if name in _SPACE else f"{count:g}"
 
 
 def _asks(flavor: Flavor, name: str, takes: float) -> str:
+    thing = name.replace("floating_ip", "floating IP")
     what = (
-        f"{told(name, takes)} of {name}"
-        if name in ("memory", "disk")
-        else f"{takes:g} {name if takes != 1 else name.rstrip('s')}"
+        f"{told(name, takes)} of {_SPACE[name]}" if name in _SPACE else f"{takes:g} {thing if takes != 1 else thing.rstrip('s')}"
     )
     return f"{flavor.name} asks for {what}"

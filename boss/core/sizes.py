@@ -50,6 +50,11 @@ def for_trial(resources: Mapping[str, float]) -> dict[str, float]:
     return {TRIAL: 1.0} | {name: min(most, resources[name]) for name, most in _SLIVER.items() if name in resources}
 
 
+def takes(pool: Pool, offers: Resources) -> dict[str, float]:
+    """What one VM that offers this takes of its project, by the names of the limits."""
+    return dict(offers) | dict(pool.takes) | {"instances": 1.0, "addresses": 1.0}
+
+
 def promised(state: State, vm: Vm) -> Resources:
     """What the machine of a claim should offer, by the settings or its cloud; empty where nobody has said."""
     found = _of_vm(state, vm)

@@ -60,6 +60,15 @@ def test_a_quota_that_is_raised_ends_it() -> None:
     assert asked(scene) and "can never" not in notes(scene)
 
 
+def test_a_boot_volume_beyond_the_whole_quota_is_impossible_too() -> None:
+    scene = small_project(takes={"volumes": 1.0, "volume_space": 80 * 2.0**30})
+    scene.turn(LimitsSeen("openstack", {"cpus": Limit(60, 0), "volumes": Limit(10, 0), "volume_space": Limit(50 * 2.0**30, 0)}))
+    scene.push(bag(1))
+    scene.wait(60)
+    assert not asked(scene)
+    assert "asks for 80 GiB of volumes, and the project's quota is 50 GiB" in why(scene)
+
+
 def test_head_room_and_the_pools_own_limits_can_make_a_flavor_impossible() -> None:
     scene = small_project(head_room={"instances": 3})
     assert "Pool cloud can have no VM at all" in notes(scene)

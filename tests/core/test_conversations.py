@@ -384,6 +384,17 @@ def test_a_server_that_no_claim_knows_is_deleted_after_a_grace() -> None:
     assert [e.server for e in scene.hush() if isinstance(e, DeleteVm)] == ["77"]
 
 
+def test_a_second_server_of_a_living_claim_goes_by_itself_and_the_claim_keeps_what_is_its_own() -> None:
+    scene = with_worker()
+    second, own = Server("77", "local-1", "local"), Server("server-local-1", "local-1", "local")
+    scene.turn(ServersListed("local", scene.now, (second, own)))
+    scene.now += 61
+    scene.turn(ServersListed("local", scene.now, (second, own)))
+    assert [e for e in scene.hush() if isinstance(e, DeleteVm)] == [DeleteVm("", "local", "77")]
+    scene.turn(VmDeleted(""))
+    assert scene.state.vms["local-1"].server == "server-local-1" and scene.state.workers["local-1"].state is WorkerState.ONLINE
+
+
 def test_a_stranger_is_told_to_stop_and_its_results_are_acknowledged() -> None:
     scene = Scene()
     scene.turn(WorkerSaid("nobody", Hello("s", 1, 4, {"cpus": 1}, {"u9.0.1": "running"})))
