@@ -75,7 +75,7 @@ class Session:
             "list": lambda line, items: downloads.listing(tree, line, wire),
             "get": lambda line, items: downloads.get(tree, line, wire),
             "initialise": lambda line, items: self._initialise(line),
-            "revoke": lambda line, items: {"kept": revoked.write(tree, frames.rows(line, "tokens", str, float))},
+            "revoke": lambda line, items: self._revoke(line),
             "accept": lambda line, items: self._accept(line),
             "reject": lambda line, items: self._reject(line),
             "taken": lambda line, items: self._taken(line),
@@ -136,6 +136,9 @@ class Session:
         if operation not in RIGHTS[self._caller.role]:
             raise GateRefused("%s may not %.40s" % (self._caller, operation))
         return self._operations[operation](line, items)
+
+    def _revoke(self, line: Line) -> Line:
+        return {"kept": revoked.write(self._tree, [(token, until) for token, until in frames.rows(line, "tokens", str, float)])}
 
     def _have(self, line: Line) -> Line:
         digests = frames.texts(line, "digests")

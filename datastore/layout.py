@@ -12,6 +12,7 @@
     parts/                      shared data on its way in, by digest
     shared-puts.jsonl           who put what into shared/, and when; shared-fetches.jsonl: which worker fetched it
     sessions                    empty: on its bytes each session of a caller holds a lock, so that nobody has too many
+    revoked                     tokens that were taken back while certificates of theirs still hold, as the boss has said
     limits                      how much one upload may bring, as the boss has said
     legacy_root                 the folder that sources of the original's task files lie below, if there is one
     cluster                     the id of the cluster that owns the folder

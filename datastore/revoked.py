@@ -12,7 +12,7 @@ Python 3.9 syntax, standard library only.
 import json
 import os
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Sequence, Tuple
 
 from datastore import layout
 from datastore.frames import GateRefused
@@ -21,16 +21,10 @@ from datastore.tree import Tree
 REFUSAL = "the token that this access was given for was revoked: ask an admin for another (create_token)"
 
 
-def write(tree: Tree, rows: List[List[object]], now: Optional[float] = None) -> int:
-    """Put down ``[token, until]`` rows, but for those whose time is over; how many are left."""
-    moment = time.time() if now is None else now
-    found: Dict[str, float] = {}
-    for row in rows:
-        token, until = row
-        if not isinstance(token, str) or isinstance(until, bool) or not isinstance(until, (int, float)):
-            raise GateRefused("tokens must be [id, until] rows")
-        if until > moment:
-            found[token] = float(until)
+def write(tree: Tree, rows: Sequence[Tuple[str, float]]) -> int:
+    """Put down ``(token, until)`` rows, but for those whose time is over; how many are left."""
+    now = time.time()
+    found = {token: until for token, until in rows if until > now}
     tree.write(layout.REVOKED, json.dumps(found, sort_keys=True).encode("utf-8") + b"\n", 0o600)
     return len(found)
 
