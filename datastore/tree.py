@@ -19,7 +19,8 @@ from typing import Iterable, Iterator, List, Optional, Set, Tuple
 
 from datastore.frames import BLOCK, GateRefused
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: How a folder is opened: as itself, following no link.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -240,7 +241,7 @@ def _enter(folder: int, part: str, create: bool, path: str) -> int:
         raise NotPlain("%s has a part that is no name" % path)
     for _try in range(2):
         try:
-            return os.open(part, _FOLDER, dir_fd=folder)
+            return os.open(part, FOLDER, dir_fd=folder)
         except FileNotFoundError:
             if not create:
                 raise
@@ -252,7 +253,7 @@ def _enter(folder: int, part: str, create: bool, path: str) -> int:
             os.mkdir(part, dir_fd=folder)
         except FileExistsError:
             continue
-    return os.open(part, _FOLDER, dir_fd=folder)
+    return os.open(part, FOLDER, dir_fd=folder)
 
 
 def _below(descriptor: int, prefix: str) -> Iterator[Tuple[str, os.stat_result]]:
@@ -264,7 +265,7 @@ def _below(descriptor: int, prefix: str) -> Iterator[Tuple[str, os.stat_result]]
                 if stat.S_ISREG(found.st_mode):
                     yield prefix + name, found
                 elif stat.S_ISDIR(found.st_mode):
-                    yield from _below(os.open(name, _FOLDER, dir_fd=descriptor), prefix + name + "/")
+                    yield from _below(os.open(name, FOLDER, dir_fd=descriptor), prefix + name + "/")
             except FileNotFoundError:
                 continue  # gone since the folder was listed
     finally:
@@ -278,7 +279,7 @@ def _remove(folder: int, name: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.EPERM):
             raise
-    descriptor = os.open(name, _FOLDER, dir_fd=folder)
+    descriptor = os.open(name, FOLDER, dir_fd=folder)
     try:
         for inner in os.listdir(descriptor):
             _remove(descriptor, inner)

@@ -30,6 +30,7 @@ from itertools import count
 from typing import Dict, List, NamedTuple, Optional, Set
 from urllib.parse import quote, unquote
 
+from datastore.tree import FOLDER
 from worker.protocol import Assignment
 from worker.users import TaskUser, TaskUsers
 
@@ -37,7 +38,6 @@ from worker.users import TaskUser, TaskUsers
 MAX_SPARE = 256
 #: Two changes of an inode closer than this may get the same time of older kernels, in nanoseconds.
 _TICK = 20_000_000
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Of a folder about whose last change nothing is known.
 _UNKNOWN = 0
 
@@ -234,7 +234,7 @@ def _check_unmarked(folder: str) -> None:
 
 def _move_in(source: str, target: str) -> None:
     """Move all that is in one folder into another, in which somebody may put links in the way meanwhile. Raises OSError."""
-    here, there = os.open(source, _FOLDER), os.open(target, _FOLDER)
+    here, there = os.open(source, FOLDER), os.open(target, FOLDER)
     try:
         _merge(here, there)
     finally:
@@ -248,12 +248,12 @@ def _merge(here: int, there: int) -> None:
             os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
             continue
         try:
-            inner = os.open(name, _FOLDER, dir_fd=there)
+            inner = os.open(name, FOLDER, dir_fd=there)
         except FileNotFoundError:
             os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
             continue
         try:
-            own = os.open(name, _FOLDER, dir_fd=here)
+            own = os.open(name, FOLDER, dir_fd=here)
             try:
                 _merge(own, inner)
             finally:

@@ -16,11 +16,11 @@ import stat
 from typing import Container, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from datastore import layout
+from datastore.tree import FOLDER
 from worker.protocol import Output
 
 #: Folders may be nested so deep among outputs.
 DEEPEST = 200
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: A pipe that is opened does not make us wait, a terminal does not become ours.
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -82,10 +82,10 @@ def open_inside(folder: str, local: str, owners: Optional[Container[int]] = None
 
 def _open_below(root: str, names: List[str]) -> int:
     """Open a file by way of its folders, following no link. Raises OSError."""
-    here = os.open(root, _FOLDER)
+    here = os.open(root, FOLDER)
     try:
         for name in names[:-1]:
-            inner = os.open(name, _FOLDER, dir_fd=here)
+            inner = os.open(name, FOLDER, dir_fd=here)
             os.close(here)
             here = inner
         return os.open(names[-1], _FILE, dir_fd=here)
