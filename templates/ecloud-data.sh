@@ -14,7 +14,9 @@ if [ -n "$1" ]; then
         echo "ecloud: waiting for $1 ($wait)" >&2
         sleep 2
     done
-    if ! blkid "$device" >/dev/null; then mkfs.ext4 -q -L ecloud-data "$device"; fi
+    found=0
+    blkid -p "$device" >/dev/null || found=$?
+    if [ "$found" = 2 ]; then mkfs.ext4 -q -L ecloud-data "$device"; fi # 8 is more than one thing, of which none may be lost
     kind=$(blkid -s TYPE -o value "$device")
     id=$(blkid -s UUID -o value "$device")
     if ! grep -q " /data " /etc/fstab; then echo "UUID=$id /data $kind defaults,noatime,nofail 0 2" >>/etc/fstab; fi
