@@ -70,8 +70,8 @@ def _compose(settings: WorkerConfig) -> Loop:
         raise config.ConfigError("there is no bash on PATH, and commands need one")
     verifier = verifier_of(settings.allowed_signers, settings.cluster)
     task_users = users.find(settings.task_user, bash) if settings.task_user else None
+    _lock(settings.folder)
     folders = Folders(settings.folder, task_users)
-    _lock(folders)
     processes.become_subreaper()
     processes.seal_descriptors()
     _end_earlier_life(settings, folders, task_users)
@@ -111,13 +111,14 @@ def _compose(settings: WorkerConfig) -> Loop:
     return Loop(parts)
 
 
-def _lock(folders: Folders) -> None:
+def _lock(folder: str) -> None:
     """Make sure that no other process works in this folder; the lock lasts as long as this process. Raises ConfigError."""
-    file = os.open(os.path.join(folders.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    file = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise config.ConfigError("another worker process uses the folder %s" % folders.root) from None
+        raise config.ConfigError("another worker process uses the folder %s" % os.path.realpath(folder)) from None
 
 
 def _end_earlier_life(settings: WorkerConfig, folders: Folders, task_users: Optional[users.TaskUsers]) -> None:

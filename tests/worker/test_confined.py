@@ -373,6 +373,20 @@ def test_the_next_life_of_a_killed_worker_ends_what_its_tasks_had_hidden(boss: S
     eventually(lambda: not processes_of(numbers))
 
 
+def test_a_second_process_by_mistake_takes_nothing_that_init_tasks_have_prepared(
+    boss: ScriptedBoss, jailer: WorkerProcess
+) -> None:
+    boss.assign(wire.Assignment("u.0.1", "j", "prepare", ("echo made > tool",), init=True))
+    assert boss.result("u.0.1").outcome == "succeeded"
+    first = jailer.process
+    try:
+        assert jailer.start().wait() == 2 and "another worker process uses the folder" in jailer.log.read_text()
+    finally:
+        jailer.process = first
+    boss.assign(wire.Assignment("u.1.1", "j", "use", ("cat $ECLOUD_INIT/tool",)))
+    assert boss.result("u.1.1").stdout == "made\n"
+
+
 def _owner(name: str) -> int:
     try:
         return os.stat(f"/proc/{name}").st_uid
