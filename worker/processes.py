@@ -104,17 +104,25 @@ def children() -> List[int]:
     try:
         return _listed_children(pid, str(pid))
     except OSError:
-        return _by_parent().get(pid, [])
+        return [child for child in _by_parent().get(pid, []) if _is_of_this_thread(child)]
 
 
 def descendants(pid: int) -> List[int]:
     """All processes below this one, parents first. As of now: a tree that forks while we look may be larger."""
     found: List[int] = []
     todo = [pid]
+    looked: Dict[int, List[int]] = {}  # one look at every process, where the kernel keeps no lists
     while todo:
-        for child in _children_of(todo.pop()):
-            found.append(child)
-            todo.append(child)
+        parent = todo.pop()
+        try:
+            threads = os.listdir("/proc/%d/task" % parent)
+            below = [child for thread in threads for child in _listed_children(parent, thread)]
+        except OSError:
+            if not looked and os.path.isdir("/proc/%d" % parent):
+                looked = _by_parent()
+            below = looked.get(parent, [])
+        found += below
+        todo += below
     return found
 
 
@@ -182,15 +190,6 @@ def _send(pid: int, number: int) -> None:
         pass  # gone already, or another user's now
 
 
-def _children_of(pid: int) -> List[int]:
-    """The children of all threads of a process, from the kernel's list, or by a look at every process where it has none."""
-    try:
-        threads = os.listdir("/proc/%d/task" % pid)
-        return [child for thread in threads for child in _listed_children(pid, thread)]
-    except OSError:
-        return _by_parent().get(pid, []) if os.path.isdir("/proc/%d" % pid) else []
-
-
 def _listed_children(pid: int, thread: str) -> List[int]:
     """The kernel's list of one thread's children. Raises OSError when it is gone, or the kernel keeps no such list."""
     file = os.open("/proc/%d/task/%s/children" % (pid, thread), os.O_RDONLY | os.O_CLOEXEC)
@@ -213,6 +212,15 @@ def _by_parent() -> Dict[int, List[int]]:
             pid, parent = _parent(int(name))
             found.setdefault(parent, []).append(pid)
     return found
+
+
+def _is_of_this_thread(pid: int) -> bool:
+    """Whether a child of this process is one of the calling thread."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT | _WNOTHREAD)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _parent(pid: int) -> Tuple[int, int]:

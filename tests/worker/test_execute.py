@@ -4,6 +4,8 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -235,6 +237,35 @@ def test_children_of_other_parts_of_the_process_are_not_reaped(bench: Bench) -> 
     os.close(writer)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def test_children_of_other_threads_are_nobodys_also_where_the_kernel_keeps_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_list(pid: int, thread: str) -> list[int]:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(processes, "_listed_children", no_list)
+    started, done = threading.Event(), threading.Event()
+    others: list[int] = []
+
+    def elsewhere() -> None:
+        with subprocess.Popen(["sleep", "1000"]) as child:
+            others.append(child.pid)
+            started.set()
+            done.wait()
+            child.kill()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    started.wait()
+    own = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 1000 & wait"], os.environ)
+    try:
+        eventually(lambda: processes.descendants(own))
+        assert own in processes.children() and others[0] not in processes.children()
+    finally:
+        done.set()
+        thread.join()
+        processes.kill_tree(own)
+        os.waitpid(own, 0)
 
 
 def test_many_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -> None:
