@@ -43,7 +43,6 @@ _DISK_FULL = 1 << 20
 #: One argument of a program has fewer bytes than this (Linux: 32 pages).
 _MAX_ARGUMENT = 131_072
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-_MANY_STRAYS = 1000
 #: What Python ignores and a task should not.
 _RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
 
@@ -167,6 +166,7 @@ class Executor:
                 ends.append(self._end(run))
             else:
                 os.waitpid(pid, 0)
+                self._strays.pop(pid, None)  # its number may soon be another one's
                 orphans = True
             pid = processes.ended_child()
         if pid is not None and (ends or orphans):
@@ -246,7 +246,6 @@ class Executor:
             if pid in self._by_pid or (pid in self._earlier and self._earlier[pid] == processes.started(pid)):
                 continue
             if not self._is_wanted(pid):
-                self._strays.pop(pid, None)
                 processes.kill_tree(pid)
 
     def _is_wanted(self, pid: int) -> bool:
@@ -254,8 +253,6 @@ class Executor:
         environment = processes.environment(pid)
         if environment.get("ECLOUD_WORKER_FOLDER") == self._folders.root:
             return environment.get("ECLOUD_ATTEMPT_ID") in self._by_attempt
-        if len(self._strays) > _MANY_STRAYS:
-            self._strays = {each: may for each, may in self._strays.items() if processes.started(each)}
         may_be = self._strays.setdefault(pid, frozenset(self._by_attempt))
         return not may_be.isdisjoint(self._by_attempt)
 

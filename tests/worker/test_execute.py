@@ -268,6 +268,30 @@ def test_children_of_other_threads_are_nobodys_also_where_the_kernel_keeps_no_li
         os.waitpid(own, 0)
 
 
+def test_the_number_of_a_stray_that_has_ended_says_nothing_of_who_has_it_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stray = "(env -i setsid sh -c 'echo $$; until [ -e go ]; do sleep 0.01; done' &)"
+    first = bench.start(stray, "until [ -e end ]; do sleep 0.01; done")
+    pid = int(eventually(lambda: bench.path(first, "stdout").read_text()))
+    eventually(lambda: pid in processes.children())
+    bench.run("true")  # at its end it is looked for what is left over: the stray may be the first one's
+    assert os.path.exists(f"/proc/{pid}")
+    bench.path(first, "work/go").touch()
+    eventually(lambda: not bench.executor.reap() and not os.path.exists(f"/proc/{pid}"))
+    second = bench.start("sleep 1000")
+    killed: list[int] = []
+    monkeypatch.setattr(processes, "children", lambda: [pid])
+    monkeypatch.setattr(processes, "environment", lambda _pid: {})
+    monkeypatch.setattr(processes, "kill_tree", killed.append)
+    bench.path(first, "work/end").touch()
+    assert bench.end().attempt == first
+    assert killed == [], "it may be the second one's"
+    monkeypatch.undo()
+    bench.executor.stop(second, "enough", 0.0, grace=False)
+    bench.end()
+
+
 def test_many_short_attempts_leave_neither_processes_nor_folders(bench: Bench) -> None:
     for _ in range(200):
         result = bench.run("true")
