@@ -6,7 +6,8 @@ Beside it, in ``heard``, is when the boss has answered last (boot id, uptime, Un
 begin a new lease by that.
 
 Rules:
-- Written when the deadline has moved, at most every ``PERIOD`` seconds, and never after the core has said that it is over.
+- Written when the deadline has moved, or could not be written, at most every ``PERIOD`` seconds, and never after the core has said that
+  it is over.
 - Uptime runs while the clock of the day is set; the boot's id makes what an earlier boot has written worthless.
 - The machine ends ``margin`` seconds after the worker should have: time to say the last words.
 
@@ -64,7 +65,7 @@ class Pulse:
     def beat(self, deadline: float, now: float, heard: float) -> None:
         """The worker means to live until ``deadline`` and has heard its boss at ``heard``.
 
-        A file that cannot be written is only told: then the machine ends early.
+        A file that cannot be written is told and tried again: if that goes on the machine ends early.
         """
         if deadline == self._deadline or now < self._written + min(PERIOD, self._margin / 2):
             return
@@ -75,7 +76,9 @@ class Pulse:
             _write(self._path, "%s %d\n" % (self._boot, end))
         except OSError as error:
             _LOG.error("the pulse is not written, so this machine may end early: %s", error)
-        self._written, self._deadline = now, deadline
+        else:
+            self._deadline = deadline
+        self._written = now
 
 
 def _write(path: str, text: str) -> None:

@@ -73,6 +73,14 @@ def test_a_pulse_that_cannot_be_written_does_not_stop_the_worker(tmp_path: Path,
     assert "this machine may end early" in caplog.text
 
 
+def test_a_pulse_that_could_not_be_written_is_written_as_soon_as_that_is_possible(tmp_path: Path) -> None:
+    pulse = Pulse(str(tmp_path / "later" / "pulse"), 60.0, lambda: 5000.0)
+    pulse.beat(1300.0, 1000.0, 1000.0)
+    (tmp_path / "later").mkdir()
+    pulse.beat(1300.0, 1000.0 + PERIOD, 1000.0)
+    assert read(tmp_path / "later" / "pulse") == 5000 + 300 - PERIOD + 60
+
+
 def test_uptime_is_the_kernels() -> None:
     assert uptime() == pytest.approx(float(Path("/proc/uptime").read_text().split()[0]), abs=2)
 
