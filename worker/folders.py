@@ -74,7 +74,7 @@ class Folders:
     def sweep(self) -> None:
         """Remove what an earlier life left in ``attempts/``."""
         for name in os.listdir(self._attempts):
-            _remove_tree(os.path.join(self._attempts, name))
+            remove_tree(os.path.join(self._attempts, name))
 
     def make(self, assignment: Assignment) -> str:
         """Make an attempt's folder, if it is not there yet; its path."""
@@ -161,7 +161,7 @@ class Folders:
         """Remove an attempt's folder with all that is in it; may take long. Raises OSError for what cannot be removed."""
         folder = self._made.pop(attempt, None)
         if folder is not None:
-            _remove_tree(folder.path)
+            remove_tree(folder.path)
 
     def free(self) -> int:
         """Bytes that may still be written below the folder."""
@@ -176,7 +176,7 @@ class Folders:
         for name in os.listdir(self._inits) if self._users is not None else ():
             path = os.path.join(self._inits, name)
             if self._users is not None and not self._users.keep(unquote(name), os.lstat(path).st_gid):
-                _remove_tree(path)
+                remove_tree(path)
 
 
 def _uid(attempt: str) -> str:
@@ -262,25 +262,29 @@ def _merge(here: int, there: int) -> None:
             os.close(inner)
 
 
-def _remove_tree(folder: str) -> None:
+def remove_tree(folder: str) -> None:
+    """Remove a folder, whatever a task has made in it, without following links. Raises OSError for what cannot be removed."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:
         return
-    except (OSError, RecursionError):
+    except (OSError, RecursionError) as error:
         if os.geteuid() != 0:
             _open_up(folder)
         # Without following links, however deep a task has nested its folders.
         subprocess.run(["rm", "-rf", "--", folder], check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if os.path.lexists(folder):
-            raise
+            raise OSError("%s: %s" % (folder, error)) from error
 
 
 def _open_up(folder: str) -> None:
-    """Give back to ourselves the folders that a task has closed (``chmod 000``)."""
-    os.chmod(folder, 0o700)
-    for path, names, _ in os.walk(folder):
-        for name in names:
-            inner = os.path.join(path, name)
-            if not os.path.islink(inner):
-                os.chmod(inner, 0o700)
+    """Give back to ourselves the folders that a task has closed (``chmod 000``), and no file: it may have other names elsewhere."""
+    todo = [folder]
+    while todo:
+        path = todo.pop()
+        try:
+            os.chmod(path, 0o700)
+            with os.scandir(path) as entries:
+                todo += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # nested deeper than a path can say

@@ -1,6 +1,8 @@
 """Folders of attempts: made, reused only when as good as new, and removed whatever a task did to them."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -67,6 +69,22 @@ def test_a_closed_folder_is_removed_all_the_same(tmp_path: Path) -> None:
     folders.remove("a.1.1")
     assert not folder.exists()
     folders.remove("a.1.1")
+
+
+def test_a_folder_of_an_ordinary_worker_is_removed_however_deep_it_is_nested_and_a_file_elsewhere_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    folders = Folders(str(tmp_path / "worker"))
+    folder = used(folders, "a")
+    own = tmp_path / "own"
+    own.write_text("")
+    own.chmod(0o400)
+    os.link(own, folder / "work" / "name")
+    deep = "import os\nfor _ in range(3000):\n  os.mkdir('d'); os.chdir('d')"
+    subprocess.run([sys.executable, "-c", deep], cwd=folder / "work", check=True)
+    folders.remove("a.1.1")
+    assert not folder.exists() and own.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_restart_sweeps_attempts_but_keeps_what_inits_prepared(tmp_path: Path) -> None:
