@@ -28,6 +28,7 @@ from worker.credentials import Credentials, renewal_of
 from worker.execute import Executor
 from worker.folders import Folders
 from worker.follow import Follower
+from worker.leftovers import Leftovers
 from worker.link import Link
 from worker.loop import Loop, Parts, Waker
 from worker.pulse import Pulse
@@ -122,10 +123,11 @@ def _lock(folder: str) -> None:
 
 
 def _end_earlier_life(settings: WorkerConfig, folders: Folders, task_users: Optional[users.TaskUsers]) -> None:
-    """Kill the processes and remove the folders that a killed process of this worker has left."""
+    """Kill the processes and remove the files that a killed process of this worker, or an earlier holder of its users, has left."""
     killed = len(processes.kill_marked({"ECLOUD_WORKER": settings.worker, "ECLOUD_WORKER_FOLDER": folders.root}))
     if task_users is not None:
         killed += users.end_leftovers(task_users)
+        Leftovers().sweep(task_users.unkept())
     if killed:
         _LOG.warning("ended %d processes of an earlier life", killed)
     folders.sweep()

@@ -2,7 +2,7 @@
 
 Rules:
 - Files in the public places, and shared memory, semaphores and message queues of System V.
-- Only a place that has changed since it was last looked at is read.
+- Only a place is read that has changed since it was last looked at, or where something of theirs lay then.
 - By descriptors and without following links: others may write in these places, too.
 
 Python 3.9 syntax: this file rides in the worker's bundle.
@@ -10,12 +10,15 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 
 import ctypes
 import os
-import shutil
+import stat
 import time
-from typing import AbstractSet, Dict, Sequence
+from typing import AbstractSet, Dict, FrozenSet, Sequence, Set, Tuple
 
-#: Where every user may leave files.
-PUBLIC = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")  # noqa: S108
+from worker.folders import remove_tree
+
+#: Where every user may leave files; those in ``/tmp`` are systemd's.
+PUBLIC: Tuple[str, ...] = ("/tmp", "/var/tmp", "/var/crash", "/dev/shm", "/dev/mqueue", "/run/lock")  # noqa: S108
+PUBLIC += tuple("/tmp/.%s-unix" % name for name in ("X11", "ICE", "XIM", "font"))  # noqa: S108
 #: Two changes of a folder closer than this may get the same time, in nanoseconds.
 _TICK = 20_000_000
 #: By kind of object: which column of the kernel's list is its owner (the second one is its number).
@@ -28,34 +31,46 @@ class Leftovers:
 
     def __init__(self, places: Sequence[str] = PUBLIC) -> None:
         self._places = places
-        self._seen: Dict[str, int] = {}
+        self._seen: Dict[str, Tuple[int, FrozenSet[int]]] = {}  # when it had changed, and whose files were left there
         self._libc = ctypes.CDLL(None)
 
     def sweep(self, uids: AbstractSet[int]) -> None:
         """Remove what is of these users; no process may be theirs any more."""
         for place in self._places:
             try:
-                changed = os.stat(place).st_mtime_ns
-                if self._seen.get(place) != changed:
-                    self._sweep_place(place, uids)
-                    self._seen[place] = changed if changed < time.time_ns() - _TICK else 0
+                found = os.lstat(place)
+                if found.st_uid != 0:
+                    continue  # a task's own: its name may stand for any folder, and it goes with what that task has left
+                changed = (os.stat(place) if stat.S_ISLNK(found.st_mode) else found).st_mtime_ns
+                seen, owners = self._seen.get(place, (0, frozenset()))
+                if seen != changed or not uids.isdisjoint(owners):
+                    left = self._sweep_place(place, uids)
+                    self._seen[place] = (changed if changed < time.time_ns() - _TICK else 0), left
             except OSError:
                 continue  # there is no such place here
         for kind, column in _OBJECTS.items():
             self._sweep_objects(kind, column, uids)
 
-    def _sweep_place(self, place: str, uids: AbstractSet[int]) -> None:
+    def _sweep_place(self, place: str, uids: AbstractSet[int]) -> FrozenSet[int]:
+        """Remove what is theirs in one place; whose the rest is."""
+        left: Set[int] = set()
         for name in os.listdir(place):
             path = os.path.join(place, name)
             try:
-                if os.lstat(path).st_uid not in uids:
-                    continue
-                if os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path)
+                found = os.lstat(path)
+            except OSError:
+                continue  # it went away by itself
+            if found.st_uid not in uids:
+                left.add(found.st_uid)
+                continue
+            try:
+                if stat.S_ISDIR(found.st_mode):
+                    remove_tree(path)
                 else:
                     os.unlink(path)
             except OSError:
-                continue  # it went away by itself
+                left.add(found.st_uid)
+        return frozenset(left)
 
     def _sweep_objects(self, kind: str, column: int, uids: AbstractSet[int]) -> None:
         try:

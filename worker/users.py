@@ -22,7 +22,7 @@ import pwd
 import shutil
 import subprocess
 from itertools import count
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set
 
 from worker import processes
 from worker.command import Command
@@ -102,6 +102,10 @@ class TaskUsers:
         self._reserved[uid] = None
         self._jobs[job] = self._user(uid, True)
         return True
+
+    def unkept(self) -> Set[int]:
+        """All numbers but those of init attempts."""
+        return set(self.numbers) - {user.uid for user in self._jobs.values()}
 
     def groups_for(self, job: str) -> List[int]:
         """The groups of an attempt of this job."""

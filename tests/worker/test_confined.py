@@ -373,6 +373,16 @@ def test_the_next_life_of_a_killed_worker_ends_what_its_tasks_had_hidden(boss: S
     eventually(lambda: not processes_of(numbers))
 
 
+def test_what_tasks_of_a_killed_worker_have_left_is_gone_in_its_next_life(boss: ScriptedBoss, jailer: WorkerProcess) -> None:
+    boss.assign(attempt("a", "echo private > /tmp/left-by-$(id -u); id -u; sleep 1000"))
+    running(boss, "a")
+    left = Path(f"/tmp/left-by-{eventually(lambda: stdout_of(jailer)).strip()}")
+    jailer.kill()
+    assert left.exists()
+    jailer.start()
+    eventually(lambda: not left.exists())
+
+
 def test_a_second_process_by_mistake_takes_nothing_that_init_tasks_have_prepared(
     boss: ScriptedBoss, jailer: WorkerProcess
 ) -> None:
