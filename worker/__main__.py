@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import gc
 import logging
+import math
 import os
 import resource
 import selectors
@@ -146,7 +147,7 @@ def _confine(settings: WorkerConfig, folders: Folders, task_users: Optional[user
         users.check_way(folders.root)
         os.umask(0o022)
     groups, reason = cgroups.find() if set(limits.enforce) - {"privileges"} else (None, "")
-    cells = Cells(limits, task_users, groups)
+    cells = Cells(limits, task_users, groups, math.ceil(settings.resources["cpus"]))
     said = confinement(cells, reason)
     _LOG.info("tasks: %s", ", ".join("%s: %s" % pair for pair in said.items()))
     return cells, said

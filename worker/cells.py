@@ -45,8 +45,13 @@ class Cells:
     """All cells of a worker. To be used by the main thread only."""
 
     def __init__(
-        self, limits: Optional[Limits] = None, task_users: Optional[TaskUsers] = None, cgroups: Optional[Cgroups] = None
+        self,
+        limits: Optional[Limits] = None,
+        task_users: Optional[TaskUsers] = None,
+        cgroups: Optional[Cgroups] = None,
+        attempts: int = 1,
     ) -> None:
+        """``attempts`` is how many run at once, more or less."""
         self.limits = limits if limits is not None else Limits()
         self.users = task_users
         self.cgroups = cgroups
@@ -55,7 +60,7 @@ class Cells:
         self._ended: List[Cell] = []
         self._unclean: List[Cell] = []
         self._leftovers = Leftovers()
-        self._processes = self._process_limit()
+        self._processes = self._process_limit(attempts)
         self._own_processes = resource.getrlimit(resource.RLIMIT_NPROC)
 
     def take(self, assignment: Assignment) -> Cell:
@@ -141,7 +146,10 @@ class Cells:
             if cell.user is not None and self.users is not None:
                 self.users.give(cell.user)
             if cell.group is not None:
-                cell.group.renew()
+                try:
+                    cell.group.renew()
+                except OSError:  # a task has made something in it: it stays as it is until the worker's end
+                    continue
                 self._groups.append(cell.group)
 
     @contextmanager
@@ -176,13 +184,14 @@ class Cells:
         by_group = {"memory": "memory", "processes": "pids"}
         return frozenset(name for name, controller in by_group.items() if name in self.limits.enforce and controller not in there)
 
-    def _process_limit(self) -> int:
-        """How many processes the user of the tasks may have: he may be somebody who has others, too."""
+    def _process_limit(self, attempts: int) -> int:
+        """How many processes and threads the user of a task may have: where all tasks are his he may have others, too."""
         if "processes" not in self.watched:
             return 0
-        mine = 0 if self.users is not None else len(processes.all_of(range(os.getuid(), os.getuid() + 1)))
+        wanted = self.limits.processes
+        if self.users is None:
+            wanted = processes.thread_count(processes.all_of(range(os.getuid(), os.getuid() + 1))) + attempts * wanted
         hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        wanted = mine + self.limits.processes
         return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
 
 

@@ -12,7 +12,7 @@ Python 3.9 syntax: this file rides in the worker's bundle.
 import ctypes
 import os
 import signal
-from typing import Dict, List, Mapping, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -62,6 +62,17 @@ def owner(pid: int) -> int:
 def all_of(uids: range) -> List[int]:
     """Every process of this machine whose real user is one of these."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and owner(int(name)) in uids]
+
+
+def thread_count(pids: Iterable[int]) -> int:
+    """How many threads these processes have together, which is what the kernel counts where it bounds processes."""
+    count = 0
+    for pid in pids:
+        try:
+            count += len(os.listdir("/proc/%d/task" % pid))
+        except OSError:
+            continue  # it is gone
+    return count
 
 
 def prefer_to_kill(pid: int) -> None:

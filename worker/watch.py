@@ -66,8 +66,9 @@ class Watch:
 
     def _reason(self, watched: _Watched) -> str:
         pids = [watched.pid, *processes.descendants(watched.pid)]
-        if watched.processes and len(pids) > watched.processes:
-            return over_processes(watched.processes, len(pids))
+        count = processes.thread_count(pids) if watched.processes else 0
+        if count > watched.processes:
+            return over_processes(watched.processes, count)
         if watched.memory and sum(map(_resident, pids)) > watched.memory:
             exact = sum(map(_proportional, pids))
             if exact > watched.memory:
