@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from datastore.tree import blocks
 from worker import signed
@@ -66,12 +66,7 @@ def verify_signature(signature: str, message: bytes, signers: str, program: str 
                 file.write(text if text.endswith("\n") else text + "\n")
         command = [program, "-Y", "verify", "-n", NAMESPACE, "-I", key.name]
         command += ["-f", os.path.join(folder, "signers"), "-s", os.path.join(folder, "signature")]
-        done = subprocess.run(command, check=False, input=message, capture_output=True, timeout=PATIENCE)
-    if done.returncode:
-        said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise SignatureRefused(
-            "the signature of %s does not hold: %.200s" % (key.name, said[-1] if said else "no reason was given")
-        )
+        _check(command, message, "the signature of %s" % key.name)
     return key
 
 
@@ -82,10 +77,15 @@ def check_self(signature: str, message: bytes, program: str = "ssh-keygen") -> N
         with open(path, "w", encoding="utf-8") as file:
             file.write(signature)
         command = [program, "-Y", "check-novalidate", "-n", NAMESPACE, "-s", path]
-        done = subprocess.run(command, check=False, input=message, capture_output=True, timeout=PATIENCE)
+        _check(command, message, "the signature")
+
+
+def _check(command: Sequence[str], message: bytes, what: str) -> None:
+    """Raise SignatureRefused unless an ssh-keygen that checks a signature takes it. Raises OSError, SubprocessError."""
+    done = subprocess.run(command, check=False, input=message, capture_output=True, timeout=PATIENCE)
     if done.returncode:
         said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise SignatureRefused("the signature does not hold: %.200s" % (said[-1] if said else "no reason was given"))
+        raise SignatureRefused("%s does not hold: %.200s" % (what, said[-1] if said else "no reason was given"))
 
 
 def signers_file(configured: str, host_file: str = HOST_FILE) -> str:
@@ -117,6 +117,7 @@ class Verifier:
         self._cluster = cluster
         self._clock = clock
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._known: "OrderedDict[str, Tuple[Union[Verified, str], int]]" = OrderedDict()  # the latter: why not; and the size
         self._jobs: Dict[str, Tuple[str, str]] = {}
 
@@ -148,21 +149,34 @@ class Verifier:
             raise NotSigned("attempts of %s were of job %s, signed by %s, on this worker" % (uid, *bound))
 
     def _verified(self, digest: str, fetch: Callable[[], bytes]) -> Union[Verified, str]:
-        with self._lock:  # who wants the same document waits for it
-            known = self._known.get(digest)
+        known = self._recalled(digest)
+        if known is not None:
+            return known
+        with self._looking:  # who wants the same document waits for it, and nobody whose document is known
+            known = self._recalled(digest)
             if known is None:
                 data = fetch()
                 try:
-                    known = self._known[digest] = self._looked_at(digest, data), len(data)
+                    known = self._looked_at(digest, data)
                 except (OSError, subprocess.SubprocessError) as error:
                     raise NotSigned("the signature could not be checked: %s" % error) from None
-                self._make_room()
-            self._known.move_to_end(digest)
-            return known[0]
+                self._remember(digest, known, len(data))
+        return known
 
-    def _make_room(self) -> None:
-        while len(self._known) > 1 and (len(self._known) > REMEMBERED or sum(size for _, size in self._known.values()) > ROOM):
-            self._known.popitem(last=False)
+    def _recalled(self, digest: str) -> Union[Verified, str, None]:
+        with self._lock:
+            if digest not in self._known:
+                return None
+            self._known.move_to_end(digest)
+            return self._known[digest][0]
+
+    def _remember(self, digest: str, known: Union[Verified, str], size: int) -> None:
+        with self._lock:
+            self._known[digest] = known, size
+            while len(self._known) > 1 and (
+                len(self._known) > REMEMBERED or sum(each for _, each in self._known.values()) > ROOM
+            ):
+                self._known.popitem(last=False)
 
     def _looked_at(self, digest: str, data: bytes) -> Union[Verified, str]:
         if hashlib.sha256(data).hexdigest() != digest:

@@ -1,12 +1,14 @@
 """worker.trust and worker.verify: whom a machine trusts, and what a signature says of itself."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.signing import Key, document, signed
+from tests.signing import Key, digest_of, document, signed
+from worker.protocol import Assignment
 from worker.trust import KEY_TYPES, VERIFIES, TrustError, claim_of, marks, read_signers, split, trusts, without_marks
-from worker.verify import SignatureRefused, signers_file, verifier_of, verify_signature
+from worker.verify import SignatureRefused, Verifier, signers_file, verifier_of, verify_signature
 
 
 @pytest.fixture
@@ -89,3 +91,32 @@ def test_a_file_that_others_may_write_or_that_names_nobody_is_an_error(ada: Key,
     own.chmod(0o666)
     with pytest.raises(TrustError, match="chmod go-w"):
         verifier_of("", "c1", str(own))
+
+
+def test_who_has_a_document_that_is_known_does_not_wait_for_one_that_is_on_its_way(ada: Key) -> None:
+    verifier = Verifier(ada.line, "c1")
+    known, slow = signed(ada, document()), signed(ada, document("other"))
+
+    def order(data: bytes, uid: str, job: str) -> Assignment:
+        return Assignment(f"{uid}.0.1", job, "t", ("true",), needs={"cpus": 1}, timeout=60.0, document=digest_of(data))
+
+    assert verifier.verify(order(known, "u", "j"), lambda: known).job == "j"
+    asked, come = threading.Event(), threading.Event()
+
+    def fetch() -> bytes:
+        asked.set()
+        come.wait()
+        return slow
+
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(verifier.verify(order(slow, "v", "other"), fetch).job))
+    thread.start()
+    asked.wait()
+    waiting = threading.Thread(target=lambda: found.append(verifier.verify(order(known, "u", "j"), lambda: b"").job))
+    waiting.start()
+    waiting.join(20)
+    before = list(found)
+    come.set()
+    thread.join()
+    assert before == ["j"]
+    assert found == ["j", "other"]
