@@ -83,7 +83,7 @@ class Core:
     def deadline(self) -> float:
         """When to come back with ``Turned`` at the latest, on the clock of ``now``."""
         beat = self._beaten + self._interval if self._connected else float("inf")
-        end = min(self._lease_end(), self._last_wait_end())
+        end = min(self.lease_end(), self._last_wait_end())
         certificates = self._renewal.deadline() if self._renewal is not None else float("inf")
         deposits = self._attempts.deposits.deadline(self._silent_at())
         return min(beat, end, certificates, deposits, self._attempts.deadline(), self._outbox.deadline(self._connected))
@@ -95,7 +95,10 @@ class Core:
 
     def lease_end(self) -> float:
         """Until when this worker lives if nothing more is heard, on the clock of ``now``."""
-        return self._lease_end()
+        longest = self._renewed + max(self._longest, self._lease)
+        if self._attempts.ledger.entries:
+            return longest
+        return min(longest, max(self._renewed, self._attempts.worked) + self._lease)
 
     # ---- the link ----------------------------------------------------------------------------------------------------
 
@@ -206,12 +209,6 @@ class Core:
         self._leaving = self._leaving or reason
         self._attempts.closed = True
 
-    def _lease_end(self) -> float:
-        longest = self._renewed + max(self._longest, self._lease)
-        if self._attempts.ledger.entries:
-            return longest
-        return min(longest, max(self._renewed, self._attempts.worked) + self._lease)
-
     def _silent_at(self) -> float:
         """When the boss counts as off."""
         return self._renewed + SILENCE * self._lease
@@ -231,7 +228,7 @@ class Core:
     def _on_turned(self, event: ev.Turned, now: float) -> None:
         if self._exited:
             return
-        if now >= self._lease_end() and not self._stopping:
+        if now >= self.lease_end() and not self._stopping:
             self._on_stop_asked(ev.StopAsked("no answer of the boss for %.0f s" % (now - self._renewed)), now)
         self._attempts.proceed(now)
         if now >= self._silent_at() and not self._stopping:

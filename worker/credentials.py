@@ -32,7 +32,7 @@ def renewal_of(files: RenewalConfig, now: float) -> Renewal:
         begun, until = float(noted["from"]) - past, float(noted["until"]) - past
     except (KeyError, TypeError) as error:
         raise ValueError("%s: %s" % (files.record, error)) from None
-    return Renewal(_line(files.tls_key), _line(files.ssh_key), begun, until)
+    return Renewal(join.key_in(files.tls_key), join.key_in(files.ssh_key), begun, until)
 
 
 class Credentials:
@@ -83,8 +83,3 @@ class Credentials:
         finally:
             self._asking.release()
             self._wake()
-
-
-def _line(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return " ".join(file.read().split()[:2])

@@ -42,7 +42,7 @@ TIMEOUT = 20.0
 MAX_ANSWER = 32 << 20
 #: File names of keys and of the note how long the certificates last; worker/renewal.py has them from worker.json.
 TLS_KEY, SSH_KEY, RECORD = "tls.key", "key", "certificates.json"
-#: Since when the boss was not heard (worker/pulse.py has the same name): it has just answered.
+#: The file that says when the boss has answered last (worker/pulse.py): removed when it lets this machine in.
 HEARD = "heard"
 METADATA = "http://169.254.169.254/openstack/latest/meta_data.json"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -223,15 +223,19 @@ def make_keys(folder: str) -> None:
 
 def public_key(folder: str, name: str) -> str:
     """The public half of a key as ``<type> <base64>``."""
-    with open(os.path.join(folder, name + ".pub"), encoding="ascii") as file:
+    return key_in(os.path.join(folder, name + ".pub"))
+
+
+def key_in(path: str) -> str:
+    """The public key in a file of OpenSSH's, as ``<type> <base64>``. Raises OSError, ValueError."""
+    with open(path, encoding="ascii") as file:
         return " ".join(file.read().split()[:2])
 
 
 def host_key() -> str:
     """The public key of this machine's own SSH server, by which the boss will know it; empty where there is none."""
     try:
-        with open("/etc/ssh/ssh_host_ed25519_key.pub", encoding="ascii") as file:
-            return " ".join(file.read().split()[:2])
+        return key_in("/etc/ssh/ssh_host_ed25519_key.pub")
     except (OSError, ValueError):
         return ""
 

@@ -19,11 +19,11 @@ import os
 import time
 from typing import Callable, Optional
 
+from worker.join import HEARD
+
 _LOG = logging.getLogger("worker")
 #: Time between two writes, in seconds.
 PERIOD = 5.0
-#: The file that says when the boss has answered last; join.py removes it when the boss lets this machine in (again).
-HEARD = "heard"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 

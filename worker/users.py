@@ -72,7 +72,7 @@ class TaskUsers:
         self._name = name
         self._changer = changer
         self._bash = bash
-        self._free: List[int] = []
+        self._free: List[TaskUser] = []
         self._reserved: Dict[int, None] = {}
         self._next = count(self.numbers[0])
         self._jobs: Dict[str, TaskUser] = {}
@@ -81,12 +81,12 @@ class TaskUsers:
 
     def take(self) -> TaskUser:
         """A user whom nobody is. Raises OSError when there are no more."""
-        return self._user(heapq.heappop(self._free) if self._free else self._another(), False)
+        return heapq.heappop(self._free) if self._free else self._user(self._another(), False)
 
     def give(self, user: TaskUser) -> None:
         """He is nobody any more."""
         if not user.lasting:
-            heapq.heappush(self._free, user.uid)
+            heapq.heappush(self._free, user)
 
     def of_job(self, job: str) -> TaskUser:
         """Who runs the init attempts of a job. Raises OSError when there are no more users."""
@@ -148,7 +148,7 @@ class TaskUsers:
 
 
 def find(name: str, bash: str = "/bin/bash", claims: str = CLAIMS) -> TaskUsers:
-    """The users of a worker that is root; ``name`` is a user that there is. This process takes over his groups. Raises NoTaskUser."""
+    """The users of a worker that is root; ``name`` is a user that there is, whose groups they have. Raises NoTaskUser."""
     if os.geteuid() != 0:
         raise NoTaskUser("tasks are to run as %s, which takes a worker that is root" % name)
     try:
