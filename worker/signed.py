@@ -85,7 +85,7 @@ def read(data: bytes) -> Document:
         files = {str(path): Pinned(str(digest), int(mode)) for path, (digest, mode) in found["files"].items()}
         shared = {str(name): str(digest) for name, digest in found["shared"].items()}
         dimensions = [dimension_from_data(dimension) for dimension in found["dimensions"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DocumentWrong("cannot be read: %s" % error) from None
     if not all(isinstance(template, dict) for template in found["templates"]):
         raise DocumentWrong("has a template that is no object")

@@ -117,6 +117,7 @@ def test_what_was_signed_is_known_by_every_template_and_expands_on_a_worker_to_w
         ({"format": "ecloud-job-2"}, "has the format 'ecloud-job-2'"),
         ({"expires": 2**40}, "expires is no time"),
         ({"nonce": 5}, "has no nonce"),
+        ({"files": {"p.sh": ["ab" * 32, 1e999]}}, "the signed document cannot be read: "),
     ],
 )
 def test_a_document_that_says_otherwise_than_the_push_is_refused(desk: Desk, change: dict[str, Any], because: str) -> None:
