@@ -61,8 +61,15 @@ class Bench:
         return self.end(self.start(*commands, prepare=prepare, init=init, job=job))
 
 
+@pytest.fixture(scope="module")
+def block() -> int:
+    """Where a block of numbers begins that nobody else has on this machine, whatever claims a test makes in its own folder."""
+    return users.find("nobody").numbers[0] - 1
+
+
 @pytest.fixture(params=["groups", "no groups"])
-def bench(open_folder: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+def bench(open_folder: Path, request: pytest.FixtureRequest, block: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(users, "FIRST", block)
     processes.become_subreaper()
     groups, reason = cgroups.find() if request.param == "groups" else (None, "")
     assert groups is not None or request.param == "no groups", reason
