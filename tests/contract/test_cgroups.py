@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import eventually
-from worker import cgroups, processes
+from tests.subreaper import subreaper
+from worker import cgroups
 from worker.cgroup_places import look
 from worker.limits import Bounds
 
@@ -67,26 +68,26 @@ def test_a_group_bounds_counts_ends_and_serves_again(found: cgroups.Cgroups | No
     if found is None:
         assert_told_why_not()
         return
-    processes.become_subreaper()
-    group = found.group()
-    for _ in range(2):
-        group.enter()
-        try:
-            pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 1000 & sleep 1000"], os.environ, setsid=True)
-        finally:
-            group.leave()
-        group.bind(Bounds(memory=64 << 20, processes=10, cpus=0.5, quota=True))
-        eventually(lambda: len(group.pids()) >= 3)
-        assert os.getpid() not in group.pids()
-        inside = group.pids()
-        group.kill()
-        assert os.waitpid(pid, 0)[1] == signal.SIGKILL
-        for each in inside:
-            with contextlib.suppress(ChildProcessError):  # the shell has reaped it before it was killed itself
-                os.waitpid(each, 0)
-        assert not group.pids()
-        assert group.used().oom_kills == 0
-        group.renew()
+    with subreaper():
+        group = found.group()
+        for _ in range(2):
+            group.enter()
+            try:
+                pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 1000 & sleep 1000"], os.environ, setsid=True)
+            finally:
+                group.leave()
+            group.bind(Bounds(memory=64 << 20, processes=10, cpus=0.5, quota=True))
+            eventually(lambda: len(group.pids()) >= 3)
+            assert os.getpid() not in group.pids()
+            inside = group.pids()
+            group.kill()
+            assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+            for each in inside:
+                with contextlib.suppress(ChildProcessError):  # the shell has reaped it before it was killed itself
+                    os.waitpid(each, 0)
+            assert not group.pids()
+            assert group.used().oom_kills == 0
+            group.renew()
 
 
 def test_what_a_dead_worker_has_left_is_removed_by_the_next(found: cgroups.Cgroups | None) -> None:

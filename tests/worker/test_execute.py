@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import eventually
+from tests.subreaper import subreaper
 from worker import events as ev
 from worker import processes
 from worker.command import Surroundings
@@ -50,9 +51,10 @@ class Bench:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _prepared() -> None:
-    processes.become_subreaper()
+def _prepared() -> Iterator[None]:
     processes.seal_descriptors()
+    with subreaper():
+        yield
 
 
 @pytest.fixture

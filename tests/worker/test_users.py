@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.servers import eventually
-from worker import cgroups, processes, users
+from tests.subreaper import subreaper
+from worker import cgroups, users
 from worker import events as ev
 from worker.cells import Cells
 from worker.command import Surroundings
@@ -70,12 +71,12 @@ def block() -> int:
 @pytest.fixture(params=["groups", "no groups"])
 def bench(open_folder: Path, request: pytest.FixtureRequest, block: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(users, "FIRST", block)
-    processes.become_subreaper()
     groups, reason = cgroups.find() if request.param == "groups" else (None, "")
     assert groups is not None or request.param == "no groups", reason
-    bench = Bench(open_folder, groups)
-    yield bench
-    bench.executor.kill_all()
+    with subreaper():
+        bench = Bench(open_folder, groups)
+        yield bench
+        bench.executor.kill_all()
 
 
 @as_root
