@@ -40,6 +40,7 @@ _GIB = 2**30
 #: A datastore with less room than this, in bytes, cannot take in results.
 _FULL = 16 * 2**20
 _MAKE_ROOM = "free space there; results wait on the workers and go on by themselves"
+_KEYS = "bring them back from a back-up, with the boss stopped; do not remove them: others know the boss by them"
 #: Open files that some hundred workers need on the boss's machine.
 _OPEN_FILES = 4096
 #: No machine whose clock is right is older than this software: 2026-01-01.
@@ -164,7 +165,7 @@ def _gate(config: BossConfig, there: OutsideDatastore) -> Finding:
     """Log in at the outside datastore as the boss does, and write through its gate."""
     where = f"{there.user}@{there.host}:{there.port}"
     again = f"python -m boss deploy datastore {there.user}@{there.host}:{there.port} --root {there.root}"
-    if not config.pki.exists():
+    if not (config.pki / "ca.pem").exists():  # a check makes no keys
         return Finding("datastore", Verdict.FAILED, f"{where} cannot know this boss: it has no keys yet", again)
     gate = Gate(there.host, there.port, there.user, there.host_key, there.program, there.root)
     try:
@@ -173,6 +174,8 @@ def _gate(config: BossConfig, there: OutsideDatastore) -> Finding:
         return Finding("datastore", Verdict.FAILED, f"{where}: {error}", _MAKE_ROOM)
     except (Unreachable, GateError) as error:
         return Finding("datastore", Verdict.FAILED, f"{where}: {error}", again)
+    except ValueError as error:
+        return Finding("datastore", Verdict.FAILED, f"the boss's own keys in {config.pki} cannot be read: {error}", _KEYS)
     if free < _GIB:
         return Finding("datastore", Verdict.NOTE, f"{where}: {_amount(free)} free in {root}", "make room there")
     return Finding("datastore", Verdict.OK, f"{where}: written and read back in {root}, {_amount(free)} free")

@@ -309,9 +309,9 @@ def _signers(values: Settings, file: Path | None) -> dict[str, str]:
     """The texts of the ``allowed_signers`` that pools name, by pool."""
     found = {}
     for name, pool in values.pools.items():
-        if not pool.require_signature:
+        path = _beside(file, Path(pool.require_signature) if pool.require_signature else None)
+        if path is None:
             continue
-        path = (file.parent if file else Path()).absolute() / Path(pool.require_signature).expanduser()
         try:
             found[name] = path.read_text("utf-8", "replace")
             read_signers(found[name])

@@ -196,7 +196,7 @@ class _First:
             self.kill()
             for file in (*self._entries, *self._files.values()):
                 os.close(file)
-        self._entries = []
+        self._entries, self._files = [], {}
         for folder in set(self._folders.values()):
             files.remove(folder)
 

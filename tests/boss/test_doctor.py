@@ -338,6 +338,18 @@ def test_a_datastore_that_is_down_is_a_finding(other: OtherHost, tmp_path: Path,
     assert found["datastore"]["remedy"].startswith("python -m boss deploy datastore")
 
 
+def test_keys_that_cannot_be_read_are_a_finding_and_are_never_to_be_removed(
+    other: OtherHost, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy(other) == 0
+    said = capsys.readouterr().out
+    (tmp_path / "ecloud.toml").write_text(said[said.index("[datastore]") :])
+    (state / "pki" / "ca.pem").write_text("cut off")
+    code, found = findings(capsys)
+    assert (code, found["datastore"]["verdict"]) == (1, "failed")
+    assert "do not remove" in found["datastore"]["remedy"] and str(state / "pki") in found["datastore"]["detail"]
+
+
 def test_room_in_the_datastore_is_looked_at_where_it_lies(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
