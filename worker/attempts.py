@@ -113,11 +113,11 @@ class Attempts:
 
     def stage_failed(self, event: ev.StageFailed, now: float) -> None:
         """Its inputs could not be had, or its outputs not be sent."""
+        if self.deposits.failed(event.attempt, event.final, now):
+            return
         held = self.ledger.entries.get(event.attempt)
         if held is not None and held.step is Step.DELIVERING:
             self._delivery_failed(held, event, now)
-        elif held is not None and held.step is Step.FINISHED:
-            self.deposits.failed(event.attempt, event.final, now)
         elif held is None or held.step is Step.FETCHING:
             self._fetch_failed(event, now)
 
@@ -146,7 +146,8 @@ class Attempts:
             self._finish(entry, result, now)
 
     def delivered(self, result: Result, now: float) -> None:
-        """Its outputs and long logs are at the datastore."""
+        """Its outputs and long logs, or its deposit, are at the datastore."""
+        self.deposits.arrived(result.attempt)
         entry = self.ledger.entries.get(result.attempt)
         if entry is not None and entry.step is Step.DELIVERING:
             self._end_delivery(entry, result, now)

@@ -8,7 +8,7 @@ Rules:
 Python 3.9 syntax: this file rides in the worker's bundle.
 """
 
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from worker import events as ev
 from worker.protocol import Assignment, Result
@@ -23,7 +23,7 @@ class Deposits:
     def __init__(self, wish: Callable[[ev.Effect], None]) -> None:
         self._wish = wish
         self._waiting: Dict[str, Tuple[Assignment, Result]] = {}
-        self._sent: Dict[str, Tuple[Assignment, Result]] = {}
+        self._sent: Dict[str, Optional[Tuple[Assignment, Result]]] = {}  # on their way; None: nobody needs it any more
         self._again = float("-inf")
 
     def finished(self, order: Assignment, result: Result) -> None:
@@ -34,7 +34,8 @@ class Deposits:
     def forget(self, attempt: str) -> None:
         """The boss has it."""
         self._waiting.pop(attempt, None)
-        self._sent.pop(attempt, None)
+        if attempt in self._sent:
+            self._sent[attempt] = None
 
     def deadline(self, silent_at: float) -> float:
         """When to call ``send``, if the boss counts as off at ``silent_at``; infinite when there is nothing to put anywhere."""
@@ -49,9 +50,16 @@ class Deposits:
             self._sent[attempt] = (order, result)
         self._waiting.clear()
 
-    def failed(self, attempt: str, final: bool, now: float) -> None:
-        """One did not get there."""
-        held = self._sent.pop(attempt, None)
+    def arrived(self, attempt: str) -> None:
+        """One is there."""
+        self._sent.pop(attempt, None)
+
+    def failed(self, attempt: str, final: bool, now: float) -> bool:
+        """Something of an attempt did not get there; whether that was its deposit."""
+        if attempt not in self._sent:
+            return False
+        held = self._sent.pop(attempt)
         if held is not None and not final:
             self._waiting[attempt] = held
             self._again = now + RETRY
+        return True
