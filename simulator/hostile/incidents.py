@@ -106,10 +106,6 @@ class Incidents:
         else:
             self.world.turn_replaced(first)
 
-    def after_end(self, boss: Boss) -> float:
-        """A boss has ended by itself: how many seconds until the next one starts."""
-        return 2.0
-
     def outdated(self) -> None:
         """A boss was told that it knows less than has happened: it notes that, and none starts there until somebody has looked."""
         self.world.boss_wanted = False
@@ -233,7 +229,6 @@ class Incidents:
     def _worker_told_to_go(self, incident: Incident) -> None:
         process = self._one(incident)
         if process is not None:
-            self.world.witness("drains")
             self.world.tell(f"worker {process.name} is told to go by its machine")
             process.tell(ev.DrainAsked("drained by SIGTERM"))
 

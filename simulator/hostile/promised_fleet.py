@@ -93,7 +93,8 @@ def _may_go(world: "World", ledger: Ledger, boss: Boss, name: str, old: tuple[ob
     machine = next((one for one in world.machines() if one.worker == name), None)
     drained = old[4] == "draining" and now - float(str(old[10])) >= world.policy.drain_timeout - SLACK
     return (
-        now - ledger.terminated < WISH
+        ledger.terminating > 0
+        or now - ledger.terminated < WISH
         or boss.outdated
         or silence >= world.policy.lease - SLACK
         or machine is None
@@ -165,13 +166,8 @@ def workers_leave_with_nothing_unsaid(world: "World", ledger: Ledger, process: P
         broken(f"{process.name} leaves ({reason}) with the results of {', '.join(process.machine.spool)}")
 
 
-@promise("drains")
-def note_drains(world: "World", ledger: Ledger) -> None:
-    """(Somebody wants workers to go.)"""
-    ledger.drained = world.clock.now
-
-
 @promise("terminates")
-def note_terminations(world: "World", ledger: Ledger) -> None:
-    """(Somebody wants workers to go at once.)"""
-    ledger.terminated = float("inf")
+def note_terminations(world: "World", ledger: Ledger, answered: bool) -> None:
+    """(Somebody wants workers to go at once, and asks until there is an answer.)"""
+    ledger.terminating += -1 if answered else 1
+    ledger.terminated = world.clock.now

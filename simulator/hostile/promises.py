@@ -52,8 +52,8 @@ class Ledger:
     ended: dict[str, set[str]] = field(default_factory=dict)  #: attempt -> the ends that workers saw
     announced: set[tuple[str, str, int]] = field(default_factory=set)
     keys: dict[str, str] = field(default_factory=dict)  #: server -> the worker that it was told to be
-    drained: float = float("-inf")
-    terminated: float = float("-inf")
+    terminating: int = 0  #: how many wait for the answer to their wish that workers go at once
+    terminated: float = float("-inf")  #: when somebody has wished for that last, or was answered
     restored: bool = False
     unsafe: bool = False
     leaving: set[str] = field(default_factory=set)  #: workers that were draining before the last commit
@@ -66,16 +66,10 @@ class Promises:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._ledger = Ledger()
-        self._table = _PROMISES
-
-    @property
-    def ledger(self) -> Ledger:
-        """What was seen so far."""
-        return self._ledger
 
     def at(self, moment: str, facts: Sequence[object]) -> None:
         """Look at all promises of a moment."""
-        for check in self._table.get(moment, ()):
+        for check in _PROMISES.get(moment, ()):
             try:
                 check(self._world, self._ledger, *facts)
             except Wrong as wrong:

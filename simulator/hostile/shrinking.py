@@ -16,7 +16,7 @@ from simulator.hostile.faults import Broken
 from simulator.hostile.plan import Plan, plan_of
 from simulator.hostile.world import World
 
-#: The lists of a plan from which parts can be left out, the largest first.
+#: The lists of a plan from which parts can be left out; with a job go the acts on it, which are numbered before.
 PARTS = ("incidents", "acts", "jobs")
 
 
@@ -127,7 +127,7 @@ def recipe(plan: Plan) -> str:
 def plan_from(seed: int, kept: dict[str, str | None], faults: str | None) -> Plan:
     """The plan of a recipe. Raises ValueError for what is no part of the seed's plan."""
     plan = plan_of(seed)
-    for part in ("acts", "incidents", "jobs"):
+    for part in PARTS:
         text = kept.get(part)
         if text is None:
             continue
@@ -135,11 +135,6 @@ def plan_from(seed: int, kept: dict[str, str | None], faults: str | None) -> Pla
         count = len(getattr(plan, part))
         if any(number >= count for number in numbers):
             raise ValueError(f"seed {seed} has {count} {part}, numbered from 0: there is no {max(numbers)}")
-        if part == "jobs":
-            gone = {number for number in range(count) if number not in numbers}
-            lost = [act for act in plan.acts if act.job in gone]
-            if kept.get("acts") is None and lost:
-                plan = plan.without("acts", frozenset(i for i, act in enumerate(plan.acts) if act.job in gone))
         plan = _keep(plan, part, numbers)
     if faults is not None:
         plan = replace(plan, only=frozenset(_fault(word) for word in faults.split(",") if word))

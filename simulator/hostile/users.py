@@ -176,13 +176,12 @@ class People:
 
     def drain_worker(self, job: str, pattern: str) -> None:
         """All workers, politely."""
-        self.world.witness("drains")
         self.ask(lambda reply: WorkersDrained((), False, reply))
 
     def terminate_worker(self, job: str, pattern: str) -> None:
         """All workers, at once."""
-        self.world.witness("terminates")
-        self.ask(lambda reply: WorkersDrained((), True, reply))
+        self.world.witness("terminates", False)
+        self.ask(lambda reply: WorkersDrained((), True, reply), lambda _answer: self.world.witness("terminates", True))
 
     def instantiate(self, job: str, pattern: str) -> None:
         """Two more VMs by hand."""
@@ -190,7 +189,6 @@ class People:
 
     def close_fleet(self, job: str, pattern: str) -> None:
         """Nobody comes, everybody goes."""
-        self.world.witness("drains")
         self.ask(lambda reply: FleetClosed(False, reply))
 
     def open_fleet(self, job: str, pattern: str) -> None:

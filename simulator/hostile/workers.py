@@ -145,6 +145,8 @@ class Process:
                 self._move(effect.assignment.attempt, self._fetched, effect.assignment)
             case ev.Deliver():
                 self._move(effect.assignment.attempt, self._delivered, effect.assignment, effect.result)
+            case ev.Deposit():
+                self.world.clock.after(self._way(effect.assignment.attempt), self._deposited, effect.assignment, effect.result)
             case ev.Halt():
                 self.world.clock.after(0.05, self._halted, effect.attempt, self.moving.get(effect.attempt, 0))
             case ev.Keep():
@@ -159,6 +161,8 @@ class Process:
                 self.world.tell(f"worker {self.name} leaves: {effect.reason}")
                 self._end()
                 self.machine.worker_left()
+            case _:
+                raise NotImplementedError(f"no worker of this world performs {effect}")
 
     def _start(self, assignment: Assignment) -> None:
         attempt, world = assignment.attempt, self.world
@@ -199,8 +203,11 @@ class Process:
     def _move(self, attempt: str, done: "object", *what: object) -> None:
         self.moves += 1
         self.moving[attempt] = self.moves
-        seconds = 0.05 + 0.4 * self.world.chance.of(f"move {attempt}")
-        self.world.clock.after(seconds, done, self.moves, *what)  # type: ignore[arg-type]
+        self.world.clock.after(self._way(attempt), done, self.moves, *what)  # type: ignore[arg-type]
+
+    def _way(self, attempt: str) -> float:
+        """Seconds that a transfer takes."""
+        return 0.05 + 0.4 * self.world.chance.of(f"move {attempt}")
 
     def _is_over(self, attempt: str, move: int, done: "object", *what: object) -> bool:
         """Whether this transfer goes on no more; a frozen one goes on later."""
@@ -233,10 +240,27 @@ class Process:
             self.tell(ev.Fetched(attempt))
 
     def _delivered(self, move: int, assignment: Assignment, result: Result) -> None:
-        attempt, world = assignment.attempt, self.world
+        attempt = assignment.attempt
         if self._is_over(attempt, move, self._delivered, assignment, result):
             return
         del self.moving[attempt]
+        delivered = self._upload(assignment, result)
+        if delivered is not None:
+            if self.world.plan.is_long(assignment):
+                delivered = delivered._replace(files=None)
+            self.tell(ev.Delivered(attempt, delivered))
+
+    def _deposited(self, assignment: Assignment, result: Result) -> None:
+        if not self.alive:
+            return
+        if self.frozen:
+            self.world.clock.after(0.3, self._deposited, assignment, result)
+        elif (delivered := self._upload(assignment, result)) is not None:
+            self.tell(ev.Delivered(assignment.attempt, delivered))
+
+    def _upload(self, assignment: Assignment, result: Result) -> Result | None:
+        """Send it to the datastore; None when the worker was told that this has failed."""
+        attempt, world = assignment.attempt, self.world
         if world.gate.full:
             self.tell(ev.StageFailed(attempt, "upload", "no space left on device", final=False, full=True))
         elif not world.gate.up or world.chance.fault("upload fails"):
@@ -246,6 +270,5 @@ class Process:
             if world.chance.fault("upload unanswered"):
                 self.tell(ev.StageFailed(attempt, "upload", "connection lost at the end", final=False))
             else:
-                if world.plan.is_long(assignment):
-                    delivered = delivered._replace(files=None)
-                self.tell(ev.Delivered(attempt, delivered))
+                return delivered
+        return None

@@ -57,7 +57,6 @@ class World:
         self.boss: Boss | None = None
         self.boss_wanted = True  #: whether somebody starts a boss that has ended
         self.lives = 0
-        self.turns = 0
         self.sessions = 0
         self.exiting: set[str] = set()  #: workers that have left by themselves
         self._horizon = 0.0
@@ -131,7 +130,6 @@ class World:
             self._turn(boss)
 
     def _turn(self, boss: Boss) -> None:
-        self.turns += 1
         try:
             boss.turn()
         except BossReplaced:
@@ -141,7 +139,7 @@ class World:
             return
         if boss.loop.ended and self.boss is boss:
             self.tell("the boss has ended")
-            self.bury_boss(self.incidents.after_end(boss))
+            self.bury_boss(2.0)
         if self.boss is boss:
             self.witness("turned", boss)
 
