@@ -4,6 +4,7 @@ The fixtures ``authority``, ``broker_server`` and ``ssh_server`` are known to ev
 are imported from here. No test sleeps: ``eventually`` waits on a condition.
 """
 
+import os
 import subprocess
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from boss.adapters.certificates import Authority, Gate, SshFiles, TlsFiles
-from boss.adapters.daemons import Daemon, mosquitto, sshd
+from boss.adapters.daemons import Daemon, find_program, mosquitto, sshd
 
 #: The cluster id that the test broker's rights are made for.
 CLUSTER = "testing1"
@@ -46,6 +47,21 @@ def ssh_server(tmp_path: Path, authority: Authority) -> Iterator[Daemon]:
     daemon.start()
     yield daemon
     daemon.stop()
+
+
+def shell_sshd(folder: Path, host_key: Path, authorized: Path, *lines: str) -> Daemon:
+    """A private sshd as any host has one, for shell log-ins with the keys in ``authorized``; not started yet."""
+
+    def prepare(port: int) -> list[str]:
+        config = folder / "sshd_config"
+        plain = [f"ListenAddress 127.0.0.1:{port}", f"HostKey {host_key}", f"AuthorizedKeysFile {authorized}", "PidFile none"]
+        plain += ["StrictModes no", "UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no"]
+        config.write_text("\n".join([*plain, *lines]) + "\n")
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        return [find_program("sshd", "openssh-server"), "-D", "-e", "-f", str(config)]
+
+    return Daemon("sshd", folder / "sshd", prepare)
 
 
 def eventually(look: Callable[[], T | None], timeout: float = 15.0) -> T:

@@ -2,17 +2,17 @@
 
 import dataclasses
 import typing
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from boss.adapters.intake import Intake
-from boss.api.noting import VERBS
+from boss.api.noting import VERBS, WAITING, Notes
 from boss.api.roles import roles_of
 from boss.core import audit, requests
-from boss.core.deeds import Asker
+from boss.core.deeds import Asker, Entry
 from boss.core.requests import JobPaused, TasksCancelled
 from boss.core.tokens import Role
 from tests.api.rig import TOKEN, Rig, parts
@@ -193,12 +193,7 @@ def test_the_role_is_decided(rig: Rig) -> None:
     assert roles_of(rig.app.routes)["GET", "/api/v1/audit"] is Role.ADMIN
 
 
-def test_notes_that_the_loop_does_not_take_are_bounded(tmp_path: Path, intake: Intake) -> None:
-    from concurrent.futures import Future
-
-    from boss.api.noting import WAITING, Notes
-    from boss.core.deeds import Entry
-
+def test_notes_that_the_loop_does_not_take_are_bounded() -> None:
     class Stuck:
         """A loop whose database does not answer."""
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from boss.adapters.sockets import free_port
 from boss.adapters.store import Store
 from boss.api.serving import address_of
 from boss.core.events import BrokerConnected, Event
+from tests.servers import shell_sshd
 from worker.cgroup_places import Places
 
 ROOT = Path(__file__).parents[2]
@@ -240,7 +241,7 @@ class OtherHost:
             self._run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
         self.authorized_keys = self.home / ".ssh" / "authorized_keys"
         self.authorized_keys.write_text((folder / "admin.pub").read_text().rstrip("\n"))  # no newline at its end
-        self.daemon = Daemon("sshd", folder / "sshd", self._prepare)
+        self.daemon = shell_sshd(folder, folder / "host_key", self.authorized_keys, f"SetEnv HOME={self.home}")
         self.daemon.start()
         self.address = f"{getpass.getuser()}@127.0.0.1:{self.daemon.port}"
         self.known_hosts = folder / "known_hosts"
@@ -249,13 +250,6 @@ class OtherHost:
         config.write_text(f"IdentityFile {folder / 'admin'}\nUserKnownHostsFile {self.known_hosts}\nBatchMode yes\n")
         self._wrap("ssh", f"-F {config}")
         self._wrap("ssh-keygen", f"-f {self.known_hosts}")
-
-    def _prepare(self, port: int) -> Sequence[str]:
-        Path("/run/sshd").mkdir(exist_ok=True)
-        lines = [f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {self.folder / 'host_key'}\nPidFile none"]
-        lines += [f"AuthorizedKeysFile {self.authorized_keys}\nStrictModes no\nUsePAM no\nSetEnv HOME={self.home}"]
-        (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
-        return [find_program("sshd", "openssh-server"), "-D", "-e", "-f", str(self.folder / "sshd_config")]
 
     def _wrap(self, name: str, options: str) -> None:
         """The admin's own configuration: OpenSSH takes the home from the password file, so it cannot be moved by HOME."""

@@ -1,5 +1,6 @@
 """Why a client believes that it speaks with its boss, and that it tells its token to nobody else."""
 
+import json
 import socket
 import ssl
 import threading
@@ -34,8 +35,6 @@ class Server:
         return f"{self.url}#{tls.pin_of(self.authority.ca)}"
 
     async def _app(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
-        import json
-
         self.seen += [value.decode() for name, value in scope["headers"] if name == b"authorization"]
         said = {"pem": self.ca} if scope["path"] == "/api/v1/ca" else {"version": "1"}
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})

@@ -13,7 +13,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.adapters.broker import MqttBroker
-from boss.adapters.certificates import Authority, TlsFiles
+from boss.adapters.certificates import Authority, Gate, TlsFiles
 from boss.adapters.daemons import Daemon, mosquitto, write_rights
 from boss.adapters.incoming import Incoming
 from boss.adapters.listeners import BrokerListeners
@@ -282,8 +282,6 @@ def test_a_name_that_is_taken_and_a_key_that_is_none_are_refused(ears: Ears) -> 
 def test_no_worker_gets_a_certificate_of_an_account_that_is_not_a_workers(
     authority: Authority, tmp_path: Path, name: str
 ) -> None:
-    from boss.adapters.certificates import Gate
-
     with pytest.raises(ValueError, match="taken"):
         authority.issue_worker(name, tmp_path / "x", 1.0, Gate("h", 1, "u", "k", "p", "r"))
 

@@ -14,7 +14,8 @@ from datastore.frames import GateRefused
 from datastore.landing import Stopped
 from datastore.transfer import Given, deliver, find
 from tests.contract.asking import A, B, accept
-from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256, wait_for
+from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes, record_of, sha256
+from tests.servers import eventually
 
 #: What no person may ask for, whatever the role.
 NOT_FOR_PEOPLE = ("receive", "find", "send", "accept", "reject", "record", "read_log", "initialise", "check", "remove", "delete")
@@ -340,7 +341,7 @@ def test_a_session_that_dies_leaves_nothing_that_a_boss_would_take(datastore: Da
     worker = datastore.gate("worker:w1")
 
     def open_and_die() -> int:
-        wait_for(lambda: list((datastore.root / "incoming").glob(".u.0.1.*/files/first")))
+        eventually(lambda: list((datastore.root / "incoming").glob(".u.0.1.*/files/first")))
         worker.kill()
         return os.open("/dev/null", os.O_RDONLY)
 

@@ -13,7 +13,8 @@ from datastore import layout
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import GateOutdated, GateRefused
 from tests.contract.asking import A, B, accept
-from tests.datastore.host import CLUSTER, REPOSITORY, SECRET, Datastore, Sshd, wait_for
+from tests.datastore.host import CLUSTER, REPOSITORY, SECRET, Datastore, Sshd
+from tests.servers import eventually
 
 
 def keep(store: Datastore, manifest: list[tuple[str, int, str]], attempt: str) -> tuple[str, str, str]:
@@ -114,7 +115,7 @@ def test_a_boss_with_an_older_database_neither_accepts_nor_rejects_and_says_so_o
     older.accept("u.0.1", "j", manifest)
     older.reject("u.0.1")
     older.start(lambda event: events.append(event) is None)
-    wait_for(lambda: told)
+    eventually(lambda: told)
     older.stop()
     assert len(told) == 1 and "older than the files" in told[0]
     assert [event.up for event in events if isinstance(event, DatastoreSeen)] == [False]
@@ -128,7 +129,7 @@ def test_a_restored_boss_asks_for_what_it_replaces_to_be_kept(sshd: Sshd, datast
     gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, 10)
     gate.start(lambda event: events.append(event) is None)
     gate.accept("u.0.5001", "j", manifest, keep=True)
-    wait_for(lambda: ResultAccepted("u.0.5001") in events)
+    eventually(lambda: ResultAccepted("u.0.5001") in events)
     assert gate.taken(["j", "k"]) == ["j"]
     gate.stop()
     assert (datastore.root / "replaced/j/u.0.5001/a.txt").read_bytes() == A

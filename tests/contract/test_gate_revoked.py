@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from boss.adapters.results import DatastoreGate
-from boss.core.tokens import ACCESS, still_revoked, with_revoked
+from boss.core.requests import TokenMade, TokensRevoked
+from boss.core.tokens import ACCESS, Role, still_revoked, with_revoked
 from datastore import layout, revoked
 from datastore.channel import Channel
 from datastore.frames import GateError, GateRefused
 from tests.boss.test_loop import Boss
-from tests.datastore.host import CLUSTER, SECRET, Datastore, Sshd, wait_for
+from tests.datastore.host import CLUSTER, SECRET, Datastore, Sshd
+from tests.servers import eventually
 
 LATER = time.time() + 3600.0
 
@@ -118,10 +120,10 @@ def test_the_boss_tells_the_gate_at_once_and_again_at_each_connection(
     thief = entered(datastore, "tok-1")
     assert may(thief)
     gate.shut_out({"tok-1": LATER})
-    wait_for(lambda: not may(thief))
+    eventually(lambda: not may(thief))
     (datastore.root / layout.REVOKED).unlink()  # another folder was put in its place
     gate._link.close()
-    wait_for((datastore.root / layout.REVOKED).exists)
+    eventually((datastore.root / layout.REVOKED).exists)
     assert not may(thief)
     thief.close()
 
@@ -132,7 +134,7 @@ def test_a_datastore_that_is_away_hears_of_it_when_it_is_back(sshd: Sshd, datast
     assert may(entered(datastore, "tok-1"))
     made.start(lambda event: True)
     try:
-        wait_for((datastore.root / layout.REVOKED).exists)
+        eventually((datastore.root / layout.REVOKED).exists)
         with pytest.raises(GateRefused):
             entered(datastore, "tok-1")
     finally:
@@ -140,9 +142,6 @@ def test_a_datastore_that_is_away_hears_of_it_when_it_is_back(sshd: Sshd, datast
 
 
 def test_revoking_is_remembered_with_the_commit_and_said_again_after_a_restart(tmp_path: Path) -> None:
-    from boss.core.requests import TokenMade, TokensRevoked
-    from boss.core.tokens import Role
-
     boss = Boss(tmp_path)
     for number in (1, 2):
         boss.ask(TokenMade(f"tok-{number}", "ada", Role.RESEARCHER, f"{number:064x}"))

@@ -16,8 +16,8 @@ from boss.adapters.daemons import Daemon
 from datastore import layout, limits, sessions
 from datastore.frames import GateRefused, GateTrouble
 from tests.contract.asking import A, B, accept
-from tests.datastore.host import Datastore, gate_command, sha256, wait_for
-from tests.servers import ssh
+from tests.datastore.host import Datastore, gate_command, sha256
+from tests.servers import eventually, ssh
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HUGE = 10**30
@@ -208,7 +208,7 @@ def test_a_session_that_takes_nothing_is_let_go(datastore: Datastore) -> None:
 def test_an_upload_that_goes_on_while_it_is_accepted_changes_no_accepted_byte(datastore: Datastore) -> None:
     manifest = datastore.upload({"a.txt": A})
     going_on = Raw(datastore).say(receive(datastore), {"item": "a.txt"}, chunk(b"evil"))
-    wait_for(lambda: any(name.startswith(".u.0.1") for name in datastore.tree.names("incoming")))
+    eventually(lambda: any(name.startswith(".u.0.1") for name in datastore.tree.names("incoming")))
     assert accept(datastore, manifest)[1] == "accepted"
     going_on.say(chunk(b"more evil"), chunk(b""), END)
     assert going_on.hear()["ok"]

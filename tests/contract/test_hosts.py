@@ -1,17 +1,16 @@
 """Looking into a worker's VM over SSH: a private sshd stands for the VM's own."""
 
 import getpass
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from boss.adapters.daemons import Daemon, find_program
 from boss.adapters.hosts import Hosts
 from boss.adapters.keys import public_line, ssh_key
 from boss.ports import MachineDown
+from tests.servers import shell_sshd
 
 
 class Vm:
@@ -22,7 +21,7 @@ class Vm:
         self.folder.mkdir()
         self.authorized = self.folder / "authorized_keys"
         self.host_key = public_line(ssh_key(self.folder / "host_key"))
-        self.daemon = Daemon("sshd", self.folder / "sshd", self._prepare)
+        self.daemon = shell_sshd(self.folder, self.folder / "host_key", self.authorized)
         self.hosts = Hosts(folder / "hosts", folder / "vm_key", {"cloud": str(self.folder)})
         self.authorized.write_text(f"restrict {self.hosts.public_key}\n")
         self.authorized.chmod(0o600)
@@ -41,17 +40,6 @@ class Vm:
             self.daemon.port,
             "",
         )
-
-    def _prepare(self, port: int) -> list[str]:
-        config = self.folder / "sshd_config"
-        config.write_text(
-            f"ListenAddress 127.0.0.1:{port}\nHostKey {self.folder / 'host_key'}\nPidFile none\nStrictModes no\nUsePAM no\n"
-            f"AuthorizedKeysFile {self.authorized}\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
-            "KbdInteractiveAuthentication no\n"
-        )
-        if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        return [find_program("sshd", "openssh-server"), "-D", "-e", "-f", str(config)]
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from boss.core.templates import params_of
 from boss.taskfile.context import Context
 from boss.taskfile.expansion import expand
 from boss.taskfile.problems import Refused
+from tests.servers import eventually
 from worker.processes import started
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,15 +77,6 @@ def _others() -> None:
     _OTHERS.update(processes(os.getpid()))
 
 
-def wait_until(condition: Callable[[], object], limit: float = 30.0) -> None:
-    """Wait for a condition; fail after the limit."""
-    end = time.monotonic() + limit
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, "the condition never came true"
-        pause.wait(0.01)
-
-
 def test_a_small_push_becomes_a_plan_and_its_slices(intake: Intake, tmp_path: Path) -> None:
     files = {"x.py": FileRef("0" * 64, 10), "y.py": FileRef("1" * 64, 32, 0o755)}
     plan = intake.plan(request(tmp_path, HELLO, files=files))
@@ -120,13 +111,14 @@ def test_a_large_push_comes_in_slices_with_the_templates_that_are_new_in_each(in
 
 
 def test_after_a_push_that_took_much_memory_there_is_another_child(intake: Intake, tmp_path: Path) -> None:
-    wait_until(lambda: len(processes(os.getpid())) == 1)  # a process that has just been started has no command line for a moment
+    # a process that has just been started has no command line for a moment
+    eventually(lambda: len(processes(os.getpid())) == 1, 30.0)
     before = processes(os.getpid())
     assert intake.plan(request(tmp_path, HELLO)).tasks == 2
     assert processes(os.getpid()) == before
     document = {"tasks": [{"id": "a-{n}", "foreach": {"n": {"range": [30_000]}}, "command": "true"}]}
     assert intake.plan(request(tmp_path, document)).tasks == 30_000
-    wait_until(lambda: len(processes(os.getpid())) == 1)
+    eventually(lambda: len(processes(os.getpid())) == 1, 30.0)
     assert processes(os.getpid()) != before
 
 
@@ -297,7 +289,7 @@ def test_a_child_that_dies_refuses_its_push_and_the_next_one_is_served(
     thread = threading.Thread(target=push)
     thread.start()
     # The child opens the text only once it works on the push; then there is somebody to write to.
-    wait_until(lambda: _is_read(endless.text))
+    eventually(lambda: _is_read(endless.text), 30.0)
     [child] = processes(os.getpid())
     os.kill(child, signal.SIGKILL)
     thread.join()
@@ -328,7 +320,7 @@ def test_a_child_that_died_while_idle_is_replaced_unnoticed(intake: Intake, tmp_
     assert intake.plan(request(tmp_path, HELLO)).tasks == 2
     [child] = processes(os.getpid())
     os.kill(child, signal.SIGKILL)
-    wait_until(lambda: not processes(os.getpid()))
+    eventually(lambda: not processes(os.getpid()), 30.0)
     assert intake.plan(request(tmp_path, HELLO)).tasks == 2
 
 
@@ -339,7 +331,7 @@ def test_a_small_push_does_not_wait_for_a_long_one(intake: Intake, tmp_path: Pat
 
     thread = threading.Thread(target=push)
     thread.start()
-    wait_until(lambda: _is_read(endless.text))
+    eventually(lambda: _is_read(endless.text), 30.0)
     assert intake.plan(request(tmp_path, HELLO)).tasks == 2
     intake.close()
     thread.join()
@@ -348,7 +340,7 @@ def test_a_small_push_does_not_wait_for_a_long_one(intake: Intake, tmp_path: Pat
 def test_a_closed_intake_has_no_children_and_refuses(intake: Intake, tmp_path: Path) -> None:
     assert intake.plan(request(tmp_path, HELLO)).tasks == 2
     intake.close()
-    wait_until(lambda: not processes(os.getpid()))
+    eventually(lambda: not processes(os.getpid()), 30.0)
     with pytest.raises(Refused, match="the boss is stopping"):
         intake.plan(request(tmp_path, HELLO))
 
@@ -367,10 +359,10 @@ def test_the_child_does_not_outlive_a_killed_boss(tmp_path: Path) -> None:
     boss = subprocess.Popen([sys.executable, "-c", BOSS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     assert boss.stdout is not None and boss.stdin is not None
     assert boss.stdout.readline() == b"up\n"
-    wait_until(lambda: processes(boss.pid))
+    eventually(lambda: processes(boss.pid), 30.0)
     [child] = processes(boss.pid)
     boss.kill()
     boss.wait()
-    wait_until(lambda: not started(child))  # where this process is a subreaper, it is what nobody reaps
+    eventually(lambda: not started(child), 30.0)  # where this process is a subreaper, it is what nobody reaps
     boss.stdout.close()
     boss.stdin.close()

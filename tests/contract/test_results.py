@@ -13,7 +13,8 @@ from boss.adapters.results import DatastoreGate
 from boss.core.events import DatastoreSeen, Event, RecordRead, ResultAccepted, ResultRefused
 from boss.ports import DatastoreDown
 from datastore import layout
-from tests.datastore.host import CLUSTER, SECRET, Datastore, Sshd, sha256, wait_for
+from tests.datastore.host import CLUSTER, SECRET, Datastore, Sshd, sha256
+from tests.servers import eventually
 from worker.protocol import Result, Results, encode
 
 A, B = b"result of a\n", b"result of b\n"
@@ -60,7 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_fresh_folder_is_set_up_and_the_datastore_is_seen(sshd: Sshd, tmp_path: Path, inbox: Inbox) -> None:
     gate = DatastoreGate(sshd.certificate("boss", tmp_path / "new/root"), CLUSTER, SECRET)
     gate.start(inbox.put)
-    wait_for(lambda: inbox.events == [DatastoreSeen(True, place=f"127.0.0.1:{tmp_path / 'new/root'}")])
+    eventually(lambda: inbox.events == [DatastoreSeen(True, place=f"127.0.0.1:{tmp_path / 'new/root'}")])
     gate.stop()
     assert (tmp_path / "new/root/cluster").read_text() == "c1\n"
     assert {folder for folder in os.listdir(tmp_path / "new/root") if (tmp_path / "new/root" / folder).is_dir()} == set(
@@ -71,25 +72,25 @@ def test_a_fresh_folder_is_set_up_and_the_datastore_is_seen(sshd: Sshd, tmp_path
 def test_an_upload_is_accepted_and_the_same_again(gate: DatastoreGate, datastore: Datastore, inbox: Inbox) -> None:
     manifest = datastore.upload({"a.txt": A})
     gate.accept("u.0.1", "j", manifest)
-    wait_for(lambda: inbox.of(ResultAccepted) == [ResultAccepted("u.0.1")])
+    eventually(lambda: inbox.of(ResultAccepted) == [ResultAccepted("u.0.1")])
     gate.accept("u.0.1", "j", manifest)
-    wait_for(lambda: len(inbox.of(ResultAccepted)) == 2)
+    eventually(lambda: len(inbox.of(ResultAccepted)) == 2)
     assert datastore.results() == {"a.txt": A}
     assert datastore.sums_hold()
 
 
 def test_what_was_never_uploaded_is_refused(gate: DatastoreGate, inbox: Inbox) -> None:
     gate.accept("u.0.1", "j", [("a.txt", 1, sha256(b"a"))])
-    (refused,) = wait_for(lambda: inbox.of(ResultRefused))
+    (refused,) = eventually(lambda: inbox.of(ResultRefused))
     assert (refused.attempt, "no complete upload" in refused.reason) == ("u.0.1", True)
 
 
 def test_a_rejected_upload_is_refused_from_then_on(gate: DatastoreGate, datastore: Datastore, inbox: Inbox) -> None:
     manifest = datastore.upload({"a.txt": A})
     gate.reject("u.0.1")
-    wait_for(lambda: datastore.tree.names("trash") == ["u.0.1"])
+    eventually(lambda: datastore.tree.names("trash") == ["u.0.1"])
     gate.accept("u.0.1", "j", manifest)
-    wait_for(lambda: inbox.of(ResultRefused))
+    eventually(lambda: inbox.of(ResultRefused))
 
 
 def test_many_uploads_are_accepted_in_few_requests(gate: DatastoreGate, datastore: Datastore, inbox: Inbox) -> None:
@@ -97,7 +98,7 @@ def test_many_uploads_are_accepted_in_few_requests(gate: DatastoreGate, datastor
     manifests = {f"u.{n}.1": datastore.upload({f"{n}.txt": b"%d" % n}, f"u.{n}.1", channel=worker) for n in range(60)}
     for attempt, manifest in manifests.items():
         gate.accept(attempt, "j", manifest)
-    wait_for(lambda: len(inbox.of(ResultAccepted)) == 60)
+    eventually(lambda: len(inbox.of(ResultAccepted)) == 60)
     assert {event.attempt for event in inbox.of(ResultAccepted)} == set(manifests)
     assert datastore.sums_hold()
 
@@ -110,7 +111,7 @@ def test_a_record_gives_the_workers_result_with_its_files(gate: DatastoreGate, d
     datastore.upload({"b.txt": B}, "u.2.1", result="nonsense")
     for attempt in ("u.0.1", "u.1.1", "u.2.1", "u.3.1"):
         gate.read_record(attempt)
-    wait_for(lambda: len(inbox.of(RecordRead)) == 4)
+    eventually(lambda: len(inbox.of(RecordRead)) == 4)
     read = {event.attempt: event.result for event in inbox.of(RecordRead)}
     assert read == {"u.0.1": result._replace(files=tuple(manifest)), "u.1.1": None, "u.2.1": None, "u.3.1": None}
 
@@ -127,20 +128,20 @@ def test_what_is_asked_while_the_datastore_is_away_is_done_when_it_is_back(
     datastore: Datastore,
     inbox: Inbox,
 ) -> None:
-    wait_for(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True])
+    eventually(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True])
     manifest = datastore.upload({"a.txt": A})
     sshd.stop()
     try:
         gate.accept("u.0.1", "j", manifest)
         gate.read_record("u.9.1")
-        wait_for(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True, False])
+        eventually(lambda: [event.up for event in inbox.of(DatastoreSeen)] == [True, False])
         assert inbox.of(ResultAccepted) == []
         with pytest.raises(DatastoreDown, match=r"127\.0\.0\.1"):
             gate.listing("j")
     finally:
         sshd.start()
-    wait_for(lambda: inbox.of(ResultAccepted) == [ResultAccepted("u.0.1")])
-    wait_for(lambda: inbox.of(RecordRead) == [RecordRead("u.9.1", None)])
+    eventually(lambda: inbox.of(ResultAccepted) == [ResultAccepted("u.0.1")])
+    eventually(lambda: inbox.of(RecordRead) == [RecordRead("u.9.1", None)])
     assert [event.up for event in inbox.of(DatastoreSeen)] == [True, False, True]
 
 
@@ -148,7 +149,7 @@ def test_what_is_asked_while_the_datastore_is_away_is_done_when_it_is_back(
 def test_a_folder_of_another_cluster_is_never_used(sshd: Sshd, datastore: Datastore, inbox: Inbox) -> None:
     gate = DatastoreGate(sshd.certificate("boss", datastore.root), "c2", SECRET)
     gate.start(inbox.put)
-    (seen,) = wait_for(lambda: inbox.of(DatastoreSeen))
+    (seen,) = eventually(lambda: inbox.of(DatastoreSeen))
     assert "belongs to the cluster c1, not to c2" in seen.reason
     with pytest.raises(DatastoreDown, match="another cluster"):
         gate.check()
@@ -162,7 +163,7 @@ def test_another_host_key_is_refused(sshd: Sshd, datastore: Datastore, inbox: In
     endpoint = sshd.certificate("boss", datastore.root)._replace(known_hosts=str(known_hosts))
     gate = DatastoreGate(endpoint, CLUSTER, SECRET)
     gate.start(inbox.put)
-    (seen,) = wait_for(lambda: inbox.of(DatastoreSeen))
+    (seen,) = eventually(lambda: inbox.of(DatastoreSeen))
     assert not seen.up
     assert "host key" in seen.reason.lower()
     gate.stop()
@@ -201,7 +202,7 @@ def test_the_legacy_root_is_told_to_the_gate_at_each_start(
     for root in (str(tmp_path / "old"), ""):
         gate = DatastoreGate(sshd.certificate("boss", datastore.root), CLUSTER, SECRET, legacy_root=root)
         gate.start(inbox.put)
-        wait_for(lambda: inbox.of(DatastoreSeen))
+        eventually(lambda: inbox.of(DatastoreSeen))
         inbox.events.clear()
         assert len(gate.locate(["legacy:x"])) == (0 if root else 1)
         gate.stop()
@@ -234,7 +235,7 @@ def test_stop_ends_while_the_datastore_is_away(sshd: Sshd, datastore: Datastore,
     endpoint = sshd.certificate("boss", datastore.root)._replace(port=1)
     gate = DatastoreGate(endpoint, CLUSTER, SECRET)
     gate.start(inbox.put)
-    wait_for(lambda: inbox.of(DatastoreSeen))
+    eventually(lambda: inbox.of(DatastoreSeen))
     ended = threading.Thread(target=gate.stop)
     ended.start()
     ended.join(5)

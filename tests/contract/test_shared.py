@@ -15,7 +15,8 @@ from datastore.frames import GateMissing, GateRefused, GateTrouble, Line, Wire
 from datastore.landing import Wanted
 from datastore.sharing import LocalFile, _share
 from datastore.transfer import fetch, find
-from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, sha256, wait_for
+from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, sha256
+from tests.servers import eventually
 
 A = b"acgt" * 1000
 B = b"other\n"
@@ -127,7 +128,7 @@ def test_a_name_is_never_half_there_and_goes_on_where_it_was_cut_off(datastore: 
             wire.write_chunk(data[first : first + 1024 * 1024])
         wire.flush()
         part = datastore.root / "parts" / f"{file.digest}.part"
-        wait_for(lambda: part.exists() and part.stat().st_size == 2 * 1024 * 1024)
+        eventually(lambda: part.exists() and part.stat().st_size == 2 * 1024 * 1024)
         raise Unreachable("cut off")
 
     with pytest.raises(Unreachable):
@@ -165,7 +166,7 @@ def test_a_part_that_another_session_writes_is_waited_for(datastore: Datastore, 
         wire.write_line({"item": file.digest, "size": file.size, "offset": 0})
         wire.write_chunk(A[:100])
         wire.flush()
-        wait_for((datastore.root / "parts" / f"{file.digest}.part").exists)
+        eventually((datastore.root / "parts" / f"{file.digest}.part").exists)
         try:
             _share(datastore.gate("researcher:bob"), "a", [file], None)
         except GateTrouble as error:

@@ -12,8 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Event
@@ -21,12 +20,14 @@ from typing import Any
 
 import pytest
 
+from boss.adapters.sockets import free_port
 from datastore import gate, layout
 from datastore.acceptance import Acceptance, Upload
 from datastore.channel import Channel, Endpoint
 from datastore.sessions import PLACES
 from datastore.transfer import Given, deliver
 from datastore.tree import Tree
+from tests.servers import eventually
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = bytes(range(32))
@@ -44,7 +45,7 @@ class Sshd:
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         self._log = folder / "sshd.log"
         (folder / "sshd.conf").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nTrustedUserCAKeys {folder}/authority.pub\n"
@@ -60,7 +61,7 @@ class Sshd:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([program, "-D", "-e", "-f", str(self.folder / "sshd.conf")], stderr=log)
-        wait_for(lambda: _answers(self.port))
+        eventually(lambda: _answers(self.port))
 
     def stop(self) -> None:
         """Kill it and the sessions that it serves."""
@@ -201,17 +202,6 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """The first true value of a condition; fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        Event().wait(0.01)
-    raise AssertionError(f"it did not come true within {seconds:g} s")
-
-
 def record_of(root: Path, attempt: str) -> dict[str, Any]:
     """The record of an upload that waits for the boss."""
     record: dict[str, Any] = json.loads((root / layout.incoming_folder(attempt) / layout.RECORD).read_text())
@@ -227,12 +217,6 @@ def _kill(pid: int) -> None:
         os.kill(pid, 9)
     except ProcessLookupError:
         return
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

@@ -13,7 +13,8 @@ from datastore import layout, transfer
 from datastore.channel import Channel, Endpoint
 from datastore.frames import GateFull, Line
 from datastore.landing import Wanted
-from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256, wait_for
+from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256
+from tests.servers import eventually
 from worker import stage as stage_module
 from worker.protocol import Assignment, Input, Output, Result, cache_name
 from worker.stage import IDLE, MAX_CACHED, MAX_FILES, Stage, StageError, wants_delivery, wants_inputs
@@ -402,7 +403,7 @@ def test_after_the_connection_broke_the_same_call_succeeds(
     stage.deliver(task, str(work), SUCCEEDED, *logs(work), running)
     sshd.stop()
     try:
-        error = wait_for(lambda: failed_delivery(stage, task, work, running))
+        error = eventually(lambda: failed_delivery(stage, task, work, running))
         assert not error.final
     finally:
         sshd.start()
@@ -432,11 +433,13 @@ def test_a_transfer_that_is_stopped_ends_and_the_next_attempt_is_served(stage: S
 
     thread = threading.Thread(target=deliver)
     thread.start()
-    wait_for(lambda: [path for path in datastore.root.glob("incoming/.u.0.1.*/files/endless") if path.stat().st_size > 1_000_000])
+    eventually(
+        lambda: [path for path in datastore.root.glob("incoming/.u.0.1.*/files/endless") if path.stat().st_size > 1_000_000]
+    )
     stopped.set()
     thread.join(20)
     assert [(error.reason, error.final) for error in ended] == [("stopped", True)]
-    wait_for(lambda: datastore.tree.names("incoming") == [])
+    eventually(lambda: datastore.tree.names("incoming") == [])
     (work / "a.txt").write_bytes(A)
     other = assignment(outputs=(Output("a.txt", "a.txt"),), attempt="u.1.1")
     assert stage.deliver(other, str(work), SUCCEEDED._replace(attempt="u.1.1"), *logs(work), threading.Event()).files

@@ -13,7 +13,8 @@ from datastore import channel, transfer
 from datastore.channel import Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateRefused
 from datastore.transfer import Damaged, fetch_results, list_results, push_files
-from tests.datastore.host import Datastore, Sshd, gate_command, sha256, wait_for
+from tests.datastore.host import Datastore, Sshd, gate_command, sha256
+from tests.servers import eventually
 
 A, B = b"result of a\n", b"result of b\n"
 BIG = bytes(range(256)) * 40_000  # 10 MB
@@ -179,7 +180,7 @@ def test_one_channel_serves_many_threads_in_turn(datastore: Datastore) -> None:
 def test_a_channel_whose_gate_died_says_so(datastore: Datastore) -> None:
     session = Channel(gate_command("researcher:ada", datastore.root))
     session.kill()
-    wait_for(lambda: not session.alive)
+    eventually(lambda: not session.alive)
     with pytest.raises(Unreachable):
         session.ask({"op": "have", "digests": []})
     session.close()

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.datastore.host import _answers, _free_port, wait_for
+from boss.adapters.sockets import free_port
+from tests.datastore.host import _answers
 from tests.e2e.deployment import Deployment, deployed, until
+from tests.servers import eventually
 
 SETTINGS = """
 [pools.none]
@@ -32,7 +34,7 @@ class Host:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         user = getpass.getuser()
         self.login, self.stranger = f"{user}@big", f"{user}@127.0.0.1:{self.port}"
         (folder / "authorized_keys").write_text((folder / "key.pub").read_text())
@@ -60,7 +62,7 @@ class Host:
     def start(self) -> None:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         self._process = subprocess.Popen([program, "-D", "-e", "-f", str(self._folder / "sshd.conf")], stderr=self._log)
-        wait_for(lambda: _answers(self.port))
+        eventually(lambda: _answers(self.port))
 
     def stop(self) -> None:
         self._process.kill()

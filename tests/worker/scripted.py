@@ -15,11 +15,24 @@ from paho.mqtt.enums import CallbackAPIVersion
 from boss.adapters.bundle import worker_bundle
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
+from datastore import layout
 from datastore.channel import Endpoint
+from tests.datastore.host import SECRET
 from tests.servers import CLUSTER, eventually
 from worker import protocol as wire
 
 M = TypeVar("M")
+
+
+def granted(plain: wire.Assignment) -> wire.Assignment:
+    """The assignment with the datastore's grant for worker ``w1``, as a boss makes it for anything."""
+    inputs = [list(item) for item in wire.granted_inputs(plain)]
+    return plain._replace(grant=layout.grant(SECRET, "w1", plain.attempt, plain.job, plain.task, inputs))
+
+
+def granted_task(name: str, *commands: str, **more: object) -> wire.Assignment:
+    """Attempt ``<name>.0.1`` of job ``j``, granted."""
+    return granted(wire.Assignment(f"{name}.0.1", "j", name, commands, **more))  # type: ignore[arg-type]
 
 
 class ScriptedBoss:

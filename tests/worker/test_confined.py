@@ -11,10 +11,9 @@ import pytest
 
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
-from datastore import layout
-from tests.datastore.host import SECRET, Datastore, Sshd
+from tests.datastore.host import Datastore, Sshd
 from tests.servers import eventually
-from tests.worker.scripted import ScriptedBoss, WorkerProcess
+from tests.worker.scripted import ScriptedBoss, WorkerProcess, granted, granted_task
 from tests.worker.test_running import attempt, is_gone
 from worker import protocol as wire
 from worker.users import BLOCK, BLOCKS, FIRST
@@ -281,12 +280,6 @@ def serving(
     print(worker.log.read_text())
 
 
-def granted(name: str, *commands: str, **more: object) -> wire.Assignment:
-    plain = wire.Assignment(f"{name}.0.1", "j", name, commands, **more)  # type: ignore[arg-type]
-    inputs = [list(item) for item in plain.inputs]
-    return plain._replace(grant=layout.grant(SECRET, "w1", plain.attempt, "j", name, inputs))
-
-
 @pytest.mark.parametrize(
     ("command", "output", "why"),
     [
@@ -305,7 +298,7 @@ def test_what_a_task_calls_its_output_is_read_only_if_it_is_its_own_file(
     boss: ScriptedBoss, serving: WorkerProcess, datastore: Datastore, command: str, output: str, why: str
 ) -> None:
     boss.wait(wire.Hello)
-    boss.assign(granted("a", command, outputs=(wire.Output(output, output),)))
+    boss.assign(granted_task("a", command, outputs=(wire.Output(output, output),)))
     result = boss.result("a.0.1")
     assert (result.outcome, result.phase) == ("failed", "upload") and why in result.reason, result
     assert not datastore.results()
@@ -317,7 +310,7 @@ def test_outputs_of_a_task_with_a_user_of_its_own_arrive(
     datastore.accept(datastore.upload({"in/a.txt": b"alpha\n"}))
     boss.wait(wire.Hello)
     files = {"inputs": (wire.Input("in/a.txt", "a"),), "outputs": (wire.Output("out/", "out/"),)}
-    boss.assign(granted("a", "mkdir out; cat a > out/b; ln out/b out/c; chmod 0 out/b; ln -s b out/d", **files))
+    boss.assign(granted_task("a", "mkdir out; cat a > out/b; ln out/b out/c; chmod 0 out/b; ln -s b out/d", **files))
     result = boss.result("a.0.1")
     assert (result.outcome, result.reason) == ("succeeded", "")
     datastore.accept(result.files, "a.0.1")
@@ -333,10 +326,10 @@ def test_inputs_of_an_init_task_do_not_follow_what_another_has_put_in_the_way(
     boss.wait(wire.Hello)
     target = open_folder / "roots"
     target.mkdir()
-    boss.assign(granted("one", f"ln -s {target} here; echo > tool; chmod 755 tool", init=True)._replace(attempt="u.0.1"))
+    boss.assign(granted_task("one", f"ln -s {target} here; echo > tool; chmod 755 tool", init=True)._replace(attempt="u.0.1"))
     assert boss.result("u.0.1").outcome == "succeeded"
     second = wire.Assignment("u.1.1", "j", "two", ("true",), inputs=(wire.Input("in/a.txt", "here/a"),), init=True)
-    boss.assign(second._replace(grant=layout.grant(SECRET, "w1", "u.1.1", "j", "two", [list(item) for item in second.inputs])))
+    boss.assign(granted(second))
     result = boss.result("u.1.1")
     assert (result.outcome, result.phase) == ("failed", "infrastructure") and "Not a directory" in result.reason, result
     assert not list(target.iterdir())

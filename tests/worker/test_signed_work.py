@@ -10,10 +10,10 @@ import pytest
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
 from datastore import layout
-from tests.datastore.host import SECRET, Datastore, Sshd
+from tests.datastore.host import Datastore, Sshd
 from tests.servers import CLUSTER
 from tests.signing import Key, digest_of, document, signed, template
-from tests.worker.scripted import ScriptedBoss, WorkerProcess
+from tests.worker.scripted import ScriptedBoss, WorkerProcess, granted
 from worker import protocol as wire
 from worker.trust import VERIFIES, trusts
 
@@ -56,12 +56,6 @@ def stored(datastore: Datastore) -> Stored:
         return digest
 
     return store
-
-
-def granted(plain: wire.Assignment) -> wire.Assignment:
-    """The assignment with the datastore's grant: a boss that was broken into can make it for anything."""
-    inputs = [list(item) for item in wire.granted_inputs(plain)]
-    return plain._replace(grant=layout.grant(SECRET, "w1", plain.attempt, plain.job, plain.task, inputs))
 
 
 def order(digest: str, **more: Any) -> wire.Assignment:

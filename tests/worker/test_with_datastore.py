@@ -7,10 +7,9 @@ import pytest
 
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import Daemon
-from datastore import layout
-from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256
+from tests.datastore.host import Datastore, Sshd, record_of, sha256
 from tests.servers import eventually
-from tests.worker.scripted import ScriptedBoss, WorkerProcess
+from tests.worker.scripted import ScriptedBoss, WorkerProcess, granted_task
 from worker import protocol as wire
 
 
@@ -28,20 +27,13 @@ def serving(
     print(worker.log.read_text())
 
 
-def granted(name: str, *commands: str, **more: object) -> wire.Assignment:
-    """An assignment with the datastore's grant."""
-    plain = wire.Assignment(f"{name}.0.1", "j", name, commands, **more)  # type: ignore[arg-type]
-    inputs = [list(item) for item in plain.inputs]
-    return plain._replace(grant=layout.grant(SECRET, "w1", plain.attempt, "j", name, inputs))
-
-
 def test_inputs_are_fetched_and_outputs_and_long_logs_delivered(
     boss: ScriptedBoss, serving: WorkerProcess, datastore: Datastore
 ) -> None:
     datastore.accept(datastore.upload({"in/a.txt": b"alpha\n", "in/b.txt": b"beta\n"}))
     boss.wait(wire.Hello)
     boss.assign(
-        granted(
+        granted_task(
             "a",
             "cat here/*.txt > sum.txt; seq 10000",
             inputs=(wire.Input("in/*.txt", "here/"),),
@@ -60,7 +52,7 @@ def test_inputs_are_fetched_and_outputs_and_long_logs_delivered(
 
 def test_a_missing_input_fails_the_attempt_in_phase_fetch_and_nothing_runs(boss: ScriptedBoss, serving: WorkerProcess) -> None:
     boss.wait(wire.Hello)
-    boss.assign(granted("a", "true", inputs=(wire.Input("nowhere.txt", "x"),)))
+    boss.assign(granted_task("a", "true", inputs=(wire.Input("nowhere.txt", "x"),)))
     result = boss.result("a.0.1")
     assert (result.outcome, result.phase, result.exit_code) == ("failed", "fetch", None)
     assert "nowhere.txt" in result.reason
@@ -69,7 +61,7 @@ def test_a_missing_input_fails_the_attempt_in_phase_fetch_and_nothing_runs(boss:
 
 def test_a_missing_output_fails_the_attempt_in_phase_upload(boss: ScriptedBoss, serving: WorkerProcess) -> None:
     boss.wait(wire.Hello)
-    boss.assign(granted("a", "echo done", outputs=(wire.Output("y.txt", "y.txt"),)))
+    boss.assign(granted_task("a", "echo done", outputs=(wire.Output("y.txt", "y.txt"),)))
     result = boss.result("a.0.1")
     assert (result.outcome, result.phase, result.exit_code, result.stdout) == ("failed", "upload", 0, "done\n")
     assert "y.txt" in result.reason
@@ -80,9 +72,9 @@ def test_short_tasks_go_on_while_the_datastore_is_away_and_the_delivery_follows_
 ) -> None:
     boss.wait(wire.Hello)
     sshd.stop()
-    boss.assign(granted("a", "echo 1 > y", outputs=(wire.Output("y", "y"),)))
+    boss.assign(granted_task("a", "echo 1 > y", outputs=(wire.Output("y", "y"),)))
     boss.wait(wire.Heartbeat, lambda beat: beat.held == {"a.0.1": "running"})
-    boss.assign(granted("b", "true"))
+    boss.assign(granted_task("b", "true"))
     assert boss.result("b.0.1").outcome == "succeeded"
     sshd.start()
     result = eventually(lambda: boss.result("a.0.1"), timeout=60)
@@ -93,7 +85,7 @@ def test_a_cancel_ends_a_delivery_that_waits_for_the_datastore(boss: ScriptedBos
     boss.wait(wire.Hello)
     sshd.stop()
     try:
-        boss.assign(granted("a", "echo 1 > y", outputs=(wire.Output("y", "y"),)))
+        boss.assign(granted_task("a", "echo 1 > y", outputs=(wire.Output("y", "y"),)))
         boss.wait(wire.Started)
         boss.say(wire.Cancel, ("a.0.1",), "not wanted")
         result = boss.result("a.0.1")
