@@ -1,7 +1,8 @@
 """Looking into a worker's VM through the API."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from boss.ports import MachineDown
 from tests.api.rig import Rig
 
 
-def with_debug(rig: Rig, answer: list[str] | Exception) -> list[tuple[str, str, str]]:
+def with_debug(rig: Rig, answer: Iterable[str] | Exception) -> list[tuple[str, str, str]]:
     """Let ``debug`` answer this; what it was asked."""
     asked: list[tuple[str, str, str]] = []
 
@@ -42,11 +43,19 @@ def test_the_lines_come_as_they_are_said(rig: Rig) -> None:
 
 
 def test_a_silent_machine_gives_signs_of_life(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = up(rig)
-    monkeypatch.setattr(machines, "ALIVE", 0.0)
-    with_debug(rig, ["at last"])
-    told = rig.http.get(f"/workers/{worker}/debug")
-    assert told.text.replace("\n", "") == '{"line": "at last"}'
+    worker, heard = up(rig), threading.Event()
+    monkeypatch.setattr(machines, "ALIVE", 0.01)
+
+    def silent() -> Iterator[str]:
+        assert heard.wait(20), "there was no sign of life"
+        yield "at last"
+
+    with_debug(rig, silent())
+    with rig.http.stream("GET", f"/workers/{worker}/debug") as told:
+        lines = told.iter_lines()
+        assert next(lines) == ""
+        heard.set()
+        assert [line for line in lines if line] == ['{"line": "at last"}']
 
 
 def test_a_machine_that_cannot_be_reached_is_one_sentence(rig: Rig) -> None:

@@ -1,6 +1,5 @@
 """The relay between the hosts of a chaos run does to packets what its weather says, and to no others."""
 
-import os
 import random
 import socket
 import time
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from chaos.network import Relay, Weather
+from tests.servers import eventually
 
 
 class Wires:
@@ -54,8 +54,7 @@ def test_one_way_can_be_cut_while_the_other_is_open(wires: Wires) -> None:
     wires.send(1, 2, b"lost")
     wires.send(2, 1, b"back")
     assert wires.got(1) == b"back"
-    while not wires.relay.lost:
-        os.sched_yield()
+    eventually(lambda: wires.relay.lost)
     wires.relay.weather.clear()
     wires.send(1, 2, b"again")
     assert wires.got(2) == b"again"

@@ -35,6 +35,7 @@ class Bench:
         surroundings = Surroundings("w", self.folders.root, os.environ)
         self.executor = Executor(self.folders, surroundings, "/bin/bash", self.cells)
         self._count = 0
+        self._ended: dict[str, Result] = {}
 
     def start(self, *commands: str, prepare: dict[str, str] | None = None, init: bool = False, job: str = "u") -> Assignment:
         self._count += 1
@@ -55,8 +56,6 @@ class Bench:
             return self._ended.pop(assignment.attempt, None)
 
         return eventually(found)
-
-    _ended: dict[str, Result] = {}
 
     def run(self, *commands: str, prepare: dict[str, str] | None = None, init: bool = False, job: str = "u") -> Result:
         return self.end(self.start(*commands, prepare=prepare, init=init, job=job))
