@@ -96,8 +96,7 @@ def _run(options: argparse.Namespace, folder: Path, settle: float, say: Callable
         injector.close(job is not None)
         if job is None:
             wrong.append(f"the job did not end: {cluster.accepted()} of {options.tasks} results when the time was over")
-        if (complaint := cluster.finish()) is not None:
-            wrong.append(complaint)
+        wrong += cluster.finish()
         verdict = checker.check(options.tasks, cluster.database.near_url(), cluster.store, cluster.journals)
         wrong += verdict.wrong
         _tell(cluster, injector, verdict, took)
@@ -121,7 +120,7 @@ def _rage(
         if now - shown >= _SHOW:
             shown = now
             say(f"{cluster.accepted()} of {options.tasks} results")
-        if now - looked >= (_LOOK if cluster.accepted() >= options.tasks else _SELDOM):
+        if now - looked >= _SELDOM or (now - looked >= _LOOK and cluster.accepted() >= options.tasks):
             looked = now
             cluster.ask()
         if (job := cluster.ended()) is not None:

@@ -110,22 +110,25 @@ class Cluster:
         elif time.monotonic() - self._ended > _RESTART:
             self._begin()
 
-    def finish(self) -> str | None:
-        """End the boss, which ends its workers of this machine; what was wrong with that, if anything. The database goes on.
+    def finish(self) -> list[str]:
+        """End the boss, which ends its workers of this machine; what was wrong with that. The database goes on.
 
-        Workers on hosts outlive their boss: the hosts are removed before, as by a user.
+        A boss that was killed last is started again first, to tidy up. Workers on hosts outlive it: the hosts are removed, as by a user.
         """
-        complaint = self._leave_hosts() if self.network is not None else None
+        self._await_boss()
+        wrong = self._leave_hosts() if self.network is not None else []
         boss, self._boss = self._boss, None
         if boss is None:
-            return None
+            return wrong
         if boss.poll() is None:
             boss.terminate()
         try:
             code = boss.wait(_STOP)
         except subprocess.TimeoutExpired:
-            return f"the boss did not end within {_STOP:.0f} s"
-        return complaint if code == 0 else f"the boss ended with code {code}"
+            boss.kill()
+            boss.wait()
+            return [*wrong, f"the boss did not end within {_STOP:.0f} s"]
+        return wrong if code == 0 else [*wrong, f"the boss ended with code {code}"]
 
     def close(self) -> list[str]:
         """End what is ours and still there; what should not have been, a line for each."""
@@ -258,21 +261,24 @@ class Cluster:
         jobs = json.loads(said) if answered else []
         return next((job for job in jobs if job["state"] in ("succeeded", "failed", "cancelled")), None)
 
-    def _leave_hosts(self) -> str | None:
-        assert self.network is not None
+    def _await_boss(self) -> None:
         deadline = time.monotonic() + _START
         while not self.ready() and time.monotonic() < deadline:
             self.keep()
             time.sleep(0.1)
+
+    def _leave_hosts(self) -> list[str]:
+        assert self.network is not None
+        deadline = time.monotonic() + _START + _STOP
         try:
             for login in self.network.logins():
                 self.run("admin.py", "remove_host", login)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
-            return str(error)
-        while (left := self._workers()) and time.monotonic() < deadline + _STOP:
+            return [str(error)]
+        while (left := self._workers()) and time.monotonic() < deadline:
             self.keep()
             time.sleep(0.1)
-        return f"{len(left)} workers did not leave their hosts" if left else None
+        return [f"{len(left)} workers did not leave their hosts"] if left else []
 
     def _boss_now(self) -> list[Identity]:
         found = identify(self._boss.pid) if self._boss is not None and self.alive() else None

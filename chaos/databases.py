@@ -76,15 +76,16 @@ class Databases:
                 return
 
     def hold(self, held: bool) -> bool:
-        """Let nobody write: another writer in SQLite, read_only on a server. Whether it could be done."""
-        try:
-            if self.kind == "sqlite":
+        """Let nobody write: another writer in SQLite, read_only on a server (all of a cluster, or none). Whether it could be done."""
+        if self.kind == "sqlite":
+            try:
                 return self._hold_file(held)
-            for node in self._nodes:
-                node.execute(f"SET GLOBAL read_only = {'ON' if held else 'OFF'}")
-        except (sqlite3.Error, pymysql.Error, OSError):
-            return False
-        return True
+            except sqlite3.Error:
+                return False
+        reached = [self._hold_node(node, held) for node in self._nodes]
+        if held and not all(reached):
+            self.hold(False)
+        return all(reached)
 
     def stop(self) -> None:
         """End the servers."""
@@ -111,6 +112,13 @@ class Databases:
             )
         except (pymysql.Error, OSError):
             return False
+
+    def _hold_node(self, node: MariaDb, held: bool) -> bool:
+        try:
+            node.execute(f"SET GLOBAL read_only = {'ON' if held else 'OFF'}")
+        except (pymysql.Error, OSError):
+            return False
+        return True
 
     def _hold_file(self, held: bool) -> bool:
         if self._holder is not None:

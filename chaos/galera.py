@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pymysql
 
+from boss.adapters.daemons import DaemonError, find_program
 from boss.adapters.sockets import free_port
-from chaos.mariadb import MariaDb, program
+from chaos.mariadb import MariaDb
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 NODES = 3
@@ -64,12 +65,12 @@ class Node(MariaDb):
 
 
 class Galera:
-    """The cluster. ``folder`` is made, and has to be one that user ``mysql`` can reach when we are root."""
+    """The cluster. ``folder`` is made, and has to be one that user ``mysql`` can reach when we are root. Raises DaemonError."""
 
     def __init__(self, folder: Path) -> None:
         if not PROVIDER.exists():
-            raise RuntimeError(f"{PROVIDER} is needed: install the package galera-4")
-        program("rsync", "rsync")
+            raise DaemonError(f"{PROVIDER} is needed; on Debian and Ubuntu: apt install galera-4")
+        find_program("rsync", "rsync")
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         self.nodes: list[Node] = []

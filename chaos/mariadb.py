@@ -1,7 +1,6 @@
 """A private MariaDB server: its own folder, a free port on loopback (or an address of its own), nothing of the machine's settings."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -10,17 +9,23 @@ from pathlib import Path
 
 import pymysql
 
+from boss.adapters.daemons import find_program
 from boss.adapters.sockets import free_port
 
 PASSWORD = "p@ss:w/rd?"  #: of servers that are reached from this machine only
 _QUOTED = "p%40ss%3Aw%2Frd%3F"
+#: Debian's, of the server.
+PACKAGE = "mariadb-server"
 
 
 class MariaDb:
     """One server, reachable as user ``ecloud``; ``through`` is a command that ends by running what follows it."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", through: Sequence[str] = (), user: str = "root") -> None:
-        """Makes the data folder; RuntimeError with what was said if it cannot be. ``user``: whom the server runs as if we are root."""
+        """Makes the data folder. ``user`` is who the server runs as if we are root.
+
+        Raises DaemonError where no server is installed, RuntimeError with what was said if the folder cannot be made.
+        """
         self.folder = folder
         self.host = host
         self.port = free_port()
@@ -28,13 +33,14 @@ class MariaDb:
         self._rest = threading.Thread()
         as_root = [f"--user={user}"] if os.geteuid() == 0 else []
         data = [*as_root, f"--datadir={folder / 'data'}"]
-        install = [program("mariadb-install-db"), "--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        made = subprocess.run([*install, *data], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        install = [find_program("mariadb-install-db", PACKAGE), "--no-defaults", "--auth-root-authentication-method=normal"]
+        install += ["--skip-test-db", *data]
+        made = subprocess.run(install, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if made.returncode:
             raise RuntimeError(f"no data folder of MariaDB could be made (exit {made.returncode}):\n{made.stdout[-4000:]}")
         self._command = [
             *through,
-            program("mariadbd"),
+            find_program("mariadbd", PACKAGE),
             "--no-defaults",
             *data,
             f"--socket={folder / 'socket'}",
@@ -98,11 +104,3 @@ class MariaDb:
     def near_url(self, database: str) -> str:
         """The same for this machine, whatever network the server is in: through its socket."""
         return f"mysql://ecloud:{_QUOTED}@localhost/{database}?unix_socket={self.folder / 'socket'}"
-
-
-def program(name: str, package: str = "mariadb-server") -> str:
-    """The path of a program. Raises RuntimeError that names its Debian package."""
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if found is None:
-        raise RuntimeError(f"{name} is needed: install the package {package}")
-    return found
