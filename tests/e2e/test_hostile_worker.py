@@ -17,8 +17,7 @@ NAME = "evil"
 @pytest.mark.long
 def test_a_job_succeeds_beside_a_flood_and_status_names_who_was_dropped_and_why(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
-        rights = (ecloud.state / "mosquitto" / "acl").read_text()
-        cluster = rights.split("ecloud/", 1)[1].split("/", 1)[0]
+        cluster = ecloud.look("show_context")["cluster"]
         port = int((ecloud.state / "mosquitto" / "port").read_text())
         files = Authority(ecloud.state / "pki").issue_tls(NAME, tmp_path / NAME, 1)
         evil = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)

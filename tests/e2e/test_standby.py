@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import pymysql
 import pytest
 
 from boss.adapters import processes
 from boss.adapters.bundle import gate_bundle
 from boss.adapters.certificates import Authority
 from boss.adapters.daemons import mosquitto, sshd
-from boss.adapters.database_url import locate
+from boss.adapters.database import Database
 from boss.adapters.sockets import free_port
 from boss.adapters.store import Store
 from boss.config import gate_program
@@ -103,20 +103,19 @@ class Pair:
 
     def row(self) -> tuple[int, int, float]:
         """Epoch and turn of the boss row, and the seconds that its lease has left."""
-        where = locate(self.database)
-        with pymysql.connect(database=where.database, autocommit=True, **where.options) as other:
-            cursor = other.cursor()
-            cursor.execute("SELECT epoch, turn, expires - UNIX_TIMESTAMP(SYSDATE(6)) FROM boss")
-            [(epoch, turn, left)] = cursor.fetchall()
+        [(epoch, turn, left)] = self._select("SELECT epoch, turn, expires - UNIX_TIMESTAMP(SYSDATE(6)) FROM boss")
         return int(epoch), int(turn), float(left)
 
     def numbers(self) -> list[int]:
         """How many attempts each task has had."""
-        where = locate(self.database)
-        with pymysql.connect(database=where.database, autocommit=True, **where.options) as other:
-            cursor = other.cursor()
-            cursor.execute("SELECT number FROM tasks ORDER BY task_index")
-            return [int(number) for (number,) in cursor.fetchall()]
+        return [int(number) for (number,) in self._select("SELECT number FROM tasks ORDER BY task_index")]
+
+    def _select(self, sql: str) -> list[tuple[Any, ...]]:
+        db = Database(self.database, readonly=True)
+        try:
+            return db.select(sql)
+        finally:
+            db.close()
 
     def _end_machines(self) -> None:
         for machine in self.machines.iterdir() if self.machines.exists() else ():

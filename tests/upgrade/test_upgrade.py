@@ -17,18 +17,16 @@ from tests.e2e.deployment import Deployment, deployed, until
 HERE = Path(__file__).parent
 
 
+class WithEarlierWorkers(Deployment):
+    """A boss of today that starts workers of 0.1.0."""
+
+    program = ("-m", "tests.upgrade.earlier")
+
+
 @pytest.fixture
 def earlier_workers(tmp_path: Path) -> Iterator[Deployment]:
-    """A boss of today that starts workers of 0.1.0."""
-    deployment = Deployment(tmp_path / "ecloud")
-    deployment.program = ("-m", "tests.upgrade.earlier")
-    try:
-        deployment.start()
-        yield deployment
-        assert deployment.stop() == 0
-    finally:
-        deployment.stop()
-        print(deployment.log.read_text()[-6000:])
+    with deployed(tmp_path / "ecloud", kind=WithEarlierWorkers) as ecloud:
+        yield ecloud
 
 
 def test_a_database_and_files_of_the_first_release_go_on_where_they_were(tmp_path: Path) -> None:
