@@ -136,17 +136,11 @@ class Authority:
 
     def server(self, names: Sequence[str]) -> TlsFiles:
         """The broker's own certificate for these host names and addresses; kept while it fits and is not too old."""
-        files = TlsFiles(self.ca, self.folder / "server.pem", self.folder / "server.key")
-        if not self._still_good(files.certificate, names):
-            self._issue_tls(files, "broker", ExtendedKeyUsageOID.SERVER_AUTH, self._lifetime, names)
-        return files
+        return self._own("server", "broker", ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def api(self, names: Sequence[str]) -> TlsFiles:
         """The API's own certificate for these host names and addresses; kept while it fits and is not too old."""
-        files = TlsFiles(self.ca, self.folder / "api.pem", self.folder / "api.key")
-        if not self._still_good(files.certificate, names):
-            self._issue_tls(files, "api", ExtendedKeyUsageOID.SERVER_AUTH, self._lifetime, names)
-        return files
+        return self._own("api", "api", ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def issue_server(self, names: Sequence[str], folder: Path, hours: float) -> TlsFiles:
         """A new key and certificate for a broker on another host, with the CA's certificate, in ``folder``."""
@@ -158,10 +152,7 @@ class Authority:
 
     def boss(self) -> TlsFiles:
         """The boss's certificate for the broker; kept while it is not too old."""
-        files = TlsFiles(self.ca, self.folder / "boss.pem", self.folder / "boss.key")
-        if not self._still_good(files.certificate):
-            self._issue_tls(files, BOSS, ExtendedKeyUsageOID.CLIENT_AUTH, self._lifetime)
-        return files
+        return self._own("boss", BOSS, ExtendedKeyUsageOID.CLIENT_AUTH)
 
     def boss_login(self, gate: Gate) -> SshFiles:
         """The boss's own login at the gate, made anew for each call (one per start)."""
@@ -316,6 +307,13 @@ class Authority:
         write_private(self.ca, certificate.public_bytes(serialization.Encoding.PEM))
         return key
 
+    def _own(self, name: str, account: str, usage: x509.ObjectIdentifier, alternatives: Sequence[str] = ()) -> TlsFiles:
+        """One of the boss's own, in files of this name; made anew when it does not fit any more, or is too old."""
+        files = TlsFiles(self.ca, self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        if not self._still_good(files.certificate, alternatives):
+            self._issue_tls(files, account, usage, self._lifetime, alternatives)
+        return files
+
     def _issue_tls(
         self, files: TlsFiles, account: str, usage: x509.ObjectIdentifier, seconds: float, names: Iterable[str] = ()
     ) -> None:
@@ -360,12 +358,18 @@ class Authority:
         )
 
     def _still_good(self, path: Path, names: Sequence[str] = ()) -> bool:
-        """Whether a certificate exists, is of this CA, has a third of its life left and speaks for all these names."""
-        if not path.exists() or not path.with_suffix(".key").exists():
+        """Whether a certificate exists, is of this CA, has a third of its life left, fits its key and speaks for all these names.
+
+        The key is another one where a boss was killed after it had written the new key, and before the certificate for it.
+        """
+        key = path.with_suffix(".key")
+        if not path.exists() or not key.exists():
             return False
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         start, end = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
         if certificate.issuer != self._ca_certificate.subject or not self._young(start, end):
+            return False
+        if serialization.load_pem_private_key(key.read_bytes(), None).public_key() != certificate.public_key():
             return False
         if not names:
             return True

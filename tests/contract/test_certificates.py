@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from boss.adapters import tls
 from boss.adapters.certificates import Authority, Gate, GateIssuer
 from boss.core.tokens import Role
 
@@ -54,6 +55,17 @@ def test_own_certificates_are_made_anew_when_less_than_a_third_of_their_life_is_
     assert authority.boss().certificate.read_bytes() == first
     clock[0] += 10 * DAY
     assert authority.boss().certificate.read_bytes() != first
+
+
+def test_a_key_whose_certificate_was_not_written_any_more_gets_one(authority: Authority, tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other")
+    for files, made in (
+        (authority.server(["127.0.0.1"]), lambda: authority.server(["127.0.0.1"])),
+        (authority.api(["127.0.0.1"]), lambda: authority.api(["127.0.0.1"])),
+        (authority.boss(), authority.boss),
+    ):
+        files.key.write_bytes(other.boss().key.read_bytes())  # the boss was killed between the two
+        tls.server_context(made().certificate, files.key)  # raises for files that do not fit
 
 
 def test_the_server_certificate_is_made_anew_for_a_new_name(authority: Authority) -> None:
