@@ -220,7 +220,7 @@ def _broker(
         return outside.host, outside.port, tls, lambda worker: None
     outer = doors.broker if doors is not None else None
     daemon = mosquitto(settings.mosquitto, authority, cluster, outer=outer, listeners=listeners.accounts)
-    shutter = Shutter(daemon, settings.mosquitto, cluster, listeners.accounts)
+    shutter = Shutter(daemon, settings.mosquitto, cluster, listeners.accounts())
     listeners.changed = shutter.write
     daemon.start()
     stack.callback(daemon.stop)

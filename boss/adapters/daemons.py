@@ -264,10 +264,10 @@ def broker_listener(listener: str, tls: TlsFiles, crl: Path) -> list[str]:
 class Shutter:
     """Takes workers' rights at the private broker away, until it is started again: it then drops itself what they say.
 
-    Safe to use from several threads. ``listeners`` says which accounts may listen now.
+    Safe to use from several threads. ``listeners`` are the accounts that may listen, until ``write`` says which.
     """
 
-    def __init__(self, broker: Daemon, folder: Path, cluster: str, listeners: Callable[[], Sequence[str]] = tuple) -> None:
+    def __init__(self, broker: Daemon, folder: Path, cluster: str, listeners: Sequence[str] = ()) -> None:
         self._broker = broker
         self._folder = folder
         self._cluster = cluster
@@ -276,17 +276,25 @@ class Shutter:
         self._lock = threading.Lock()
 
     def __call__(self, worker: str) -> None:
-        """Shut one worker out. Nothing happens for what is no worker's name."""
+        """Shut one worker out. Nothing happens for what is no worker's name; a disk that takes nothing is told in the log."""
         if is_reserved(worker) or not is_account(worker):
             return
-        self._shut_out.add(worker)
-        self.write(self._listeners())
+        with self._lock:
+            self._shut_out.add(worker)
+            try:
+                self._write()
+            except OSError as error:  # it is asked for again while the worker goes on
+                _log.error("the broker cannot be told to shut worker %s out: %s", worker, error)
 
     def write(self, listeners: Sequence[str]) -> None:
-        """Let the broker know who may listen, and who is shut out."""
+        """Let the broker know who may listen from now on. Raises OSError."""
         with self._lock:
-            write_rights(self._folder, self._cluster, listeners, sorted(self._shut_out))
-            self._broker.reload()
+            self._listeners = listeners
+            self._write()
+
+    def _write(self) -> None:
+        write_rights(self._folder, self._cluster, self._listeners, sorted(self._shut_out))
+        self._broker.reload()
 
 
 def broker_rights(cluster: str, listeners: Sequence[str] = (), shut_out: Sequence[str] = ()) -> str:

@@ -9,7 +9,7 @@ Rules:
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from boss.listeners import ListenerKnown, ListenerTaken
 
 
 class BrokerListeners:
-    """``changed`` is called with the accounts that may listen, whenever they are others. Safe to use from several threads."""
+    """``changed`` is called with the accounts that may listen, whenever they are others: one call after the other, in order.
+
+    Safe to use from several threads.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class BrokerListeners:
             pem, serial, expires = self._authority.listener_certificate(public_key, name, seconds)
             document["listeners"][name] = {"serial": serial, "issued": self._clock(), "expires": expires}
             self._write(document)
-        self.changed(self.accounts())
+            self.changed(self._accounts(document))
         return pem, expires
 
     def revoke(self, name: str) -> ListenerKnown | None:
@@ -55,9 +58,9 @@ class BrokerListeners:
                 return None
             document["revoked"].append({"serial": known["serial"], "expires": known["expires"]})
             document["revoked"] = [one for one in document["revoked"] if one["expires"] > self._clock()]
+            self._authority.write_crl([int(one["serial"]) for one in document["revoked"]])  # before it is forgotten
             self._write(document)
-            self._authority.write_crl([int(one["serial"]) for one in document["revoked"]])
-        self.changed(self.accounts())
+            self.changed(self._accounts(document))
         return ListenerKnown(name, known["issued"], known["expires"])
 
     def known(self) -> list[ListenerKnown]:
@@ -68,7 +71,11 @@ class BrokerListeners:
 
     def accounts(self) -> list[str]:
         """The broker accounts that may listen."""
-        return [listener_account(one.name) for one in self.known() if one.expires > self._clock()]
+        with self._lock:
+            return self._accounts(self._read())
+
+    def _accounts(self, document: Mapping[str, Any]) -> list[str]:
+        return [listener_account(name) for name, one in sorted(document["listeners"].items()) if one["expires"] > self._clock()]
 
     def _read(self) -> dict[str, Any]:
         try:

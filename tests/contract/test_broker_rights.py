@@ -4,12 +4,16 @@ import queue
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.adapters.broker import MqttBroker
@@ -276,6 +280,46 @@ def test_a_name_that_is_taken_and_a_key_that_is_none_are_refused(ears: Ears) -> 
     with pytest.raises(ValueError, match="key"):
         ears.known.make("bob", "ssh-ed25519 AAAA", 60.0)
     assert [one.name for one in ears.known.known()] == ["ada"]
+
+
+def public() -> str:
+    """A new listener's public key."""
+    form = serialization.PublicFormat.OpenSSH
+    return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(serialization.Encoding.OpenSSH, form).decode()
+
+
+def test_the_broker_is_told_last_what_is_true_however_many_are_made_at_once(authority: Authority) -> None:
+    told: list[list[str]] = []
+    second = threading.Thread(target=lambda: known.make("bob", public(), 60.0))
+
+    def changed(accounts: list[str]) -> None:
+        if "listener.bob" not in accounts:
+            second.start()
+            second.join(0.5)  # as far as it comes while this is being written
+        told.append(accounts)
+
+    known = BrokerListeners(authority, changed)
+    known.make("ada", public(), 60.0)
+    second.join()
+    assert told == [["listener.ada"], ["listener.ada", "listener.bob"]]
+
+
+def test_a_listener_is_on_the_list_of_the_revoked_before_it_is_forgotten(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = BrokerListeners(authority)
+    pem, _ = known.make("ada", public(), 60.0)
+
+    def full(document: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(known, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        known.revoke("ada")
+    revoked = x509.load_pem_x509_crl(authority.crl().read_bytes())
+    serial = x509.load_pem_x509_certificate(pem.encode()).serial_number
+    assert revoked.get_revoked_certificate_by_serial_number(serial) is not None
+    assert [one.name for one in known.known()] == ["ada"]  # so that somebody takes it back again
 
 
 @pytest.mark.parametrize("name", ["boss", "listener", "listener.ada"])

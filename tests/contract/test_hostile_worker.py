@@ -9,7 +9,7 @@ import pytest
 
 from boss.adapters.broker import MqttBroker
 from boss.adapters.certificates import Authority
-from boss.adapters.daemons import Daemon, Shutter
+from boss.adapters.daemons import Daemon, Shutter, broker_rights
 from boss.adapters.floods import SAVED_MESSAGES, TOO_MANY
 from boss.core.events import Event, MessagesDropped, WorkerSaid
 from tests.servers import CLUSTER, eventually, mqtt_client
@@ -200,3 +200,20 @@ def test_a_shut_out_worker_is_only_ever_a_worker(broker_server: Daemon, tmp_path
     for name in ("boss", "listener", "", "a b", "x\nuser boss", "#"):
         shutter(name)
     assert (tmp_path / "mosquitto" / "acl").read_text() == before
+
+
+def test_a_disk_that_takes_nothing_does_not_cost_the_boss_its_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("no folder can be made here")
+    daemon = Daemon("mosquitto", tmp_path / "file" / "mosquitto", lambda port: [])
+    Shutter(daemon, tmp_path / "file" / "mosquitto", CLUSTER)("evil")
+    assert "cannot be told to shut worker evil out" in caplog.text
+
+
+def test_who_may_listen_and_who_is_shut_out_stay_so_whichever_is_told_last(broker_server: Daemon, tmp_path: Path) -> None:
+    folder = tmp_path / "rights"
+    shutter = Shutter(broker_server, folder, CLUSTER, ["listener.ada"])
+    shutter("evil")
+    assert (folder / "acl").read_text() == broker_rights(CLUSTER, ["listener.ada"], ["evil"])
+    shutter.write(["listener.ada", "listener.bob"])
+    shutter("worse")
+    assert (folder / "acl").read_text() == broker_rights(CLUSTER, ["listener.ada", "listener.bob"], ["evil", "worse"])
