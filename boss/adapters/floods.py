@@ -71,7 +71,6 @@ class _Account:
     logs: _Bucket = field(default_factory=_logs)
     dropped: int = 0
     why: str = ""
-    told: int = 0
     told_at: float = float("-inf")
     over: int = 0  # dropped beyond the budget since ``over_since``
     over_bytes: int = 0
@@ -136,7 +135,7 @@ class Floods:
             if now - account.told_at < TELL:
                 continue
             self._news.discard(worker)
-            account.told, account.told_at = account.dropped, now
+            account.told_at = now
             told.append(MessagesDropped(worker, account.dropped, account.why, account.aside))
         return told
 

@@ -56,9 +56,10 @@ class Incoming:
             self._drop(worker, "no worker is called so")
             return
         if retained and channel != "status":
+            if not payload and topic in self._clearing:  # our own word, which has taken another away
+                self._clearing.discard(topic)
+                return
             self._take_away(topic, payload)
-            if not payload:
-                return  # our own word, which has taken another away
         if not self.floods.admits(worker, len(payload), channel == "log"):
             return
         if channel == "status":
@@ -82,9 +83,7 @@ class Incoming:
 
     def _take_away(self, topic: str, payload: bytes) -> None:
         """Clear a topic where something is kept, once until the broker has done it."""
-        if not payload:
-            self._clearing.discard(topic)
-        elif topic not in self._clearing and len(self._clearing) < MAX_CLEARING:
+        if payload and topic not in self._clearing and len(self._clearing) < MAX_CLEARING:
             self._clearing.add(topic)
             self._clear(topic)
 

@@ -140,6 +140,14 @@ def test_what_a_worker_has_retained_is_taken_away_and_does_not_count_as_said() -
     assert desk.incoming.floods.dropped("w7") == 2
 
 
+def test_a_flood_of_empty_words_to_be_kept_is_a_flood_too() -> None:
+    desk = Desk()
+    for _ in range(int(SAVED_MESSAGES) + TOO_MANY + 5000):
+        desk.incoming.read(topic_out("c", "w7"), b"", desk.put, retained=True)
+    desk.incoming.tell(desk.put)
+    assert desk.shut_out == ["w7"] and desk.cleared == []
+
+
 def test_a_topic_is_cleared_once_until_the_broker_has_done_it_even_of_a_worker_that_was_put_aside() -> None:
     desk = Desk()
     topic = topic_log("c", "w7", "x")
