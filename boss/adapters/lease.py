@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Renewals in the time of one lease.
 RENEWALS: Final = 4
+#: Seconds that an ending boss waits for a renewal that is under way: a server that has vanished is waited for for minutes.
+PATIENCE: Final = 5.0
 #: The database's clock in Unix seconds.
 _NOW: Final = {True: "((julianday('now') - 2440587.5) * 86400.0)", False: "(UNIX_TIMESTAMP(SYSDATE(6)) + 0e0)"}
 
@@ -156,10 +158,11 @@ class Keeper:
         """Renew until ``stop``."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread; the lease stays as it is."""
+    def stop(self, patience: float = PATIENCE) -> bool:
+        """End the thread; the lease stays as it is. False when it waits for a database that does not answer: it is left to itself then."""
         self._end.set()
-        self._thread.join()
+        self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         silent = False

@@ -112,10 +112,9 @@ class Store:
 
     def close(self) -> None:
         """Let the database go, and close the connection."""
-        if self._keeper is not None:
-            self._keeper.stop()
-            self._keeper = None
-        self._lease.release()
+        keeper, self._keeper = self._keeper, None
+        if keeper is None or keeper.stop():
+            self._lease.release()  # to a database that does not answer there is nothing to say: the lease ends by itself
         self._db.close()
 
     # ---- loading -----------------------------------------------------------------------------------------------

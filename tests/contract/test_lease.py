@@ -10,7 +10,7 @@ import pytest
 
 from boss.adapters.database import Database
 from boss.adapters.database_url import locate
-from boss.adapters.lease import NOBODY, Holder, Lease, holder_of
+from boss.adapters.lease import NOBODY, Holder, Keeper, Lease, holder_of
 from boss.adapters.store import Store
 from boss.ports import LeaseHeld, StoreError, Superseded
 from boss.standby import NoStandby, open_in_turn
@@ -109,6 +109,29 @@ def test_a_keeper_that_finds_another_boss_says_so_once(url: str, stores: list[St
     second = opened(stores, url, SHORT, ADA)  # the same holder: it need not wait
     assert told.wait(15) and len(lost) == 1 and "another boss has taken over" in lost[0]
     second.assure()
+
+
+class Silent(Lease):
+    """A lease in a database that takes the question and does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db, SHORT, ADA)
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def renew(self) -> None:
+        self.asked.set()
+        self.answers.wait()
+
+
+def test_a_boss_ends_although_its_database_does_not_answer(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path / 'ecloud.db'}")
+    silent = Silent(db)
+    keeper = Keeper(silent, db, SHORT, lambda reason: None)
+    keeper.start()
+    assert silent.asked.wait(10.0)
+    assert not keeper.stop(patience=0.05)
+    silent.answers.set()
+    assert keeper.stop()
 
 
 def test_a_boss_of_which_the_clock_says_that_its_lease_is_over_asks_before_it_acts(url: str) -> None:
