@@ -1,11 +1,8 @@
 """User data for the two servers that stay: the datastore's and the boss's own, with a volume for the data."""
 
-import shlex
 from pathlib import Path
 
-import jinja2
-
-from boss.adapters.userdata import LONGEST, TEMPLATES, UserDataError
+from boss.adapters.userdata import LONGEST, TEMPLATES, UserDataError, sent, templates
 
 #: Of which servers there are templates.
 KINDS = ("datastore", "boss")
@@ -22,17 +19,10 @@ def host_data(kind: str, ssh_key: str, volume: str = "", repository: str = "") -
         raise UserDataError("the SSH key is none: one line such as `ssh-ed25519 AAAA... me@here` is wanted (a .pub file)")
     if volume and not volume.startswith("/dev/"):
         raise UserDataError(f"--volume {volume}: the device is named as the server has it, such as /dev/vdb")
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 (YAML and shell, quoted by the filters that fit them)
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    templates.filters["sh"] = shlex.quote
     data = Path(TEMPLATES, "ecloud-data.sh").read_text()
-    text = templates.get_template(f"{kind}.cloud-config.j2").render(ssh_key=key, volume=volume, repository=repository, data=data)
-    if len(text.encode()) > LONGEST:
-        raise UserDataError(f"the user data would have {len(text.encode())} bytes, and clouds take {LONGEST}")
+    text = (
+        templates().get_template(f"{kind}.cloud-config.j2").render(ssh_key=key, volume=volume, repository=repository, data=data)
+    )
+    if sent(text) > LONGEST:
+        raise UserDataError(f"the user data would have {sent(text)} bytes, and clouds take {LONGEST}")
     return text

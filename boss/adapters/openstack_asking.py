@@ -20,14 +20,13 @@ from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_book import Book
 from boss.adapters.openstack_errors import CloudError, Effect
 from boss.adapters.openstack_servers import Servers
+from boss.adapters.userdata import LONGEST, UserDataError
 from boss.config import CloudPool
 from boss.core.events import Event, Server, VmCreated, VmCreateFailed
 from boss.core.model import Refusal
 
 #: Seconds for the answer to a create call: for many servers a busy cloud takes its time.
 _READ = 100.0
-#: Bytes of user data that Nova takes, encoded.
-_USER_DATA = 65535
 
 _log = logging.getLogger(__name__)
 
@@ -150,9 +149,12 @@ class Asking:
         return wish
 
     def _encoded(self, pool: CloudPool, vms: tuple[str, ...]) -> str:
-        data = base64.b64encode(self._user_data(pool.name, vms[0], len(vms)).encode()).decode()
-        if len(data) > _USER_DATA:
-            size = f"the user data of pool {pool.name} has {len(data)} bytes, and Nova takes {_USER_DATA}"
+        try:
+            data = base64.b64encode(self._user_data(pool.name, vms[0], len(vms)).encode()).decode()
+        except UserDataError as error:  # nothing was sent
+            raise CloudError(Refusal.INVALID, str(error)) from None
+        if len(data) > LONGEST:
+            size = f"the user data of pool {pool.name} has {len(data)} bytes, and Nova takes {LONGEST}"
             raise CloudError(Refusal.INVALID, f"{size}: shorten the pool's packages and pip")
         return data
 

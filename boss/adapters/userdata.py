@@ -3,7 +3,7 @@
 Rules:
 - The scripts of ``templates/`` and ``worker/join.py`` ride along as they are; what differs from VM to VM is in ``join.json`` (secret: the
   token) and ``ecloud.conf`` (shell variables).
-- Nova takes no more than 65,535 bytes; what is longer is an error that names the pool.
+- Nova takes no more than 65,535 bytes, as it is sent (base64); what is longer is an error that names the pool.
 - Everything from the settings is quoted for the language that it is put into.
 """
 
@@ -22,7 +22,7 @@ from boss.config import VmSoftware
 from boss.core.model import Pool
 from worker.terms import PulseConfig
 
-#: Nova's bound for user data, in bytes (before its base64).
+#: Nova's bound for user data, in bytes of its base64.
 LONGEST = 65_535
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 _JOIN = Path(__file__).resolve().parents[2] / "worker" / "join.py"
@@ -55,6 +55,25 @@ class MachineTerms:
     bundle: str = ""
 
 
+def templates() -> jinja2.Environment:
+    """The templates; ``sh`` quotes for shells."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 (shell and YAML, quoted by the filters that fit them)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters["sh"] = shlex.quote
+    return found
+
+
+def sent(text: str) -> int:
+    """How many bytes user data has when it is sent."""
+    return 4 * -(-len(text.encode()) // 3)
+
+
 class UserData:
     """Renders user data. ``token(group, uses, seconds)`` makes join tokens; pools and their software by name."""
 
@@ -72,15 +91,7 @@ class UserData:
         self._software = software
         self._token = token
         self._terms = terms
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(TEMPLATES),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,  # noqa: S701 (shell and YAML, quoted by the filters that fit them)
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        self._templates.filters["sh"] = shlex.quote
+        self._templates = templates()
 
     def render(self, pool: str, group: str, count: int) -> str:
         """The user data for ``count`` servers of a claim group. Raises UserDataError."""
@@ -109,7 +120,7 @@ class UserData:
             join_deadline=deadline,
             watch_period=f"{self._terms.watch:g}",
         )
-        size = len(text.encode())
+        size = sent(text)
         if size > LONGEST:
             raise UserDataError(
                 f"pool {pool}: its user data would have {size} bytes, and clouds take {LONGEST}: shorten its `packages` and `pip`, "

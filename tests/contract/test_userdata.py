@@ -1,5 +1,6 @@
 """User data: what cloud-init's schema, a shell and Nova say about what VMs are given to start with."""
 
+import base64
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from boss.adapters.hostdata import KINDS, host_data
-from boss.adapters.userdata import LONGEST, TEMPLATES, MachineTerms, UserData, UserDataError
+from boss.adapters.userdata import LONGEST, TEMPLATES, MachineTerms, UserData, UserDataError, sent
 from boss.config import VmSoftware
 from boss.core.model import Flavor, Pool
 from worker import users
@@ -104,6 +105,18 @@ def test_what_is_too_long_is_an_error_that_names_the_pool_and_the_remedy(kind: s
     software = VmSoftware(kind, packages=tuple(f"package-{number}" for number in range(6000)))
     with pytest.raises(UserDataError, match=r"pool cloud: its user data would have \d+ bytes, and clouds take 65535: shorten"):
         render(software)
+
+
+@pytest.mark.parametrize("kind", ["script", "cloud-config"])
+def test_what_is_too_long_only_as_it_is_sent_is_too_long(kind: str) -> None:
+    def some(count: int) -> VmSoftware:
+        return VmSoftware(kind, packages=tuple(f"package-{number:05}" for number in range(count)))
+
+    bare, each = len(render(some(0)).encode()), (len(render(some(200)).encode()) - len(render(some(0)).encode())) / 200
+    with pytest.raises(UserDataError, match="clouds take 65535"):
+        render(some(int((LONGEST - 5000 - bare) / each)))
+    fitting = render(some(int((LONGEST * 0.7 - bare) / each)))
+    assert sent(fitting) == len(base64.b64encode(fitting.encode())) <= LONGEST
 
 
 def test_a_script_is_one_that_sh_reads_and_writes_the_files_byte_by_byte(tmp_path: Path) -> None:
