@@ -42,6 +42,9 @@ class Belongings:
         self._tag = facts.tag(cluster)
         self._pools = pools
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._looks = 0  # for ports of new servers, that are still to come; as long as there are some, one waits in the lane
+        self._more = False  # whether servers were made since the last look began
         self._ports: list[Raw] = []
         self._tagged: set[str] = set()
         self._addresses_of: dict[str, str] = {}  # floating ones by server, which Nova may not know for long
@@ -57,9 +60,14 @@ class Belongings:
             self._tag_ports(servers)
 
     def expect(self, pool: CloudPool, lane: Lane) -> None:
-        """Servers were made that need a floating IP to be of use: see to it before the next list."""
-        if pool.floating_network:
-            lane.do(partial(self._hurry, lane, _HURRIES), _HURRY)
+        """Servers were made that need a floating IP to be of use: see to it before the next list, for all of them together."""
+        if not pool.floating_network:
+            return
+        with self._turn:
+            first = not self._looks
+            self._looks, self._more = _HURRIES, True
+        if first:
+            lane.do(partial(self._hurry, lane), _HURRY)
 
     def address(self, server: str) -> str:
         """A server's floating address that Nova does not show yet; empty: none that we know."""
@@ -141,8 +149,11 @@ class Belongings:
             if error.status != 404:
                 raise
 
-    def _hurry(self, lane: Lane, times: int) -> None:
+    def _hurry(self, lane: Lane) -> None:
         """Look at once for servers that wait for a floating IP, and again until none does."""
+        with self._turn:
+            self._more = False
+        left = 1
         try:
             ours = {str(raw["id"]): raw for raw in self._servers.raw()}
             with self._lock:
@@ -150,9 +161,11 @@ class Belongings:
                 left = self._give_floating(ours)
         except CloudError as error:
             _log.warning("floating IPs wait: %s", error.reason)
-            left = 1
-        if left and times > 1:
-            lane.do(partial(self._hurry, lane, times - 1), _HURRY)
+        finally:
+            with self._turn:
+                self._looks = again = self._looks - 1 if left or self._more else 0
+            if again:
+                lane.do(partial(self._hurry, lane), _HURRY)
 
     def _give_floating(self, servers: Mapping[str, Raw]) -> int:
         """A floating IP for each server that should have one and has none; how many of them have no port yet."""
