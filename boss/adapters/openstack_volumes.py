@@ -70,7 +70,7 @@ class Volumes:
             marks = {facts.CLUSTER: self._cluster, facts.CLAIM: vm or group}
             self._unmarked[volume] = raw
             self._change("PUT", f"/volumes/{volume}", "tag a volume", {"name": str(raw["name"]), "metadata": marks})
-            del self._unmarked[volume]
+            self._unmarked.pop(volume, None)  # a deletion may have marked it at the same time
             self._marked.add(volume)
 
     def remove(self, volume: str) -> None:
