@@ -151,7 +151,7 @@ class JoinDoor:
         key = fingerprint(body.tls_key, body.ssh_key)
         where = next(filter(None, body.addresses), address)
         try:
-            async with self._asking, asyncio.timeout(ANSWER):
+            async with asyncio.timeout(ANSWER), self._asking:  # the wait for a turn counts as well
                 waiting = self._desk.ask(
                     lambda reply: JoinAsked(token.group, key, body.server.lower(), body.name, where, token.over, reply)
                 )

@@ -286,3 +286,11 @@ def test_addresses_of_one_ipv6_network_are_counted_together(rig: Rig) -> None:
     codes = [rig.join("nonsense", address=f"2001:db8::{number:x}").status_code for number in range(1, 25)]
     assert codes == [403] * 20 + [429] * 4
     assert rig.join("nonsense", address="2001:db8:1::1").status_code == 403
+
+
+def test_a_machine_that_gets_no_turn_is_told_to_ask_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(join, "ANSWER", 0.05)
+    rig.door._asking = asyncio.Semaphore(0)  # others wait for the core, and go on waiting
+    answer = rig.join()
+    assert (answer.status_code, answer.json()) == (503, {"error": "the boss is busy; ask again"})
+    assert rig.desk.asked == []
