@@ -10,12 +10,14 @@ Rules:
 import json
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 from starlette.types import Message, Scope
 
 from boss.api.accounts import Caller
 from boss.api.doing import Doing
 from boss.core.deeds import Asker, DeedsSeen, Entry
+from boss.core.requests import Answer
 from boss.ports import Desk
 
 #: Notes that wait for their commit at most.
@@ -62,26 +64,24 @@ log = logging.getLogger(__name__)
 
 
 class Notes:
-    """What is on its way to the loop. Lives on the event loop."""
+    """What is on its way to the loop. Lives on the event loop; the boss's loop says from its own thread what has arrived."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._waiting = 0
+        self._waiting: set[Future[Answer]] = set()  # a number that two threads count up and down would drift
         self._dropped = 0
 
     def put(self, entry: Entry) -> None:
         """Note something, as long as not too much waits."""
-        if self._waiting >= WAITING:
+        if len(self._waiting) >= WAITING:
             self._dropped += 1
             return
         if self._dropped:
             log.warning("%d entries of the audit were dropped: more was turned down than could be put down", self._dropped)
             self._dropped = 0
-        self._waiting += 1
-        self._desk.ask(lambda reply: DeedsSeen((entry,), reply)).add_done_callback(self._done)
-
-    def _done(self, _future: object) -> None:
-        self._waiting -= 1
+        waiting = self._desk.ask(lambda reply: DeedsSeen((entry,), reply))
+        self._waiting.add(waiting)
+        waiting.add_done_callback(self._waiting.discard)
 
 
 class Witness:
