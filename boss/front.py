@@ -59,7 +59,7 @@ def open_front(settings: BossConfig, authority: Authority) -> Front:
     secure = speaks_tls(settings)
     files, ca, name = _files(settings, authority) if secure else (None, None, "")
     url, listener = address_of(settings.api_host, settings.api_port, settings.api_port_file, "https" if secure else "http")
-    public = settings.api_public_url or public_address(settings.api_host, url, name or own_name())
+    public = _public(settings, url, name)
     if not secure:
         if not is_loopback(settings.api_host):
             log.warning("the API is reached at %s over plain HTTP (setting plain_http): tokens can be read on the way", public)
@@ -78,6 +78,13 @@ def broker_place(settings: BossConfig, authority: Authority, terms: WorkerTerms)
         files = f"{settings.mosquitto / 'acl'} and {authority.crl()}"
         remark = f"the broker is not the boss's own: copy {files} to its host and have it reload (SIGHUP)"
     return BrokerPlace(terms.broker_host, terms.broker_port, terms.broker_ca, f"{topic_events(terms.cluster)}/#", remark)
+
+
+def _public(settings: BossConfig, url: str, name: str) -> str:
+    """The API's address for people elsewhere. The machine's name is asked for where it counts only: a name server may take its time."""
+    if settings.api_public_url or not is_everywhere(settings.api_host):
+        return settings.api_public_url or url
+    return public_address(settings.api_host, url, name or own_name())
 
 
 def own_name() -> str:
