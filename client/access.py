@@ -18,6 +18,7 @@ from typing import Any
 
 from client.connection import Connection
 from client.errors import ClientError, DatastoreTrouble, FilesDiffer, NotPermitted
+from client.trust import is_loopback
 from datastore.transfer import Damaged, Endpoint, GateError, Unreachable, WouldOverwrite
 
 #: Seconds between a certificate and the next at most, and at least: clocks differ.
@@ -54,7 +55,7 @@ def datastore(connection: Connection) -> Iterator[Endpoint]:
 
 def _hint(host: str) -> str:
     """What to do when a datastore that is only on the boss's own loopback does not answer."""
-    if host.startswith("127.") or host in ("localhost", "::1"):
+    if is_loopback(host):
         return "; it is on loopback, for programs on the boss's machine only: docs/going-further.md says how to reach it from another"
     return ""
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from client.access import datastore
 from client.connection import Connection, find_boss
 from client.errors import BossUnreachable, ClientError, NotPermitted, NotTrusted
+from client.trust import is_loopback
 from datastore.transfer import list_results
 
 OK, FAILED = "ok", "failed"
@@ -108,7 +109,7 @@ def _datastore(connection: Connection) -> Finding:
 def _reach(url: str) -> str:
     """What to do when no boss answers."""
     place = urlsplit(url)
-    if place.hostname in ("localhost", "::1") or (place.hostname or "").startswith("127."):
+    if is_loopback(place.hostname):
         port = place.port or 80
         tunnel = f"ssh -N -L {port}:127.0.0.1:{port} HOST-OF-THE-BOSS"
         return (

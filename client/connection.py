@@ -29,7 +29,7 @@ from client.errors import (
     Problem,
     Refused,
 )
-from client.trust import distrusted, trust
+from client.trust import distrusted, is_loopback, trust
 
 PREFIX = "/api/v1"
 #: Seconds to wait for a connection, and for an answer.
@@ -74,16 +74,14 @@ class Connection:
 
     def __init__(self, url: str, token: str) -> None:
         try:
-            host = urlsplit(url).hostname or ""
             trusted = trust(url, _written_down_or_nothing())
             self.url = trusted.url
             self._tls = {"sni_hostname": trusted.name} if trusted.name else {}
-            loopback = host in ("localhost", "::1") or host.startswith("127.")
             self._http = httpx.Client(
                 base_url=self.url + PREFIX,
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=httpx.Timeout(ANSWER, connect=CONNECT),
-                trust_env=not loopback,  # a proxy is for other machines
+                trust_env=not is_loopback(urlsplit(url).hostname),  # a proxy is for other machines
                 verify=trusted.verify,
             )
         except (httpx.InvalidURL, ValueError) as error:

@@ -68,6 +68,12 @@ def trust(address: str, noted: Mapping[str, str]) -> Trust:
     return Trust(url)
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether a host means the machine that says it: from elsewhere it is not reached by that, and no proxy leads there."""
+    host = host or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def distrusted(url: str, reason: str) -> NotTrusted:
     """The error for a boss whose certificate does not hold. ``reason`` is OpenSSL's."""
     said = reason.partition("certificate verify failed: ")[2].partition(" (_ssl")[0] or reason
@@ -130,8 +136,9 @@ def _pinned(url: str, pin: str) -> ssl.SSLContext:
 def _ask(url: str) -> str:
     """The CA that the boss says it has: believed only if its digest is the one that is known."""
     try:
+        proxied = not is_loopback(urlsplit(url).hostname)
         with (
-            httpx.Client(verify=False, timeout=_PATIENCE) as http,  # noqa: S501 (what comes is compared with its digest)
+            httpx.Client(verify=False, timeout=_PATIENCE, trust_env=proxied) as http,  # noqa: S501 (what comes is compared with its digest)
             http.stream("GET", f"{url}/api/v1/ca") as answer,
         ):
             data = b""

@@ -13,6 +13,7 @@ from client import Client
 from client.commands.fleet import seconds_of
 from client.commands.frame import Json, counted, print_json, say
 from client.commands.tables import ago, clock, show
+from client.trust import is_loopback
 
 #: What a token may let its name do.
 ROLES = ("viewer", "researcher", "admin")
@@ -53,7 +54,7 @@ def create_token(
 def _reach(url: str) -> list[str]:
     """How somebody elsewhere reaches an API that listens on loopback; nothing for another."""
     place = urlsplit(url)
-    if place.hostname != "localhost" and not (place.hostname or "").startswith("127.") and place.hostname != "::1":
+    if not is_loopback(place.hostname):
         return []
     tunnel = f"ssh -N -L {place.port}:{place.hostname}:{place.port} THIS-HOST"
     return [

@@ -76,6 +76,14 @@ def test_two_lines_are_enough_and_the_ca_is_asked_for_once(server: Server) -> No
     assert ask(server.address) == "1"  # it is known by now
 
 
+def test_a_boss_at_the_end_of_a_tunnel_is_not_looked_for_at_a_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask(server.address) == "1"
+
+
 def test_a_ca_of_another_digest_gets_no_token(server: Server, tmp_path: Path) -> None:
     other = Server(tmp_path / "other")
     with other.served:
