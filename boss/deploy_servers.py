@@ -161,7 +161,7 @@ class _Deployment:
         if keys:
             return Standing(one.name, one.server, one.address, keys)
         self._say(f"{one.name}: ACTIVE at {one.address}; it boots, and its host keys are awaited on its console")
-        one = self._servers.keys(one, _BOOT, lambda: None)
+        one = self._servers.keys(one, _BOOT)
         if one.keys:
             self._say(f"{one.name}: its host keys have come")
         elif self._wish.trust:
@@ -179,7 +179,7 @@ class _Deployment:
     def _log_in(self, one: Standing) -> Remote:
         remote = Remote(USER, one.address, self._known, self._identity)
         try:
-            remote.await_login(_BOOT, lambda: None)
+            remote.await_login(_BOOT)
         except RemoteError as error:
             groups = ", ".join(self._wish.security_groups or self._pool.security_groups) or "default"
             raise DeployError(

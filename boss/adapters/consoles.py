@@ -1,16 +1,27 @@
-"""What servers wrote to their consoles that never became workers: kept in the state folder, for whoever asks why, when they are gone.
+"""What servers wrote to their consoles: of those that never became workers it is kept in the state folder, for whoever asks why, when they
+are gone; and the host keys in it.
 
 Rules:
 - One file a claim, ``<claim>.log`` of mode 0600: a console may show what a start-up script has printed.
 - Only the newest are kept.
 """
 
+import re
 from pathlib import Path
 
 from boss.adapters.keys import write_private
 
 #: How many are kept.
 KEPT = 200
+#: What cloud-init writes when it has made host keys; each line may begin with a time or the program's name.
+_KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
+_KEY = re.compile(r"\b((?:ssh|ecdsa)-[a-z0-9-]+) (AAAA[A-Za-z0-9+/=]+)")
+
+
+def host_keys(console: str) -> tuple[str, ...]:
+    """The SSH host keys that cloud-init wrote to a console at its last boot, as ``<type> <base64>``. No task can write there."""
+    blocks = _KEYS.findall(console)
+    return tuple(f"{kind} {data}" for kind, data in _KEY.findall(blocks[-1])) if blocks else ()
 
 
 class Consoles:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import paramiko
 
+from boss.adapters.consoles import host_keys
 from boss.adapters.keys import public_line, ssh_key, write_private
 from boss.ports import MachineDown
 
@@ -23,9 +24,8 @@ LOGIN, PORT = "ecloud", 22
 _LOG_IN, _SILENCE = 15.0, 120.0
 #: How many host keys are kept; the oldest go first.
 _KEPT = 2000
-#: What cloud-init writes to the console; each line may begin with a time or the program's name.
-_KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.DOTALL)
-_ED25519 = re.compile(r"ssh-ed25519 ([A-Za-z0-9+/=]{68,})")
+#: How a whole host key looks that is believed from a console.
+_ED25519 = re.compile(r"ssh-ed25519 \S{68,}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -50,9 +50,10 @@ class Hosts:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._folder / f"{worker}.json", json.dumps({"address": address, "key": host_key}).encode())
-        known = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-        for path in known[:-_KEPT]:
-            path.unlink(missing_ok=True)
+        known = list(self._folder.glob("*.json"))
+        if len(known) > _KEPT:
+            for path in sorted(known, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+                path.unlink(missing_ok=True)
 
     def debug(self, worker: str, pool: str, address: str = "", console: Callable[[], str] = lambda: "") -> Iterator[str]:
         """Run ``debug.sh`` on a worker's VM: its lines as they come, at last its exit code as ``exit code N``. Raises MachineDown.
@@ -142,7 +143,5 @@ class Hosts:
 
 
 def _key_on(console: str) -> str:
-    """The last Ed25519 host key that cloud-init wrote to a console; empty where there is none. A task cannot write there."""
-    blocks = _KEYS.findall(console)
-    found = _ED25519.findall(blocks[-1]) if blocks else []
-    return f"ssh-ed25519 {found[-1]}" if found else ""
+    """The last Ed25519 host key that cloud-init wrote to a console; empty where there is none."""
+    return next((key for key in reversed(host_keys(console)) if _ED25519.fullmatch(key)), "")

@@ -18,7 +18,7 @@ from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_inventory import Inventory
 from boss.adapters.openstack_leaving import Leaving
 from boss.adapters.openstack_looking import Looking
-from boss.adapters.openstack_servers import Servers
+from boss.adapters.openstack_servers import Servers, console_of
 from boss.adapters.openstack_volumes import Volumes
 from boss.config import CloudPool
 from boss.core.events import ConsoleRead
@@ -63,7 +63,7 @@ class OpenStackCloud:
         self._leaving = Leaving(self._api, servers, self._belongings, volumes, self._changes, self._rest)
         self._looking = Looking(self.provider, self._api, book, servers, self._belongings, volumes, zones, named)
         self._asking = Asking(self._api, book, servers, zones, cluster, epoch, named, user_data, self._leaving.begin)
-        self._inventory = Inventory(self._api, self.provider, cluster, self._belongings, volumes)
+        self._inventory = Inventory(self._api, self.provider, cluster, volumes)
 
     def start(self, put: Put) -> None:
         """Begin to work; asks for the flavors at once."""
@@ -117,10 +117,8 @@ class OpenStackCloud:
     def _read_console(self, vm: str, server: str, lines: int, size: int) -> str:
         text = ""
         if server:
-            body = {"os-getConsoleOutput": {"length": lines}}
             try:
-                answer = self._api.call("POST", "compute", f"/servers/{server}/action", "read a console", json=body)
-                text = str(answer.get("output") or "")
+                text = console_of(self._api, server, lines)
             except CloudError as error:
                 _log.info("%s: no console of %s: %s", self.provider, vm, error.reason)
         return text.encode()[-size:].decode(errors="ignore")

@@ -12,7 +12,6 @@ from typing import Any
 
 from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_api import Api
-from boss.adapters.openstack_belongings import Belongings
 from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_volumes import Volumes, of_server
 from boss.ports import CloudDown, Thing
@@ -30,11 +29,10 @@ class Kind(StrEnum):
 class Inventory:
     """Of one project."""
 
-    def __init__(self, api: Api, provider: str, cluster: str, belongings: Belongings, volumes: Volumes) -> None:
+    def __init__(self, api: Api, provider: str, cluster: str, volumes: Volumes) -> None:
         self._api = api
         self._provider = provider
         self._cluster = cluster
-        self._belongings = belongings
         self._volumes = volumes
         self._boots: dict[str, list[str]] = {}  # the volumes that go with each server, as of the last look
 

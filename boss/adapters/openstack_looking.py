@@ -79,7 +79,7 @@ class Looking:
             self._failed(CloudError(Refusal.UNKNOWN, f"the cloud's list of servers cannot be read: {error}"))
             return
         self._listed = found = {key: self._addressed(server) for key, server in found.items()}
-        self._turn_zones(raws)
+        self._turn_zones(raws, found)
         self.put(ServersListed(self._provider, asked, tuple(found.values())))
         if time.monotonic() - self._flavors_read > KEPT:
             self.read_flavors()
@@ -115,9 +115,9 @@ class Looking:
         floating = self._belongings.address(server.server)
         return replace(server, address=floating) if floating else server
 
-    def _turn_zones(self, raws: Iterable[Raw]) -> None:
+    def _turn_zones(self, raws: Iterable[Raw], found: Mapping[str, Server]) -> None:
         for raw in raws:
-            server = self._servers.read(raw)
+            server = found.get(str(raw["id"]))
             pool = self._pools.get(server.pool) if server else None
             if server and pool and server.status == "ERROR" and "no valid host" in server.reason.lower():
                 self._zones.had_no_host(pool, facts.flavor_of(raw), facts.zone_of(raw))

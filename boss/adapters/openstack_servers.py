@@ -15,6 +15,12 @@ _FAULTS = 500
 Raw = dict[str, Any]
 
 
+def console_of(api: Api, server: str, lines: int) -> str:
+    """The last lines of a server's console. Raises CloudError, also where there is none."""
+    body = {"os-getConsoleOutput": {"length": lines}}
+    return str(api.call("POST", "compute", f"/servers/{server}/action", "read a console", json=body).get("output") or "")
+
+
 class Servers:
     """Those of one cluster. Every look raises CloudError."""
 

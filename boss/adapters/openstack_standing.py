@@ -10,23 +10,23 @@ Rules:
 import base64
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from boss.adapters import openstack_facts as facts
+from boss.adapters.consoles import host_keys
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_book import Book
 from boss.adapters.openstack_errors import CloudError
+from boss.adapters.openstack_servers import console_of
 from boss.core.model import Refusal
 
 #: Seconds between two looks.
 _LOOK = 2.0
 #: Lines of a console's end that are looked through.
 _LINES = 400
-_KEYS = re.compile(r"-----BEGIN SSH HOST KEY KEYS-----(.*?)-----END SSH HOST KEY KEYS-----", re.S)
-_KEY = re.compile(r"\b((?:ssh|ecdsa)-[a-z0-9-]+) (AAAA[A-Za-z0-9+/=]+)")
 Json = dict[str, Any]
 
 
@@ -116,28 +116,25 @@ class Servers:
                 return Standing(plan.name, server, address)
         raise AssertionError("unreachable")
 
-    def keys(self, standing: Standing, patience: float, meanwhile: Callable[[], None]) -> Standing:
+    def keys(self, standing: Standing, patience: float) -> Standing:
         """Wait until its console shows its host keys; as it was when it has not within ``patience`` seconds."""
         try:
             for _ in _looks(patience, ""):
                 found = host_keys(self.console(standing.server))
                 if found:
                     return Standing(standing.name, standing.server, standing.address, found)
-                meanwhile()
         except TimeoutError:
             pass
         return standing
 
     def console(self, server: str) -> str:
         """The end of a server's console; empty where the cloud has none."""
-        body = {"os-getConsoleOutput": {"length": _LINES}}
         try:
-            answer = self._api.call("POST", "compute", f"/servers/{server}/action", "read a console", json=body)
+            return console_of(self._api, server, _LINES)
         except CloudError as error:
             if error.kind in (Refusal.UNAVAILABLE, Refusal.CREDENTIAL):
                 raise
             return ""
-        return str(answer.get("output") or "")
 
     def _wish(self, plan: Plan, user_data: str, volume: str) -> Json:
         book = self._book
@@ -181,12 +178,6 @@ class Servers:
         taken = list(self._api.pages("network", "/floatingips", "floatingips", "list the floating IPs", port_id=ports[0]["id"]))
         if not taken:
             self._api.call("POST", "network", "/floatingips", "get a floating IP", json={"floatingip": wish})
-
-
-def host_keys(console: str) -> tuple[str, ...]:
-    """The SSH host keys that cloud-init has written to a console, as ``<type> <base64>``; those of its last boot."""
-    blocks = _KEYS.findall(console)
-    return tuple(f"{kind} {data}" for kind, data in _KEY.findall(blocks[-1])) if blocks else ()
 
 
 def device_of(volume: str) -> str:

@@ -8,7 +8,7 @@ Rules:
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 #: Seconds for a connection, and between two tries while a server boots.
@@ -69,7 +69,7 @@ class Remote:
         folder, _, _ = path.rpartition("/")
         self.run(f"umask 077 && mkdir -p {folder} && cat >{path}.new && mv {path}.new {path}", 60.0, text.encode())
 
-    def await_login(self, patience: float, meanwhile: Callable[[], None]) -> None:
+    def await_login(self, patience: float) -> None:
         """Try to log in until it works. Raises RemoteError with what was said at last."""
         end = time.monotonic() + patience
         while True:
@@ -79,7 +79,6 @@ class Remote:
             except RemoteError as error:
                 if time.monotonic() > end or "REMOTE HOST IDENTIFICATION" in str(error):
                     raise
-            meanwhile()
             time.sleep(_AGAIN)
 
 

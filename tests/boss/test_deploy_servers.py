@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from boss import doctor
+from boss.adapters.consoles import host_keys
 from boss.adapters.hostdata import host_data
-from boss.adapters.openstack_standing import host_keys
 from boss.adapters.remote import Remote, RemoteError, pin, pinned
 from boss.deploy import best_key
 from boss.deploy_servers import HOUSE, checkout
@@ -123,7 +123,7 @@ def test_commands_and_files_go_to_a_server_whose_pinned_key_answers(there: There
     pin(there.known, there.name, ["ssh-ed25519 AAAAolder"])
     pin(there.known, there.name, [there.key])
     assert pinned(there.known, there.name) == (there.key,) and pinned(there.known, "elsewhere") == ("ssh-ed25519 AAAAelse",)
-    there.remote.await_login(10.0, lambda: None)
+    there.remote.await_login(10.0)
     assert there.remote.run("cat; echo done", 20.0, b"given ") == "given done\n"
     target = there.other.folder / "new" / "secret.toml"
     there.remote.write(str(target), "a = 1\n")
@@ -139,4 +139,4 @@ def test_a_server_that_answers_with_another_key_is_not_spoken_to(there: There, t
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "another")], check=True)
     pin(there.known, there.name, [" ".join((tmp_path / "another.pub").read_text().split()[:2])])
     with pytest.raises(RemoteError, match=r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed"):
-        there.remote.await_login(60.0, lambda: None)
+        there.remote.await_login(60.0)

@@ -54,7 +54,7 @@ def test_a_server_is_made_once_and_found_again_by_its_very_name(servers: Servers
     found = servers.find(name)
     assert found is not None and (found["id"], found["metadata"]) == (made, {"ecloud-standing": "boss"})
     assert servers.find(name[:-1]) is None and servers.find(f"{name}x") is None
-    assert servers.keys(standing, 1.0, lambda: None).keys == ()  # the servers of this zone have no console of their own
+    assert servers.keys(standing, 1.0).keys == ()  # the servers of this zone have no console of their own
 
 
 def test_a_server_that_stays_gets_a_floating_ip_where_it_is_asked_for(servers: Servers, name: str) -> None:
