@@ -157,7 +157,7 @@ class _Deployment:
 
     def _up(self, plan: Plan, server: str) -> Standing:
         one = self._servers.active(plan, server, _ACTIVE)
-        keys = pinned(self._known, one.address)
+        keys = pinned(self._known, one.address, one.server)
         if keys:
             return Standing(one.name, one.server, one.address, keys)
         self._say(f"{one.name}: ACTIVE at {one.address}; it boots, and its host keys are awaited on its console")
@@ -173,7 +173,7 @@ class _Deployment:
                 f"{one.name}: its console shows no host keys (has the image cloud-init? does the cloud show consoles?); "
                 f"--trust-first believes the keys that {one.address} shows"
             )
-        pin(self._known, one.address, one.keys)
+        pin(self._known, one.address, one.keys, one.server)
         return one
 
     def _log_in(self, one: Standing) -> Remote:
@@ -322,8 +322,11 @@ def _key(path: Path) -> tuple[str, Path | None]:
 
 def checkout(house: Path) -> bytes:
     """This project's files as a tar: what git knows, or without git everything but what is made here."""
-    ran = subprocess.run(["git", "-C", house, "ls-files", "-z"], check=False, capture_output=True)
-    names = [name for name in ran.stdout.decode().split("\0") if name] if ran.returncode == 0 else []
+    try:
+        ran = subprocess.run(["git", "-C", house, "ls-files", "-z"], check=False, capture_output=True)
+        names = [name for name in ran.stdout.decode().split("\0") if name] if ran.returncode == 0 else []
+    except FileNotFoundError:  # no git on this machine
+        names = []
     made = {".venv", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
     files = [house / name for name in names] or [path for path in house.rglob("*") if not made & set(path.parts)]
     packed = BytesIO()

@@ -82,18 +82,19 @@ class Remote:
             time.sleep(_AGAIN)
 
 
-def pin(known: Path, host: str, keys: Sequence[str]) -> None:
-    """Write the host keys of a server to our file."""
+def pin(known: Path, host: str, keys: Sequence[str], server: str) -> None:
+    """Write the host keys of the ``server`` of this id to our file, in place of those of another that had its address before."""
     known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = known.read_text().splitlines() if known.exists() else []
     kept = [line for line in lines if line.split()[0] != host]
-    known.write_text("".join(f"{line}\n" for line in [*kept, *(f"{host} {key}" for key in keys)]))
+    known.write_text("".join(f"{line}\n" for line in [*kept, *(f"{host} {key} {server}" for key in keys)]))
 
 
-def pinned(known: Path, host: str) -> tuple[str, ...]:
-    """The host keys of a server that our file has."""
+def pinned(known: Path, host: str, server: str) -> tuple[str, ...]:
+    """The host keys that our file has of the ``server`` of this id."""
     lines = known.read_text().splitlines() if known.exists() else []
-    return tuple(line.partition(" ")[2] for line in lines if line.split()[0] == host)
+    found = (line.split() for line in lines)
+    return tuple(" ".join(words[1:3]) for words in found if words[0] == host and words[3:] == [server])
 
 
 def _option(name: str, value: str) -> list[str]:

@@ -80,7 +80,9 @@ def test_the_checkout_holds_what_git_knows_with_its_changes_and_nothing_that_was
     assert owners == {(0, "")}
 
 
-def test_a_checkout_without_git_is_what_lies_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [os.environ["PATH"], ""], ids=["no repository", "no program"])
+def test_a_checkout_without_git_is_what_lies_there(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", path)
     house = tmp_path / "house"
     for name in ("admin.py", ".venv/bin/python", "boss/__pycache__/x.pyc", "boss/loop.py"):
         (house / name).parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +121,12 @@ def there(tmp_path: Path) -> Iterator[There]:
 
 
 def test_commands_and_files_go_to_a_server_whose_pinned_key_answers(there: There) -> None:
-    pin(there.known, "elsewhere", ["ssh-ed25519 AAAAelse"])
-    pin(there.known, there.name, ["ssh-ed25519 AAAAolder"])
-    pin(there.known, there.name, [there.key])
-    assert pinned(there.known, there.name) == (there.key,) and pinned(there.known, "elsewhere") == ("ssh-ed25519 AAAAelse",)
+    pin(there.known, "elsewhere", ["ssh-ed25519 AAAAelse"], "s0")
+    pin(there.known, there.name, ["ssh-ed25519 AAAAolder"], "s1")
+    assert pinned(there.known, there.name, "s2") == ()  # a new server at the address of one that is gone
+    pin(there.known, there.name, [there.key], "s2")
+    assert pinned(there.known, there.name, "s2") == (there.key,) and pinned(there.known, there.name, "s1") == ()
+    assert pinned(there.known, "elsewhere", "s0") == ("ssh-ed25519 AAAAelse",)
     there.remote.await_login(10.0)
     assert there.remote.run("cat; echo done", 20.0, b"given ") == "given done\n"
     target = there.other.folder / "new" / "secret.toml"
@@ -137,6 +141,6 @@ def test_commands_and_files_go_to_a_server_whose_pinned_key_answers(there: There
 
 def test_a_server_that_answers_with_another_key_is_not_spoken_to(there: There, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "another")], check=True)
-    pin(there.known, there.name, [" ".join((tmp_path / "another.pub").read_text().split()[:2])])
+    pin(there.known, there.name, [" ".join((tmp_path / "another.pub").read_text().split()[:2])], "s1")
     with pytest.raises(RemoteError, match=r"HOST IDENTIFICATION HAS CHANGED|Host key verification failed"):
         there.remote.await_login(60.0)
