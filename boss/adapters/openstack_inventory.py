@@ -34,13 +34,13 @@ class Inventory:
         self._provider = provider
         self._cluster = cluster
         self._volumes = volumes
-        self._boots: dict[str, list[str]] = {}  # the volumes that go with each server, as of the last look
 
     def things(self, every_cluster: bool = False) -> list[Thing]:
         """All that is this cluster's, or any cluster's; servers first. Raises CloudDown."""
         try:
-            servers = list(self._servers())
-            found = [*servers, *self._boot_volumes(servers), *self._ports(servers), *self._floating()]
+            boots: dict[str, list[str]] = {}  # the volumes that go with each server
+            servers = list(self._servers(boots))
+            found = [*servers, *self._boot_volumes(servers, boots), *self._ports(servers), *self._floating()]
         except CloudError as error:
             raise CloudDown(error.reason) from error
         return [thing for thing in found if every_cluster or thing.cluster == self._cluster]
@@ -64,20 +64,20 @@ class Inventory:
             if error.status != 404:
                 raise CloudDown(error.reason) from error
 
-    def _servers(self) -> Iterator[Thing]:
+    def _servers(self, boots: dict[str, list[str]]) -> Iterator[Thing]:
         for raw in self._api.pages("compute", "/servers/detail", "servers", "list the servers"):
             cluster = str((raw.get("metadata") or {}).get(facts.CLUSTER, ""))
             status = str(raw.get("status", ""))
             if cluster and status != "DELETED":
                 vm, group = facts.claim_of(raw, cluster)
-                self._boots[str(raw["id"])] = of_server(raw)
+                boots[str(raw["id"])] = of_server(raw)
                 yield Thing(
                     self._provider, Kind.SERVER, str(raw["id"]), str(raw["name"]), vm or group, status, _made(raw), cluster
                 )
 
-    def _boot_volumes(self, servers: list[Thing]) -> Iterator[Thing]:
+    def _boot_volumes(self, servers: list[Thing], boots: Mapping[str, list[str]]) -> Iterator[Thing]:
         """Those that are marked as ours, and those of our servers that are not yet."""
-        owners = {volume: server for server in servers for volume in self._boots.get(server.id, ())}
+        owners = {volume: server for server in servers for volume in boots.get(server.id, ())}
         for raw in self._volumes.all():
             written = raw.get("metadata") or {}
             owner = owners.get(str(raw["id"]))

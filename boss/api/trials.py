@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from boss.api.answers import Refusal
-from boss.api.house import House, TheCaller, TheHouse
+from boss.api.house import House, TheCaller, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.core import trials
 from boss.core.requests import TrialAsked, TrialStopped
@@ -49,7 +49,7 @@ async def begin(house: TheHouse, caller: TheCaller, body: Wish) -> TrialOut:
     """Make one VM of a pool that is not part of scaling; it joins, runs one task and is deleted, whatever happens."""
     uid = secrets.token_hex(6)
     made = await house.ask(lambda reply: TrialAsked(body.pool, uid, caller.name, body.flavor, reply))
-    return _one(house, str(made["pool"]))
+    return await blocking(_one, house, str(made["pool"]))
 
 
 @router.get("/trials", openapi_extra=needs(Role.VIEWER))
@@ -62,7 +62,7 @@ def look(house: TheHouse) -> list[TrialOut]:
 async def stop(house: TheHouse, pool: str) -> TrialOut:
     """End a trial that goes on: its VM is deleted now."""
     await house.ask(lambda reply: TrialStopped(pool, reply))
-    return _one(house, pool)
+    return await blocking(_one, house, pool)
 
 
 def _one(house: House, pool: str) -> TrialOut:
