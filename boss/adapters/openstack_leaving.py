@@ -3,6 +3,7 @@
 Rules:
 - One entry for each claim (or stray server), however often its deletion is wished for.
 - A few are looked at one by one; many by one list, and one by one when the list has them no more.
+- What the cloud refuses for one of them does not hold the others up.
 - What stands in the way is told once for each reason; asking again goes on for ``PATIENCE`` seconds. The core wishes anew after that.
 - A busy cloud takes its time, and is not asked again before ``_AGAIN`` seconds; one that gave up (ERROR, nothing under way) is, soon.
 """
@@ -30,6 +31,8 @@ _AGAIN, _AGAIN_LONGEST = 30.0, 120.0
 _AGAIN_BROKEN, _TROUBLE = 3.0, 2.5
 #: So many are looked at one by one.
 _FEW = 4
+#: Answers that concern the one thing that was asked for, and say nothing of the others.
+_OF_ONE = frozenset({400, 403, 404, 409})
 
 
 _log = logging.getLogger(__name__)
@@ -148,7 +151,12 @@ class Leaving:
             else:
                 there = {}
             for key, entry in entries.items():
-                self._look_at(key, entry, there)
+                try:
+                    self._look_at(key, entry, there)
+                except CloudError as error:
+                    if error.status not in _OF_ONE:
+                        raise
+                    self._tell(entry, error.reason)
         except CloudError as error:
             for entry in entries.values():
                 self._tell(entry, error.reason)
@@ -166,9 +174,9 @@ class Leaving:
         elif now - entry.since > PATIENCE:
             self._drop(key)
         elif now >= entry.again or (now >= entry.asked + _AGAIN_BROKEN and any(_gave_up(raw) for raw in left.values())):
+            self._put_off(entry, entry.interval)
             for raw in left.values():
                 self._stays(entry, raw)
-            self._put_off(entry, entry.interval)
             self._changes.do(partial(self._ask, key))
 
     def _stays(self, entry: _Entry, raw: Raw) -> None:
