@@ -171,6 +171,7 @@ class MqttBroker:
         account = f"ecloud-{self._cluster}-boss"  # the same for all lives: the broker lets a new boss push out an old one
         will = _Outgoing(topic_boss(self._cluster), self._offline, retain=True)
         connection = _Connection(self._host, self._port, self._tls, account, will, self._hear)
+        self._incoming.begin()  # before anything is heard: what is kept comes with the answer to the subscription
         try:
             connection.open([*Incoming.topics(self._cluster), topic_boss(self._cluster)])
             with selectors.DefaultSelector() as selector:
@@ -186,7 +187,6 @@ class MqttBroker:
         while not self._stopping and connection.turn(selector):
             self._hush()
             if connection.subscribed and not self._up:
-                self._incoming.begin()
                 connection.publish(_Outgoing(topic_boss(self._cluster), self._online, retain=True))
                 self._tell(True)
             while self._outgoing and connection.has_room():

@@ -194,6 +194,21 @@ def test_what_a_worker_makes_the_broker_keep_is_taken_away_again(
     eventually(lambda: kept() == {topic_status(CLUSTER, "evil")})
 
 
+def test_taking_away_what_was_kept_before_the_boss_came_is_not_counted_against_the_worker(
+    evil: mqtt.Client, broker_server: Daemon, authority: Authority, tmp_path: Path
+) -> None:
+    topics = [topic_log(CLUSTER, "evil", f"x-{number}") for number in range(20)]
+    for told in [evil.publish(topic, b"x", qos=1, retain=True) for topic in topics]:
+        told.wait_for_publish(5)
+    boss = Boss(broker_server, authority, tmp_path / "mosquitto")
+    incoming = boss.link._incoming
+    eventually(lambda: incoming.floods.dropped("evil") >= len(topics) and not incoming._clearing)
+    evil.publish(topic_out(CLUSTER, "evil"), GOODBYE, qos=1)
+    eventually(lambda: boss.said("evil"))
+    boss.link.stop()
+    assert incoming.floods.dropped("evil") == len(topics)
+
+
 def test_a_shut_out_worker_is_only_ever_a_worker(broker_server: Daemon, tmp_path: Path) -> None:
     shutter = Shutter(broker_server, tmp_path / "mosquitto", CLUSTER)
     before = (tmp_path / "mosquitto" / "acl").read_text()
