@@ -59,8 +59,8 @@ class BrokerListeners:
             document["revoked"].append({"serial": known["serial"], "expires": known["expires"]})
             document["revoked"] = [one for one in document["revoked"] if one["expires"] > self._clock()]
             self._authority.write_crl([int(one["serial"]) for one in document["revoked"]])  # before it is forgotten
-            self._write(document)
             self.changed(self._accounts(document))
+            self._write(document)
         return ListenerKnown(name, known["issued"], known["expires"])
 
     def known(self) -> list[ListenerKnown]:

@@ -56,8 +56,8 @@ class Belongings:
         with self._lock:
             here = {str(port["id"]) for port in self._ports}
             self._tagged &= here
-            self._give_floating(servers)
             self._tag_ports(servers)
+            self._give_floating(servers)
 
     def expect(self, pool: CloudPool, lane: Lane) -> None:
         """Servers were made that need a floating IP to be of use: see to it before the next list, for all of them together."""
@@ -174,11 +174,13 @@ class Belongings:
             return 0
         taken = {str(one["port_id"]): str(one["floating_ip_address"]) for one in self._floating() if one.get("port_id")}
         ports = {str(port["device_id"]): str(port["id"]) for port in self._ports if port["device_id"] in wanting}
-        for server, port in ports.items():
-            if port not in taken:
-                vm, group = facts.claim_of(servers[server], self._cluster)
-                taken[port] = self._make_floating(wanting[server], port, vm or server, vm or group)
-        self._addresses_of = {server: taken[port] for server, port in ports.items()}
+        try:
+            for server, port in ports.items():
+                if port not in taken:
+                    vm, group = facts.claim_of(servers[server], self._cluster)
+                    taken[port] = self._make_floating(wanting[server], port, vm or server, vm or group)
+        finally:  # of those that have theirs it is known, whatever is refused to the next one
+            self._addresses_of = {server: taken[port] for server, port in ports.items() if port in taken}
         return len(wanting) - len(ports)
 
     def _floating_network(self, raw: Raw) -> str:

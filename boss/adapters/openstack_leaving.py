@@ -168,7 +168,7 @@ class Leaving:
         with self._lock:
             entry.servers = [server for server in entry.servers if server in left]
         if not entry.servers:
-            self._belongings.release(entry.vm or key)
+            self._release(key, entry, now)
             self._drop(key)
             self.put(VmDeleted(entry.vm))
         elif now - entry.since > PATIENCE:
@@ -178,6 +178,15 @@ class Leaving:
             for raw in left.values():
                 self._stays(entry, raw)
             self._changes.do(partial(self._ask, key))
+
+    def _release(self, key: str, entry: _Entry, now: float) -> None:
+        """Give back what a server had beside itself; what is refused for too long is left to whoever looks for leaks."""
+        try:
+            self._belongings.release(entry.vm or key)
+        except CloudError as error:
+            if now - entry.since <= PATIENCE:
+                raise
+            _log.warning("what belonged to %s stays behind (admin.py vm_leaks shows it): %s", entry.vm or key, error.reason)
 
     def _stays(self, entry: _Entry, raw: Raw) -> None:
         """A server that should be gone by now: say how it stands; one that the cloud only puts aside is deleted for good."""

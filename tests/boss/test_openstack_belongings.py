@@ -7,7 +7,9 @@ import pytest
 
 from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_belongings import Belongings
+from boss.adapters.openstack_errors import CloudError
 from boss.config import CloudPool
+from boss.core.model import Refusal
 
 POOL = CloudPool("lab", "", "debian", {"one": {}}, floating_network="public")
 
@@ -18,6 +20,8 @@ class Cloud:
     def __init__(self) -> None:
         self.servers: list[dict[str, Any]] = []
         self.jobs: list[Callable[[], None]] = []
+        self.ports: list[dict[str, Any]] = []
+        self.left: list[str] = []  # addresses that are free
         self.meanwhile: Callable[[], None] = lambda: None
 
     def raw(self) -> list[dict[str, Any]]:
@@ -26,10 +30,21 @@ class Cloud:
         return found
 
     def networks(self, names: Sequence[str]) -> list[str]:
-        return list(names)
+        return ["n"]
 
-    def pages(self, *words: object, **more: object) -> list[dict[str, Any]]:
-        return []
+    def pages(self, service: str, path: str, *words: object, **more: object) -> list[dict[str, Any]]:
+        return self.ports if path == "/ports" else []
+
+    def call(self, *words: object, json: Any, **more: object) -> dict[str, Any]:
+        """Give a floating IP, or refuse it when none is left; anything else is fine."""
+        if "floatingip" not in json:
+            return {}
+        if not self.left:
+            raise CloudError(Refusal.QUOTA, "no floating IP is left", status=409)
+        return {"floatingip": {"id": f"f{self.left}", "floating_ip_address": self.left.pop()}}
+
+    def network(self, name: str) -> dict[str, str]:
+        return {"id": name}
 
     def project(self) -> str:
         return "p"
@@ -83,3 +98,14 @@ def test_a_look_that_fails_in_a_way_that_nobody_knows_is_not_the_last() -> None:
     with pytest.raises(KeyError):  # a lane logs it
         cloud.work()
     assert len(cloud.jobs) == 1
+
+
+def test_a_floating_ip_that_is_refused_to_one_server_takes_nothing_from_the_others() -> None:
+    cloud, belongings = begun()
+    cloud.left = ["192.0.2.1"]
+    cloud.ports = [{"id": f"p{name}", "device_id": name, "network_id": "n", "tags": []} for name in "ab"]
+    cloud.made("a", "b")
+    belongings.expect(POOL, cloud)
+    cloud.work()
+    assert belongings.address("a") == "192.0.2.1" and not belongings.address("b")
+    assert len(cloud.jobs) == 1  # b is looked after again

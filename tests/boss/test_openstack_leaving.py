@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from boss.adapters import openstack_leaving
 from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_leaving import Leaving
 from boss.core.events import Event, VmDeleted, VmDeleteFailed
@@ -74,3 +75,9 @@ def test_a_service_that_is_away_is_asked_once_a_look_and_all_are_told() -> None:
     cloud.refusals.clear()
     cloud.work()
     assert told[2:] == [VmDeleted("lab-0"), VmDeleted("lab-1")] and not cloud.jobs
+
+
+def test_what_is_refused_for_too_long_is_left_behind_and_the_server_is_known_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openstack_leaving, "PATIENCE", -1.0)
+    told, cloud = deleted({"lab-0": CloudError(Refusal.CREDENTIAL, "our credential may not do that (403)", status=403)}, "lab-0")
+    assert told == [VmDeleted("lab-0")] and not cloud.jobs
