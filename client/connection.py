@@ -4,16 +4,18 @@ Rules:
 - The address comes from the caller, else ``ECLOUD_API_URL``, else ``api.json`` in the state folder (``ECLOUD_STATE``, by default
   ``~/.local/state/ecloud``), which the boss writes at its start for its own user. The token likewise (``ECLOUD_TOKEN``);
   the file's token is only ever sent to the file's address.
+- An address may be several, with commas between them, where one of several machines is the boss: the next one is asked when nobody
+  answers. What has been sent is never sent again elsewhere.
 - An HTTPS address is verified (``client.trust``) before a token is sent there.
 - Every failure becomes one of ``client.errors``; nothing of httpx leaves this module.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urldefrag, urlsplit
 
 import httpx
@@ -24,6 +26,7 @@ from client.errors import (
     ClientError,
     Conflict,
     InvalidRequest,
+    NobodyThere,
     NotFound,
     NotPermitted,
     Problem,
@@ -36,6 +39,7 @@ PREFIX = "/api/v1"
 CONNECT = 5.0
 ANSWER = 60.0
 
+T = TypeVar("T")
 Params = Mapping[str, str | int | float | Sequence[str]]
 
 
@@ -70,26 +74,26 @@ def _written_down() -> dict[str, str]:
 
 
 class Connection:
-    """Requests to one boss, over connections that are kept. Safe to use from several threads."""
+    """Requests to the boss, at the first of its addresses that answers. Safe to use from several threads."""
 
     def __init__(self, url: str, token: str) -> None:
-        try:
-            trusted = trust(url, _written_down_or_nothing())
-            self.url = trusted.url
-            self._tls = {"sni_hostname": trusted.name} if trusted.name else {}
-            self._http = httpx.Client(
-                base_url=self.url + PREFIX,
-                headers={"Authorization": f"Bearer {token}"} if token else {},
-                timeout=httpx.Timeout(ANSWER, connect=CONNECT),
-                trust_env=not is_loopback(urlsplit(url).hostname),  # a proxy is for other machines
-                verify=trusted.verify,
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise InvalidRequest(f"{url!r} is no address of a boss: {error}") from None
+        """``url`` is one address, or several with commas between them. Raises ClientError if none is of use."""
+        self._urls = [one.strip().rstrip("/") for one in url.split(",") if one.strip()] or [url]
+        self._token = token
+        self._doors: dict[str, _Door] = {}
+        self._at = 0  # which of the addresses has answered last
+        self._reached(lambda door: None)
+
+    @property
+    def url(self) -> str:
+        """The address that has answered last, or is asked next."""
+        url = self._urls[self._at]
+        return self._doors[url].url if url in self._doors else url.partition("#")[0]
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._http.close()
+        for door in self._doors.values():
+            door.close()
 
     def get(self, path: str, params: Params | None = None, timeout: float = ANSWER) -> Any:
         """What the boss answers to a GET, as plain data."""
@@ -114,6 +118,60 @@ class Connection:
     @contextmanager
     def lines(self, path: str, params: Params) -> Iterator[Iterator[Any]]:
         """The objects of a newline-delimited JSON stream, as they come; None stands for a sign of life."""
+        with ExitStack() as stack:
+            yield self._reached(lambda door: stack.enter_context(door.lines(path, params)))
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        return self._reached(lambda door: door.ask(method, path, **more))
+
+    def _reached(self, do: Callable[["_Door"], T]) -> T:
+        """Do it at the address that has answered last, or at the first of the others where somebody is."""
+        before = self._at
+        for turn in range(len(self._urls)):
+            at = (before + turn) % len(self._urls)
+            try:
+                done = do(self._door(self._urls[at]))
+            except NobodyThere as error:
+                if turn + 1 < len(self._urls):
+                    continue
+                if turn:
+                    raise NobodyThere(f"no boss answers at any of {', '.join(self._urls)}; at the last: {error}") from None
+                raise
+            self._at = at
+            return done
+        raise AssertionError("there is an address")
+
+    def _door(self, url: str) -> "_Door":
+        if url not in self._doors:
+            self._doors[url] = _Door(url, self._token)
+        return self._doors[url]
+
+
+class _Door:
+    """One address of a boss, over connections that are kept."""
+
+    def __init__(self, url: str, token: str) -> None:
+        try:
+            trusted = trust(url, _written_down_or_nothing())
+            self.url = trusted.url
+            self._tls = {"sni_hostname": trusted.name} if trusted.name else {}
+            self._http = httpx.Client(
+                base_url=self.url + PREFIX,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+                timeout=httpx.Timeout(ANSWER, connect=CONNECT),
+                trust_env=not is_loopback(urlsplit(url).hostname),  # a proxy is for other machines
+                verify=trusted.verify,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InvalidRequest(f"{url!r} is no address of a boss: {error}") from None
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
+    @contextmanager
+    def lines(self, path: str, params: Params) -> Iterator[Iterator[Any]]:
+        """The objects of a newline-delimited JSON stream, as they come; None stands for a sign of life."""
         with self._failures():
             quiet = httpx.Timeout(ANSWER, connect=CONNECT)
             with self._http.stream("GET", path, params=dict(params), timeout=quiet, extensions=self._tls) as response:
@@ -122,7 +180,8 @@ class Connection:
                     _answer_of(response)
                 yield (_object_of(text) if text else None for text in response.iter_lines())
 
-    def _ask(self, method: str, path: str, **more: Any) -> Any:
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        """What is answered to one request, as plain data."""
         with self._failures():
             return _answer_of(self._http.request(method, path, **more, extensions=self._tls))
 
@@ -138,7 +197,9 @@ class Connection:
             if "[SSL" in str(error) and self.url.startswith("https:"):
                 hint = "is the address (ECLOUD_API_URL) right?"
                 raise BossUnreachable(f"what answers at {self.url} does not speak HTTPS ({error}); {hint}") from None
-            raise BossUnreachable(f"no boss answers at {self.url} ({error}); {_to_reach(self.url)}") from None
+            raise NobodyThere(f"no boss answers at {self.url} ({error}); {_to_reach(self.url)}") from None
+        except httpx.ConnectTimeout:
+            raise NobodyThere(f"nobody answers at {self.url} within {CONNECT:.0f} s; {_to_reach(self.url)}") from None
         except httpx.TimeoutException:
             raise BossUnreachable(
                 f"the boss at {self.url} does not answer in time; `admin.py doctor` says what is wrong"

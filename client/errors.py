@@ -29,6 +29,10 @@ class BossUnreachable(ClientError):
     exit_code = 3
 
 
+class NobodyThere(BossUnreachable):
+    """No connection came about: nothing was sent, and it may be sent elsewhere."""
+
+
 class NotPermitted(ClientError):
     """The boss does not know the token, or the token may not do this."""
 

@@ -23,7 +23,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
-from client.errors import BossUnreachable, InvalidRequest, NotTrusted
+from client.errors import InvalidRequest, NobodyThere, NotTrusted
 
 #: How a CA is written behind the address.
 MARK = "sha256="
@@ -45,7 +45,7 @@ class Trust:
 def trust(address: str, noted: Mapping[str, str]) -> Trust:
     """What an address is verified with. ``noted`` is what the boss of this machine has written down.
 
-    Raises InvalidRequest, NotTrusted, BossUnreachable.
+    Raises InvalidRequest, NotTrusted, NobodyThere.
     """
     url, fragment = urldefrag(address)
     url = url.rstrip("/")
@@ -151,7 +151,7 @@ def _ask(url: str) -> str:
     except (ValueError, TypeError, KeyError):
         raise NotTrusted(f"{url} answers, but not as a boss does; is the address (ECLOUD_API_URL) right?") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise BossUnreachable(
+        raise NobodyThere(
             f"no boss answers at {url} ({error or type(error).__name__}); is the address (ECLOUD_API_URL) right?"
         ) from None
     raise NotTrusted(

@@ -82,6 +82,35 @@ def test_an_address_that_is_none_is_said(url: str) -> None:
         Client(url, "t").status()
 
 
+def test_of_several_addresses_the_first_that_answers_is_kept_to_and_left_when_nobody_is_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with _serving(_Boss) as second:
+            with Client(f"{dead}, {second}/", "t") as client:
+                assert client.status() == {"served_by": second} and client.connection.url == second
+            with _serving(_Boss) as third:
+                client = Client(f"{third},{second}", "t")
+                assert client.status() == {"served_by": third}
+            assert client.status() == {"served_by": second}  # the third is gone
+        with client, pytest.raises(BossUnreachable, match=f"no boss answers at any of {third}, {second}"):
+            client.status()
+
+
+def test_what_was_sent_is_not_sent_to_the_next_address() -> None:
+    asked: list[str] = []
+
+    class Dies(_Boss):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.close_connection = True  # without an answer: whether it was done is not known
+
+    with _serving(Dies) as first, _serving(Dies) as second, Client(f"{first},{second}", "t") as client:
+        with pytest.raises(BossUnreachable, match="broke"):
+            client.connection.post("/jobs")
+        assert len(asked) == 1
+
+
 class _Stranger(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -92,14 +121,23 @@ class _Stranger(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Boss(_Stranger):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"served_by": f"http://127.0.0.1:{self.server.server_port}"}).encode())  # type: ignore[attr-defined]
+
+
 @contextmanager
-def _serving() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), _Stranger) as server:
+def _serving(handler: type[_Stranger] = _Stranger) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_another_program_on_the_port_is_no_boss() -> None:

@@ -20,6 +20,7 @@ from boss.adapters.database import Database
 from boss.adapters.sockets import free_port
 from boss.adapters.store import Store
 from boss.config import gate_program
+from client import Client
 from tests.e2e.deployment import Deployment, until
 from tests.e2e.machines import running
 
@@ -136,6 +137,10 @@ def ready(said: list[str]) -> bool | None:
     return any(line.startswith("ready: ") for line in said) or None
 
 
+def api_of(boss: Deployment) -> str:
+    return str(json.loads((boss.state / "api.json").read_text())["url"])
+
+
 def sleepers(count: int) -> dict[str, object]:
     """Tasks of a third of a second with a result each."""
     return {
@@ -159,9 +164,12 @@ def test_a_standby_takes_over_within_its_time_and_nothing_runs_twice(pair: Pair)
     name = pair.first.push(sleepers(40))
     until(lambda: "succeeded" in pair.first.states(name).values() or None, 60, "the first result")
     assert not ready(said)
+    token = pair.first.look("create_token", "researcher", "eve")["token"]
     pair.first.kill()
     gone = time.monotonic()
     until(lambda: ready(said), 15, "the standby to take over")
+    with Client(f"{api_of(pair.first)},{api_of(pair.second)}", token) as client:  # of which only the second answers
+        assert len(list(client.tasks(f"{name}:*"))) == 40
     print(f"took over after {time.monotonic() - gone:.1f} s")
     assert set(pair.second.finished(name).values()) == {"succeeded"}
     assert pair.numbers() == [1] * 40
