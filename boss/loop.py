@@ -104,7 +104,7 @@ class Loop:
         self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
-        self._superseded = False
+        self._superseded = ""  # by whom
         self._stop_asked = False  # heard even while the database does not answer and no turn begins
         self.ended_as_asked = True
 
@@ -118,8 +118,7 @@ class Loop:
 
     def lose(self, reason: str) -> None:
         """Another boss has the database: end at once, and do nothing any more."""
-        log.error("%s", reason)
-        self._superseded = True
+        self._superseded = reason
         self._inbox.put(TimePassed())  # wakes the loop
 
     def ask(self, request: Callable[[int], Request], asker: Asker | None = None) -> "Future[Answer]":
@@ -186,7 +185,7 @@ class Loop:
             wait = min(wait, max(0.0, self._published + self._rest - self._clock.now))
         events = self._inbox.drain(wait)
         if self._superseded:
-            self._give_up()
+            self._give_up(self._superseded)
             return
         now = self._clock.advance(wait)
         self._state.lag = self._clock.lag()
@@ -194,8 +193,8 @@ class Loop:
             events.append(TimePassed())
         try:
             self._play(events, now)
-        except Superseded:
-            self._give_up()
+        except Superseded as error:
+            self._give_up(str(error))
         except StoreError as error:
             self._recover(events, f"the database did not take a change: {error}")
         except Exception:  # a fault of ours, whatever it is: one event must not end the boss, and the replay finds which it was
@@ -277,9 +276,9 @@ class Loop:
                 self._connected = isinstance(event, BrokerConnected)
         self._load()
 
-    def _give_up(self) -> None:
+    def _give_up(self, reason: str) -> None:
         """Another boss has taken over: nothing more may be said or done here."""
-        log.error("another boss has opened this database; this one ends")
+        log.error("this boss ends: %s", reason)
         self.ended_as_asked = False
         self._end()
 
@@ -295,8 +294,8 @@ class Loop:
                 return  # nothing could be loaded: the state in memory is not known to be good
             try:
                 self._play([event], self._clock.now)
-            except Superseded:
-                self._give_up()
+            except Superseded as error:
+                self._give_up(str(error))
                 return
             except StoreError as error:
                 self._recover([event], f"the database did not take a change: {error}")
@@ -313,8 +312,8 @@ class Loop:
             try:
                 effects, now = self._taken_up(old)
                 break
-            except Superseded:
-                self._give_up()
+            except Superseded as error:
+                self._give_up(str(error))
                 return
             except StoreError as error:
                 if self._stop_asked:
