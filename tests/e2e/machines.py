@@ -120,7 +120,9 @@ class Machines:
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
         }
-        subprocess.run([script], cwd="/", env=environment, check=True, stdin=subprocess.DEVNULL, start_new_session=True)
+        # without our streams: whoever reads what this boss says on stdout would wait for the servers' end
+        none = subprocess.DEVNULL
+        subprocess.run([script], cwd="/", env=environment, check=True, stdin=none, stdout=none, start_new_session=True)
 
 
 def running(folder: Path) -> list[processes.Identity]:
