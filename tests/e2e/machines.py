@@ -27,6 +27,8 @@ from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCr
 from boss.ports import Cloud, Put, Thing
 
 PROVIDER = "machines"
+#: While this file lies in the folder, servers break at their first instruction.
+STILLBORN = "stillborn"
 
 
 class Machines:
@@ -108,6 +110,8 @@ class Machines:
         self._note.write_text(json.dumps({vm: asdict(server) for vm, server in self._servers.items()}))
 
     def _boot(self, vm: str, text: str) -> None:
+        if (self._folder / STILLBORN).exists():
+            return
         programs = self._folder / f"{vm}.bin"
         programs.mkdir(exist_ok=True)
         (programs / "hostname").write_text(f"#!/bin/sh\necho {vm}\n")
