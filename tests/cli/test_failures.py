@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.api.rig import Rig
 from tests.cli.shell import Shell
 from worker.protocol import Result
@@ -134,6 +136,7 @@ def test_rows_of_csv_that_crash_are_found_by_cause_among_hundreds(rig: Rig, shel
     assert json.dumps(shell.look("show_failed", "--group")).count("big:r0") == 1
 
 
+@pytest.mark.long
 def test_a_job_that_the_boss_paused_says_why_in_the_list_of_jobs(rig: Rig, shell: Shell) -> None:
     rig.push([{"id": "setup", "init": True, "command": "fail"}, {"id": "a", "command": "true"}])
     rig.until(lambda rig: rig.get("/jobs/job")["state"] == "paused" and rig.get("/status")["notes"])

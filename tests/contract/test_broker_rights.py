@@ -171,6 +171,7 @@ def test_a_worker_hears_no_retained_word_that_was_said_before_it_came(boss: Clie
     assert found == {f"{BASE}/worker/w1/in", f"{BASE}/boss/status"}
 
 
+@pytest.mark.long
 def test_a_worker_is_heard_on_its_own_topics_and_on_no_other(
     broker_server: Daemon, authority: Authority, boss: Client, tmp_path: Path
 ) -> None:
@@ -244,6 +245,7 @@ def test_a_listener_hears_events_and_nothing_of_workers(boss: Client, ears: Ears
     ada.end()
 
 
+@pytest.mark.long
 def test_a_listener_can_say_nothing_anywhere(boss: Client, ears: Ears) -> None:
     tls = ears.make("ada")
     for topic in TOPICS:

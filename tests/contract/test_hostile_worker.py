@@ -125,6 +125,7 @@ def test_the_largest_packet_that_the_broker_takes_is_dropped_by_the_boss(boss: B
     assert "more than 262144" in news.why
 
 
+@pytest.mark.long
 def test_nothing_is_said_in_anothers_name_or_in_the_bosss(boss: Boss, evil: mqtt.Client) -> None:
     forged = encode(Results("s", (Result("u1.0.1", "succeeded"),)))[0]
     for topic in (

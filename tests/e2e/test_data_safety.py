@@ -57,6 +57,7 @@ def test_bit_rot_is_found_by_sha256sum_by_fetch_and_by_the_task_that_would_read_
         subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
 
 
+@pytest.mark.long
 def test_files_that_were_lost_are_missed_by_globs_and_folders_too(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         make = {
@@ -82,6 +83,7 @@ def test_files_that_were_lost_are_missed_by_globs_and_folders_too(tmp_path: Path
             )
 
 
+@pytest.mark.long
 def test_results_outlive_redo_failure_cancellation_and_the_boss_itself(tmp_path: Path) -> None:
     """Nobody deletes results: not a redo that fails, not a cancelled job, not a restart; and no ecloud is needed to read them."""
     with deployed(tmp_path) as ecloud:

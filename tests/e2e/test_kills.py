@@ -71,6 +71,7 @@ def kill(ecloud: Deployment, part: str) -> None:
     os.kill(ecloud.process(name), signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_kill_9_of_each_part_in_turn_on_sqlite(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         ecloud.push(job_of(TASKS, tmp_path / "journal"), name="kills")

@@ -218,6 +218,7 @@ def test_a_worker_whose_boss_is_gone_ends_after_its_lease_with_its_machine(impat
     assert "no answer of the boss for" in impatient.logs() and "the worker has ended" in impatient.logs()
 
 
+@pytest.mark.long
 def test_one_that_works_lives_longer_but_not_for_ever(impatient: Cloudy) -> None:
     kept(impatient)
     name = impatient.push({"tasks": [{"id": "a", "command": "sleep 600", "memory": "32M"}]})
@@ -228,6 +229,7 @@ def test_one_that_works_lives_longer_but_not_for_ever(impatient: Cloudy) -> None
     assert time.monotonic() - begun > 9.0
 
 
+@pytest.mark.long
 def test_a_worker_that_hangs_is_ended_by_its_machines_watchdog(impatient: Cloudy) -> None:
     kept(impatient)
     name = impatient.push({"tasks": [{"id": "a", "command": "sleep 600", "memory": "32M"}]})

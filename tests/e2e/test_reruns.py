@@ -107,6 +107,7 @@ def test_what_crashed_runs_again_alone_or_with_all_as_chosen(ecloud: Deployment)
     }
 
 
+@pytest.mark.long
 def test_a_result_made_anew_makes_stale_what_was_made_from_the_old_one(ecloud: Deployment) -> None:
     write(ecloud, sim="import os\nprint(os.environ['ECLOUD_ATTEMPT'])\n")
     job = ecloud.push(study("anew", 3), "--watch", name="anew")

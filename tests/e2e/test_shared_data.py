@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.deployment import ROOT, Deployment, deployed, until
 
 SIZE = 64 * 2**20
@@ -20,6 +22,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+@pytest.mark.long
 def test_one_upload_and_one_fetch_per_worker_for_three_jobs(tmp_path: Path) -> None:
     with deployed(tmp_path, ECLOUD_LOCAL_SLOTS=str(WORKERS)) as ecloud:
         store = ecloud.state / "datastore"

@@ -102,6 +102,7 @@ def test_what_cannot_be_planned_says_why() -> None:
         plan(templates, [replace(spec, done=True) for spec in specs], basis())
 
 
+@pytest.mark.long
 def test_a_large_sweep_is_played_through_in_pieces_and_comes_out_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = plan(*fan(1500, 30.0), basis())
     monkeypatch.setattr(planning, "MOST", 500)

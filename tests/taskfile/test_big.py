@@ -1,10 +1,13 @@
 """Large files go through: the shapes in which comparing everything with everything would never end."""
 
+import pytest
+
 from tests.taskfile.push import push, refusal, tasks
 
 ROWS = 100_000
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_rows_with_files_of_their_own() -> None:
     grid = {"n": {"range": [ROWS]}}
     document = tasks(
@@ -18,6 +21,7 @@ def test_a_hundred_thousand_rows_with_files_of_their_own() -> None:
     assert (specs[ROWS + 7].dependencies, specs[7].rank, len(specs[-1].dependencies)) == ((7,), 2, ROWS)
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_entries_in_a_chain() -> None:
     entries = [{"id": f"t{n}", "outputs": [f"o/{n}"], "inputs": [f"o/{n - 1}"] if n else []} for n in range(ROWS)]
     expansion = push(tasks(*reversed(entries)))

@@ -84,6 +84,7 @@ def test_a_generated_workflow_keeps_its_tasks_edges_and_files(recipe: Any) -> No
     assert expansion.makes == {name: round(sizes[name] * 0.01) for name in read - yielded}
 
 
+@pytest.mark.long
 def test_a_workflow_of_ten_thousand_tasks_is_read() -> None:
     trace = generated(recipes.MontageRecipe, 10_000)
     expansion = replay(trace, 1e-6)

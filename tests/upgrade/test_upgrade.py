@@ -83,6 +83,7 @@ def test_workers_of_the_protocol_before_do_all_that_is_asked_of_them(earlier_wor
     assert (ecloud.folder / "got" / "19.txt").read_text() == "7\nready\n"
 
 
+@pytest.mark.long
 def test_attempts_of_earlier_workers_are_finished_when_the_boss_was_away(earlier_workers: Deployment) -> None:
     ecloud = earlier_workers
     name = ecloud.push(

@@ -3,6 +3,7 @@
 import json
 from typing import Any, get_args
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ ANYTHING = st.recursive(
 FIELDS = sorted({name for cls in get_args(Message) for name in cls._fields} | {"attempt", "outcome", "files", "usage", "inputs"})
 
 
+@pytest.mark.long
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([1, 2, 2, 3, True, 2.0, "2", None]),
