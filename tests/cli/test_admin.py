@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 from client import Client
 from client.commands.watching import watch_job
 from tests.api.rig import TOKEN, Rig
@@ -378,6 +380,7 @@ def test_fetch_of_a_task_says_that_paths_are_meant_and_names_what_the_task_yield
         assert meant.format(unknown) + "; 2 of 3" in _one_line(shell.admin("fetch", f"job:{unknown}", code=1).err)
 
 
+@pytest.mark.long
 def test_doctor_of_a_boss_elsewhere_checks_the_way_there_and_ends_with_1_when_it_is_barred(rig: Rig, shell: Shell) -> None:
     said = shell.admin("doctor", code=1)
     lines = {line.split()[1]: line for line in said.out.splitlines()}

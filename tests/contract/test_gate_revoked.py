@@ -114,6 +114,7 @@ def gate(sshd: Sshd, datastore: Datastore) -> Iterator[DatastoreGate]:
     made.stop()
 
 
+@pytest.mark.long
 def test_the_boss_tells_the_gate_at_once_and_again_at_each_connection(
     gate: DatastoreGate, sshd: Sshd, datastore: Datastore
 ) -> None:

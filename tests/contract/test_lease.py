@@ -72,6 +72,7 @@ def test_a_boss_that_ends_gives_the_database_away_and_a_superseded_one_cannot(ur
     assert second.load().context["epoch"] == "2"
 
 
+@pytest.mark.long
 def test_a_lease_that_is_kept_never_ends_and_one_that_is_not_is_taken(url: str, stores: list[Store]) -> None:
     lost: list[str] = []
     first = opened(stores, url, KEPT, ADA)

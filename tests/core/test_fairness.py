@@ -92,7 +92,7 @@ def test_a_higher_priority_goes_before_any_turn() -> None:
 # ---- short tasks, which are dealt ahead --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "slots"), [(1, 1), (1, 2), (2, 2), (5, 4)])
+@pytest.mark.parametrize(("workers", "slots"), [(1, 1), (1, 2), (2, 2), pytest.param(5, 4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("short", [0.001, 0.01, 0.1])
 def test_a_newcomer_waits_for_no_more_than_what_was_dealt_ahead(workers: int, slots: int, short: float) -> None:
     hall = Hall(workers, slots)

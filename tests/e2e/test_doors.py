@@ -89,6 +89,7 @@ def test_plain_http_beyond_loopback_takes_a_setting_and_doctor_says_so(tmp_path:
         assert "tokens can be read on the way" in ecloud.log.read_text()
 
 
+@pytest.mark.long
 def test_a_certificate_of_ones_own_is_shown_and_taken_over_when_it_changes(tmp_path: Path) -> None:
     signer = Signer(tmp_path)
     certificate, key = signer.server("ecloud.example.org")
@@ -158,6 +159,7 @@ def test_a_boss_with_a_certificate_that_clients_would_refuse_does_not_start(
     assert done.returncode in (1, 2) and said in last and "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.long
 def test_a_listener_hears_what_happens_until_it_is_taken_back(tmp_path: Path) -> None:
     with deployed(tmp_path) as ecloud:
         made = ecloud.look("create_listener", "dashboard")

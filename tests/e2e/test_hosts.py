@@ -145,6 +145,7 @@ def test_a_host_that_cannot_be_added_is_refused_with_the_remedy(ecloud: Deployme
     assert ecloud.look("show_vms") == [] and list(host.home.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_next_life_of_the_boss_knows_its_hosts(ecloud: Deployment, host: Host) -> None:
     ecloud.admin("add_host", host.login)
     [worker] = online(ecloud)

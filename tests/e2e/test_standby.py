@@ -156,6 +156,7 @@ def sleepers(count: int) -> dict[str, object]:
     }
 
 
+@pytest.mark.long
 def test_a_standby_takes_over_within_its_time_and_nothing_runs_twice(pair: Pair) -> None:
     pair.first.start()
     said = pair.second.begin("--standby")
@@ -180,7 +181,6 @@ def test_a_standby_takes_over_within_its_time_and_nothing_runs_twice(pair: Pair)
     assert again[0].startswith("waiting: the boss on ") and "or start this one with --standby" in pair.first.log.read_text()
 
 
-@pytest.mark.long
 def test_a_boss_that_lives_is_never_taken_over_from_and_one_that_ends_is_at_once(pair: Pair) -> None:
     pair.first.start()
     said = pair.second.begin("--standby")

@@ -51,6 +51,7 @@ def test_a_database_and_files_of_the_first_release_go_on_where_they_were(tmp_pat
         assert json.loads(ecloud.admin("status", "--json"))["boss"]["epoch"] == 2
 
 
+@pytest.mark.long
 def test_workers_of_the_protocol_before_do_all_that_is_asked_of_them(earlier_workers: Deployment) -> None:
     ecloud = earlier_workers
     (ecloud.folder / "in.txt").write_text("7\n")

@@ -83,6 +83,7 @@ def stdout_of(worker: WorkerProcess, number: int = 1) -> str:
 # ---- what is the worker's --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [
