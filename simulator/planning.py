@@ -16,8 +16,8 @@ from typing import Any
 
 from boss.core.basis import state_of_basis, with_pools
 from boss.core.learned import UNKNOWN, program_of
-from boss.core.machines import share_of
 from boss.core.model import Pool, TaskSpec, Template
+from boss.core.placement import share_of
 from boss.core.quotas import beyond, obtainable
 from boss.core.ready import shape_of
 from boss.core.rollout import Machine, Sight, roll

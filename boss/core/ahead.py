@@ -20,9 +20,9 @@ from boss.core import health, limits
 from boss.core.forecast import Forecast
 from boss.core.judging import PATIENT, Judge, Judged, best_of, middle, steps
 from boss.core.leaving import Choice, Leaving
-from boss.core.machines import NEAR, Machines, is_slow, share_of, told
+from boss.core.machines import NEAR, Machines, is_slow, told
 from boss.core.model import Flavor, Pool
-from boss.core.placement import Demand, Offer, Shares, place
+from boss.core.placement import Demand, Offer, Shares, place, share_of
 from boss.core.quotas import obtainable
 from boss.core.ready import Shape
 from boss.core.rollout import EPSILON, Machine, Outcome
@@ -218,7 +218,10 @@ class Chooser:
                 limits.room(self.state, pool, other, self.planned, self.now).count,
                 int((cost - EPSILON) / self.machines.rate(other)),
             )
-            demands = [Demand(kind, 0, "", "", self.forecast.shapes[kind], count) for kind, count in peak.items() if count]
+            sides = self.forecast.sides
+            demands = [
+                Demand(kind, 0, "", "", self.forecast.shapes[kind], count * sides[kind]) for kind, count in peak.items() if count
+            ]
             offers = [Offer(f"new-{number:04}", other.resources, dict(other.resources), pool.name) for number in range(most)]
             place(demands, offers, Shares())
             used = sum(1 for offer in offers if offer.got)

@@ -5,8 +5,9 @@ Reads the state only.
 Rules:
 - At most ``LIMIT`` tasks are looked at one by one, however many there are: what runs, the ready ones with the longest chains below, and
   those below them of which everything that they wait for is in sight.
-- Of more ready tasks than ``EACH`` of a kind, pieces stand for several one after the other. What a job has beyond that waits behind
-  what is in sight, as wide as it is deep.
+- Of more ready tasks than ``EACH`` of a kind, pieces stand for several, as many side by side as the smallest machine holds and one after
+  the other beyond. There are enough pieces to fill all machines that there are or may be had, up to ``MOST``. What a job has beyond that
+  waits behind what is in sight, as wide as it is deep.
 - Tasks that no VM that may be had and no worker can hold are left out: nothing is bought for them.
 """
 
@@ -14,16 +15,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
-from boss.core import usage
+from boss.core import limits, usage
 from boss.core.caches import TASKS
 from boss.core.guess import WAYS, Guess, Times, alike
-from boss.core.model import Job, JobState, Task, TaskState, Wanted, Worker, WorkerState
+from boss.core.model import Flavor, Job, JobState, Pool, Resources, Task, TaskState, Wanted, Worker, WorkerState
+from boss.core.placement import share_of
+from boss.core.quotas import obtainable
 from boss.core.ready import Bucket, Shape
 from boss.core.rollout import Sight
 from boss.core.state import State
 
 #: Tasks that are looked at one by one, at most; and ready tasks of one kind.
 LIMIT, EACH = 600, 200
+#: Pieces of one kind, where so many machines may be had.
+MOST = 1000
 #: What is unknown matters from this part of the work on.
 DOUBTED = 0.2
 #: Attempts of one worker that are looked at one by one, and kinds of ready tasks.
@@ -32,12 +37,13 @@ HELD, KINDS = 32, 48
 
 @dataclass(slots=True)
 class Forecast:
-    """``sight`` with what its numbers mean: ``shapes`` by kind, ``jobs`` by number; ``held`` nodes by worker; ``waiting`` the first tasks
-    that have not been dealt.
+    """``sight`` with what its numbers mean: ``shapes`` by kind, of which ``sides`` stand side by side; ``jobs`` by number; ``held`` nodes
+    by worker; ``waiting`` the first tasks that have not been dealt.
     """
 
     sight: Sight = field(default_factory=lambda: Sight([[] for _ in range(WAYS)]))
     shapes: list[Shape] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     held: dict[str, list[tuple[int, Shape]]] = field(default_factory=dict)
     waiting: list[Task] = field(default_factory=list)
@@ -47,7 +53,9 @@ class _Builder:
     def __init__(self, state: State, now: float, fits: Callable[[Shape], bool]) -> None:
         self.state, self.now, self.fits = state, now, fits
         self.made = Forecast()
-        self.numbers: dict[tuple[str, int, Shape], int] = {}
+        self.numbers: dict[tuple[str, int, Shape, int], int] = {}
+        self.spans: dict[Shape, tuple[int, int]] = {}
+        self.counts: dict[tuple[str, str], int] = {}
         self.job_numbers: dict[str, int] = {}
         self.going: dict[str, bool] = {}
         self.nodes: set[tuple[str, int]] = set()
@@ -56,9 +64,9 @@ class _Builder:
         self.guess = Guess(state.learned)
         self.unsure: dict[str, list[int]] = {}
 
-    def kind(self, job: Job, priority: int, shape: Shape) -> int:
-        """The number of a kind of task."""
-        key = (job.uid, priority, shape)
+    def kind(self, job: Job, priority: int, shape: Shape, side: int = 1) -> int:
+        """The number of a kind of task, or of a piece that stands for ``side`` of them at once."""
+        key = (job.uid, priority, shape, side)
         found = self.numbers.get(key)
         if found is None:
             number = self.job_numbers.get(job.uid)
@@ -68,6 +76,7 @@ class _Builder:
                 self.made.jobs.append(job)
             found = self.numbers[key] = len(self.made.shapes)
             self.made.shapes.append(shape)
+            self.made.sides.append(side)
             self.made.sight.kinds.append((number, priority, job.owner))
         return found
 
@@ -81,6 +90,31 @@ class _Builder:
             spent = usage.is_spent(self.state, self.now) or usage.is_spent_by(self.state, job, self.now)
             found = self.going[job.uid] = job.state is JobState.OPEN and job.wanted is Wanted.RUN and not spent
         return found
+
+    def span(self, shape: Shape) -> tuple[int, int]:
+        """How many tasks of a shape the smallest machine holds, and about how many all that are there or may be had."""
+        found = self.spans.get(shape)
+        if found is None:
+            least, slots = 0, 0
+            for pool in self.state.policy.pools:
+                sizes = [(held, flavor) for flavor in obtainable(self.state, pool) if (held := _slots(shape, flavor.resources))]
+                slots += max((held * self.count(pool, flavor) for held, flavor in sizes), default=0)
+                least = min([held for held, _ in sizes] + [least] * (least > 0), default=0)
+            for worker in self.state.workers.values():
+                held = _slots(shape, worker.resources) if worker.id not in self.state.vms else 0
+                if held and worker.state is WorkerState.ONLINE:
+                    slots += held
+                    least = min(held, least or held)
+            found = self.spans[shape] = (max(1, least), max(1, slots))
+        return found
+
+    def count(self, pool: Pool, flavor: Flavor) -> int:
+        """The VMs that a pool has, and those of a flavor that it may have besides."""
+        key = (pool.name, flavor.name)
+        if key not in self.counts:
+            room = limits.room(self.state, pool, flavor, (), self.now).count
+            self.counts[key] = len(limits.members(self.state, pool.name)) + room
+        return self.counts[key]
 
     # ---- what runs
 
@@ -136,18 +170,16 @@ class _Builder:
     def ready(self) -> None:
         """The ready tasks of jobs that are dealt out, and those that are tried again soon."""
         buckets = [bucket for bucket in self.state.ready.buckets.values() if self.goes_on(bucket.job) and self.fits(bucket.shape)]
-        each = max(8, min(EACH, LIMIT // max(1, len(buckets))))
         rest: dict[Shape, list[Bucket]] = {}
         for number, bucket in enumerate(buckets):
             if number < KINDS:
-                self._bucket(bucket, each)
+                self._bucket(bucket, self._pieces_of(bucket.shape, len(buckets)))
             else:
                 rest.setdefault(bucket.shape, []).append(bucket)
         for shape, others in rest.items():
-            kind = self.kind(others[0].job, others[0].priority, shape)
             count = sum(bucket.count for bucket in others)
             seconds = sum(bucket.count * self.guess.supposed(bucket.job.uid) for bucket in others)
-            self._pieces(others[0].job.uid, kind, 0, alike(seconds), count, each)
+            self._pieces(others[0], 0, alike(seconds), count, self._pieces_of(shape, len(buckets)))
         for due, uid, index in self.state.delayed[:EACH]:
             job = self.state.jobs.get(uid)
             task = job.tasks[index] if job is not None and index < len(job.tasks) else None
@@ -156,6 +188,12 @@ class _Builder:
             if self.fits(self.state.ready.shape(task)) and (uid, index) not in self.nodes:
                 self._root(task, max(0.0, due - self.now))
 
+    def _pieces_of(self, shape: Shape, kinds: int) -> int:
+        """How many ready tasks, or pieces, of a shape are looked at, beside others of so many kinds in all."""
+        least, slots = self.span(shape)
+        wanted = min(MOST, 2 * slots // least)
+        return max(8, min(max(EACH, wanted), max(LIMIT, wanted) // kinds))
+
     def _root(self, task: Task, at: float = 0.0) -> None:
         node = self.made.sight.add(self.guess.of(task), self.kind_of(task), task.rank)
         self.made.sight.roots.append((at, node))
@@ -163,7 +201,7 @@ class _Builder:
 
     def _bucket(self, bucket: Bucket, each: int) -> None:
         job = bucket.job
-        few = bucket.count <= each and len(bucket.heap) <= 4 * EACH
+        few = bucket.count <= each and len(bucket.heap) <= 4 * max(EACH, each)
         seen: set[int] = set()
         sample: list[Task] = []
         for _, index in sorted(bucket.heap) if few else nsmallest(each, bucket.heap[: 8 * each]):
@@ -178,13 +216,16 @@ class _Builder:
         self.made.waiting += sample[: max(0, TASKS - len(self.made.waiting))]
         times = [self.guess.of(task) for task in sample] or [alike(self.guess.supposed(job.uid))]
         whole = tuple(sum(way) * bucket.count / len(times) for way in zip(*times, strict=True))
-        kind = self.kind(job, bucket.priority, bucket.shape)
-        self._pieces(job.uid, kind, sample[0].rank if sample else 0, whole, bucket.count, each)
+        self._pieces(bucket, sample[0].rank if sample else 0, whole, bucket.count, each)
 
-    def _pieces(self, uid: str, kind: int, rank: int, whole: Times, count: int, each: int) -> None:
-        """Many tasks as a few that stand for several, one after the other."""
-        pieces = min(each, count)
-        piece = tuple(seconds / pieces for seconds in whole)
+    def _pieces(self, bucket: Bucket, rank: int, whole: Times, count: int, each: int) -> None:
+        """Many tasks as a few that stand for several, side by side and one after the other."""
+        uid = bucket.job.uid
+        least, slots = self.span(bucket.shape)
+        side = min(least, -(-count // each), -(-2 * slots // each))
+        kind = self.kind(bucket.job, bucket.priority, bucket.shape, side)
+        pieces = min(each, -(-count // side))
+        piece = tuple(seconds / (pieces * side) for seconds in whole)
         for _ in range(pieces):
             node = self.made.sight.add(piece, kind, rank)
             if min(whole) < max(whole):
@@ -249,13 +290,22 @@ class _Builder:
             levels = max(sight.rank[node] for node in last)
             if left <= 0 or levels <= 0 or not self.goes_on(job):
                 continue
-            kind = sight.kind[last[0]]
-            width = min(EACH, max(1, left // levels))
+            first = sight.kind[last[0]]
+            shape, level = self.made.shapes[first], max(1, left // levels)
+            side = min(self.span(shape)[0], -(-level // EACH))
+            kind = self.kind(job, sight.kinds[first][1], shape, side)
+            width = min(EACH, -(-level // side))
             barrier = sight.add(alike(0.0), -1, missing=len(last))
             for node in last:
                 sight.below[node].append(barrier)
             for _ in range(width):
-                sight.below[barrier].append(sight.add(alike(self.guess.supposed(uid) * left / width), kind, 0, 1))
+                sight.below[barrier].append(sight.add(alike(self.guess.supposed(uid) * left / (width * side)), kind, 0, 1))
+
+
+def _slots(shape: Shape, resources: Resources) -> int:
+    """How many tasks of a shape such a machine holds."""
+    share = share_of(shape, resources)
+    return round(1.0 / share) if share else 0
 
 
 def look(state: State, now: float, fits: Callable[[Shape], bool]) -> Forecast:

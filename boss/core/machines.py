@@ -8,12 +8,9 @@ Rules:
 - What VMs have cost since the queue was empty at last counts too: what is spent makes more of it weigh less.
 """
 
-from math import floor, inf
-
 from boss.core.forecast import Forecast
 from boss.core.model import Flavor, Pool, Resources, Vm, VmState, Worker, WorkerState
-from boss.core.placement import can_ever, needs_on
-from boss.core.ready import Shape
+from boss.core.placement import share_of
 from boss.core.rollout import Machine
 from boss.core.sizes import flavor_of, flavors
 from boss.core.state import State
@@ -50,7 +47,9 @@ class Machines:
         key = tuple(sorted(resources.items()))
         found = self._shares.get(key)
         if found is None:
-            found = self._shares[key] = [share_of(shape, resources) for shape in self.forecast.shapes]
+            alone = [share_of(shape, resources) for shape in self.forecast.shapes]
+            pairs = zip(alone, self.forecast.sides, strict=True)
+            found = self._shares[key] = [None if share is None else min(1.0, share * side) for share, side in pairs]
         return found
 
     def boot(self, pool: Pool, flavor: str) -> float:
@@ -131,17 +130,6 @@ class Machines:
 def is_slow(state: State, pool: Pool, flavor: str) -> bool:
     """Whether VMs take so long to come up that looking ahead is worth it."""
     return pool.provider != "local" and state.learned.boot(pool.name, flavor, pool.provider) > SLOW
-
-
-def share_of(shape: Shape, resources: Resources) -> float | None:
-    """The part of an empty machine that a task takes, by the scarcest resource; None if it does not fit."""
-    if not resources or not can_ever(shape, resources):
-        return None
-    slots = inf
-    for name, count in needs_on(shape, resources).items():
-        if count > 0:
-            slots = min(slots, floor(resources.get(name, 0.0) / count + 1e-9))
-    return 1.0 / max(1.0, slots) if slots != inf else 1e-3
 
 
 def told(seconds: float) -> str:

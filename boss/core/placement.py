@@ -15,6 +15,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from math import floor, inf
 
 from boss.core.model import Resources
 from boss.core.ready import Shape
@@ -136,6 +137,17 @@ def fits(needs: Mapping[str, float], free: Mapping[str, float], total: Resources
 def can_ever(shape: Shape, total: Resources) -> bool:
     """Whether an empty worker with these resources could run a task of this shape."""
     return fits(needs_on(shape, total), total, total)
+
+
+def share_of(shape: Shape, resources: Resources) -> float | None:
+    """The part of an empty machine that a task takes, by the scarcest resource; None if it does not fit."""
+    if not resources or not can_ever(shape, resources):
+        return None
+    slots = inf
+    for name, count in needs_on(shape, resources).items():
+        if count > 0:
+            slots = min(slots, floor(resources.get(name, 0.0) / count + 1e-9))
+    return 1.0 / max(1.0, slots) if slots != inf else 1e-3
 
 
 def place(demands: Sequence[Demand], offers: Sequence[Offer], shares: Shares, prefetch: bool = False) -> list[Placement]:

@@ -69,6 +69,33 @@ def limits(scene: Scene, **of: tuple[float, float]) -> None:
 # ---- what is bought ------------------------------------------------------------------------------------------------
 
 
+def test_as_many_vms_come_as_there_are_long_tasks_be_they_hundreds() -> None:
+    scene = stage(cloud(maximum=300, haste=1.0))
+    scene.push(layers(300, seconds=36000.0))
+    scene.wait(2)
+    assert created(scene) == 300
+
+
+@pytest.mark.parametrize("tasks", [800, 1500, 20_000])
+def test_large_vms_are_filled_with_many_tasks_side_by_side(tasks: int) -> None:
+    """Fifty VMs of 16 slots are worth it for hours of work on each slot, however many tasks that are."""
+    large = Flavor("large", {"cpus": 16})
+    scene = Scene(pools=(cloud(flavors=(large,), maximum=50, haste=1.0),))
+    scene.state.learned.booted(Vm("cloud-0", "cloud", "large", 0.0), BOOT)
+    scene.push(layers(tasks, seconds=800 * 36000.0 / tasks))
+    scene.wait(2)
+    assert 48 <= created(scene) <= 50
+
+
+def test_few_tasks_on_large_vms_buy_no_more_than_hold_them() -> None:
+    large = Flavor("large", {"cpus": 16})
+    scene = Scene(pools=(cloud(flavors=(large,), maximum=50, haste=1.0),))
+    scene.state.learned.booted(Vm("cloud-0", "cloud", "large", 0.0), BOOT)
+    scene.push(layers(320, seconds=36000.0))
+    scene.wait(2)
+    assert created(scene) == 20
+
+
 def test_long_tasks_are_worth_a_vm_each() -> None:
     scene = stage()
     scene.push(layers(8, seconds=3600))
