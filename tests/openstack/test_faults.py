@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,6 +223,22 @@ def test_what_waits_for_a_vm_while_the_api_is_down_says_so_and_goes_on_by_itself
             boss.says(SOON, "cannot be reached: connection refused")
             boss.says(60, "paused after", "tries again in")
         succeeded(boss)
+        boss.empty()
+
+
+def test_two_minutes_without_the_api_in_the_middle_of_a_job_cost_no_task_and_leave_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, {"cloud": {"maximum": 2}}) as boss:
+        boss.push(job(60, "sleep 4"))
+        running_on_a_vm(boss)
+        with service("stop"):
+            gone = time.monotonic()
+            boss.says(SOON, "the compute service cannot be reached: connection refused")
+            before = boss.look("status")["tasks"].get("succeeded", 0)
+            until(lambda: True if boss.look("status")["tasks"].get("succeeded", 0) > before + 10 else None, 90, "work to go on")
+            until(lambda: True if time.monotonic() > gone + 120 else None, 130, "two minutes")
+            assert "cannot be reached" in boss.notes()
+        succeeded(boss, 300)
+        assert {task["attempt"] for task in boss.look("show_tasks", "--job", "faults")} == {1}
         boss.empty()
 
 
