@@ -8,6 +8,7 @@ Rules:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,6 +16,10 @@ from boss.ports import StoreError
 
 #: Options of a MySQL URL (files) and what the driver calls them.
 _TLS: Final = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key"}
+#: Schemes that people write. Another word is not repeated: where the scheme was forgotten it may be a part of the password.
+_KINDS: Final = frozenset(
+    {"http", "https", "mongodb", "mssql", "oracle", "postgres", "postgresql", "redis", "sqlite", "mysql", "mariadb"}
+)
 _HELP: Final = "write sqlite:///path or mysql://user:password@host:port/database"
 
 
@@ -41,7 +46,9 @@ def locate(url: str) -> Location:
         return _locate_sqlite(url.removeprefix("sqlite:///"))
     if url.startswith(("mysql://", "mariadb://")):
         return _locate_mysql(url)
-    raise StoreError(f"the database URL has an unknown scheme {url.split(':', 1)[0][:20]!r}; {_HELP}")
+    scheme = url.partition(":")[0]
+    told = f" {scheme!r}" if scheme in _KINDS else ""
+    raise StoreError(f"the database URL has an unknown scheme{told}; {_HELP}")
 
 
 def _locate_sqlite(path: str) -> Location:
@@ -71,7 +78,9 @@ def _locate_mysql(url: str) -> Location:
         elif name == "unix_socket":
             options[name] = value
         else:
-            raise StoreError(f"the database URL has an unknown option {name!r}; known: {', '.join(_TLS)}, unix_socket")
+            known = (*_TLS, "unix_socket")
+            told = f" {name!r}" if get_close_matches(name, known) else ""  # else a password with a ? in it may have been cut here
+            raise StoreError(f"the database URL has an unknown option{told}; known: {', '.join(known)}")
     if tls:
         options["ssl"] = tls
     shown = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in nodes)

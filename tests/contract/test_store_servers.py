@@ -24,10 +24,12 @@ S = TaskState
     [
         ("postgres://host/db", "unknown scheme 'postgres'"),
         ("sqlite:///:memory:", "names no file"),
+        ("my-secret@host:3306/db", "unknown scheme; write"),
         ("mysql://user:secret@/db", "no host or no database"),
         ("mysql://user:secret@host/", "no host or no database"),
         ("mysql://user:secret@host:many/db", "port that is no number"),
         ("mysql://user:secret@host/db?sll_ca=x", "unknown option 'sll_ca'"),
+        ("mysql://user:33/my?secret=1@host/db", "unknown option; known: ssl_ca"),
         ("mysql://user:secret@host,/db", "no host or no database"),
         ("mysql://user:secret@host,other:many/db", "port that is no number"),
     ],
