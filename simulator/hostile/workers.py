@@ -162,7 +162,7 @@ class Process:
                 self._end()
                 self.machine.worker_left()
             case _:
-                raise NotImplementedError(f"no worker of this world performs {effect}")
+                raise AssertionError(f"no worker of this world performs {effect}")
 
     def _start(self, assignment: Assignment) -> None:
         attempt, world = assignment.attempt, self.world
