@@ -3,7 +3,7 @@
 Reads the state only.
 
 Rules:
-- At most ``LIMIT`` tasks are looked at one by one, however many there are: what runs, the ready ones with the longest chains below, and
+- About ``LIMIT`` tasks are looked at one by one, however many there are: what runs, the ready ones with the longest chains below, and
   those below them of which everything that they wait for is in sight.
 - Of more ready tasks than ``EACH`` of a kind, pieces stand for several, as many side by side as the smallest machine holds and one after
   the other beyond. There are enough pieces to fill all machines that there are or may be had, up to ``MOST``. What a job has beyond that
@@ -11,6 +11,7 @@ Rules:
 - Tasks that no VM that may be had and no worker can hold are left out: nothing is bought for them.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -56,6 +57,12 @@ class _Builder:
         self.numbers: dict[tuple[str, int, Shape, int], int] = {}
         self.spans: dict[Shape, tuple[int, int]] = {}
         self.counts: dict[tuple[str, str], int] = {}
+        #: Workers that are no VMs, by what they offer.
+        self.hosts = Counter(
+            tuple(sorted(worker.resources.items()))
+            for worker in state.workers.values()
+            if worker.id not in state.vms and worker.state is WorkerState.ONLINE
+        )
         self.job_numbers: dict[str, int] = {}
         self.going: dict[str, bool] = {}
         self.nodes: set[tuple[str, int]] = set()
@@ -100,11 +107,10 @@ class _Builder:
                 sizes = [(held, flavor) for flavor in obtainable(self.state, pool) if (held := _slots(shape, flavor.resources))]
                 slots += max((held * self.count(pool, flavor) for held, flavor in sizes), default=0)
                 least = min([held for held, _ in sizes] + [least] * (least > 0), default=0)
-            for worker in self.state.workers.values():
-                held = _slots(shape, worker.resources) if worker.id not in self.state.vms else 0
-                if held and worker.state is WorkerState.ONLINE:
-                    slots += held
-                    least = min(held, least or held)
+            for offers, number in self.hosts.items():
+                held = _slots(shape, dict(offers))
+                slots += held * number
+                least = min(held, least or held) if held else least
             found = self.spans[shape] = (max(1, least), max(1, slots))
         return found
 
