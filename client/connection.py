@@ -135,7 +135,8 @@ class Connection:
                 if turn + 1 < len(self._urls):
                     continue
                 if turn:
-                    raise NobodyThere(f"no boss answers at any of {', '.join(self._urls)}; at the last: {error}") from None
+                    asked = ", ".join(one.partition("#")[0] for one in self._urls)
+                    raise NobodyThere(f"no boss answers at any of {asked}; at the last: {error}") from None
                 raise
             self._at = at
             return done
