@@ -68,6 +68,10 @@ def _locate_mysql(url: str) -> Location:
     database = unquote(parts.path.strip("/"))
     if not all(host for host, _port in nodes) or not database:
         raise StoreError(f"the database URL names no host or no database; {_HELP}")
+    if "#" in url or any(char in database for char in "/:@"):  # a password has cut the URL: its rest would be said as the name
+        raise StoreError(
+            f"the database URL has a / : @ # where none can be; in a user or a password write %2F %3A %40 %23; {_HELP}"
+        )
     user, _, password = login.partition(":")
     (host, port), *others = nodes
     options: dict[str, Any] = {"host": host, "port": port, "user": unquote(user), "password": unquote(password)}
@@ -79,7 +83,8 @@ def _locate_mysql(url: str) -> Location:
             options[name] = value
         else:
             known = (*_TLS, "unix_socket")
-            told = f" {name!r}" if get_close_matches(name, known) else ""  # else a password with a ? in it may have been cut here
+            close = get_close_matches(name, known, cutoff=0.8)  # another may be a part of a password that has a ? in it
+            told = f" {name!r}" if close else ""
             raise StoreError(f"the database URL has an unknown option{told}; known: {', '.join(known)}")
     if tls:
         options["ssl"] = tls
