@@ -140,7 +140,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     local = LocalCloud(settings.workers, bundle, authority, lambda: gate, settings.policy.pools, terms, settings.signers)
     outer = gate if doors is None else doors.gate(gate)
     outer_terms = terms if doors is None else doors.terms(terms)
-    plain = SshHosts(cluster, bundle, authority, lambda: outer, outer_terms)
+    plain = SshHosts(cluster, bundle, authority, lambda: outer, outer_terms, settings.certificate_lifetime)
     for name, plain_host in hosts.known(reader.context()).items():
         plain.expect(plain_host.vm, name, dict(plain_host.resources))
     there: dict[str, Cloud] = {local.provider: local, plain.provider: plain}
@@ -192,6 +192,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     keeping.api(settings, served)
     keeping.log_in(gate)
     keeping.workers(local)
+    keeping.hosts(plain)
     stack.enter_context(keeping)
     _end_on_signals(loop)
     gc.set_threshold(GARBAGE)

@@ -75,7 +75,8 @@ def _reach(config: BossConfig, pool: str, trial: trials.Trial | None) -> Finding
         )
     if trial.worked:
         times = ", ".join(f"{word} after {trial.steps[step] - trial.asked:.0f} s" for step, word in _TOLD if step in trial.steps)
-        return found.ok(f"boss reachable from a VM: on {day} {trial.vm} was there ({times})")
+        untried = f"; whether it reaches the datastore was not tried: {trial.unrun}" if trial.unrun else ""
+        return found.ok(f"boss reachable from a VM: on {day} {trial.vm} was there ({times}){untried}")
     if trial.stage in ("accepted", "active") or trial.reason == trials.STOPPED:
         unknown = f"boss reachable from a VM: unknown, {trial.vm} of {day} came to nothing: {trial.reason}"
         return found.note(unknown, f"admin.py doctor --boot --pool {pool} tries it again")

@@ -14,6 +14,7 @@ from types import TracebackType
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import Daemon
 from boss.adapters.local import LocalCloud
+from boss.adapters.ssh_hosts import SshHosts
 from boss.api.serving import Served
 from boss.config import BossConfig
 from boss.front import check_own, names
@@ -74,6 +75,11 @@ class Keeping:
     def workers(self, local: LocalCloud) -> None:
         """Those of the workers of this machine."""
         self._looks.append(("the local workers' certificates", local.renew))
+
+    def hosts(self, plain: SshHosts) -> None:
+        """Those of the workers on plain SSH hosts; at once too, they may have ended while there was no boss."""
+        self._looks.append(("the certificates of workers on hosts", plain.renew))
+        plain.renew()
 
     def look(self) -> None:
         """Look at all of them once."""

@@ -1,4 +1,5 @@
-"""What runs on a plain SSH host for the boss: look at it, start a worker, end one with all its traces, say which ones live.
+"""What runs on a plain SSH host for the boss: look at it, start a worker, renew its certificates, end it with all its
+traces, say which ones live.
 
     ssh HOST python3 -c 'import sys; exec(sys.stdin.buffer.read(N))' WHAT ROOT ...   < this file (N bytes), then a tar stream
 
@@ -25,6 +26,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 MARK = "ECLOUD_WORKER_FOLDER"
 #: Oldest Python that a worker runs on.
 PYTHON = (3, 9)
+#: The files that are replaced while a worker runs.
+CERTIFICATES = ("tls.pem", "key-cert.pub")
 
 
 def main(words: List[str]) -> None:
@@ -134,6 +137,29 @@ def living(root: str) -> Dict[str, Any]:
     return {"workers": {name: process for name, process in found.items() if process is not None}}
 
 
+def certificates(root: str, name: str) -> Dict[str, Any]:
+    """The certificates that a worker has."""
+    found = {}
+    for certificate in CERTIFICATES:
+        with open(os.path.join(root, name, certificate)) as file:
+            found[certificate] = file.read()
+    return {"files": found}
+
+
+def install(root: str, name: str) -> Dict[str, Any]:
+    """Replace a worker's certificates by those of a JSON object on stdin, each file at once."""
+    given = json.load(sys.stdin.buffer)
+    for certificate in CERTIFICATES:
+        path = os.path.join(root, name, certificate)
+        part = path + ".new"
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(given[certificate])
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    return {"installed": True}
+
+
 def _remove_empty(root: str) -> None:
     for folder in (root, os.path.dirname(root)):
         try:
@@ -178,7 +204,14 @@ def _marked(folder: str) -> List[int]:
     return found
 
 
-_WHAT: Dict[str, Callable[..., Dict[str, Any]]] = {"probe": probe, "start": start, "stop": stop, "list": living}
+_WHAT: Dict[str, Callable[..., Dict[str, Any]]] = {
+    "probe": probe,
+    "start": start,
+    "stop": stop,
+    "list": living,
+    "certificates": certificates,
+    "install": install,
+}
 
 if __name__ in ("__main__", "builtins"):
     main(sys.argv[1:])

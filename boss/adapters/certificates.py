@@ -259,6 +259,30 @@ class Authority:
             write_private(path, certificate.public_bytes(serialization.Encoding.PEM))
         return self.renew_login(folder, gate, f"worker:{worker}") or renewed
 
+    def worker_again(self, worker: str, tls: str, ssh: str, gate: Gate, seconds: float) -> tuple[str, str] | None:
+        """New certificates for the keys of a worker's two (TLS in PEM, SSH as in a ``-cert.pub`` file); None while half their life is left.
+
+        Raises ValueError for what is no such certificate.
+        """
+        old = x509.load_pem_x509_certificate(tls.encode())
+        login = serialization.load_ssh_public_identity(ssh.encode())
+        key = old.public_key()
+        if not isinstance(login, serialization.SSHCertificate) or not isinstance(key, ec.EllipticCurvePublicKey):
+            raise ValueError("an SSH certificate and a TLS certificate of an elliptic curve key are wanted")
+        lives = (
+            (old.not_valid_before_utc.timestamp(), old.not_valid_after_utc.timestamp()),
+            (login.valid_after, login.valid_before),
+        )
+        if all((start + _BACKDATED + end) / 2 > self._clock() for start, end in lives):
+            return None
+        caller = f"worker:{worker}"
+        public = login.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+        certificate = self._signed(key, worker, ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM).decode(),
+            self.ssh_certificate(public, caller, gate.command(caller), seconds),
+        )
+
     def ssh_certificate(self, public_key: str, caller: str, command: str, seconds: float) -> str:
         """Sign an OpenSSH public key for one caller of the gate; the text of a ``-cert.pub`` file.
 

@@ -11,7 +11,7 @@ Rules:
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -294,9 +294,12 @@ class Database:
         """Wait for no lock of another connection longer than that: RowLocked then. SQLite has its own bound, and no such clients."""
         if not self.sqlite:
             self.execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}")
-        yield
-        if not self.sqlite:
-            self.execute("SET SESSION innodb_lock_wait_timeout = DEFAULT, lock_wait_timeout = DEFAULT")
+        try:
+            yield
+        finally:
+            if not self.sqlite:
+                with suppress(StoreError):  # a connection that has ended takes its settings with it
+                    self.execute("SET SESSION innodb_lock_wait_timeout = DEFAULT, lock_wait_timeout = DEFAULT")
 
     def cut_off_others(self) -> None:
         """End all other connections of this user to this database on a server: what they have begun is rolled back, and locks nothing."""

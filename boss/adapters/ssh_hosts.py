@@ -5,11 +5,13 @@ Rules:
   do for the admin who added the host. It never asks: a host whose key or login is not known is refused, with the remedy.
 - On the host only ``~/.ecloud/<cluster>`` is touched, and it is gone when the last worker there is.
 - A host that does not answer is not taken for one whose worker is gone: the list says that it is there.
+- Certificates are brought over the same log-in, however old the last ones are: a worker reads its files at its next connection.
 """
 
 import io
 import json
 import logging
+import math
 import subprocess
 import tarfile
 import tempfile
@@ -31,7 +33,8 @@ from boss.ports import HostRefused, Put, Thing
 _SCRIPT = Path(__file__).resolve().parents[2] / "worker" / "host.py"
 _OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3")
 _PATIENCE = 120.0
-_CERTIFICATE_HOURS = 366 * 24.0
+#: How long a worker's certificates last, in hours; new ones are brought at their half, so that it outlives a weekend without a boss.
+_CERTIFICATE_HOURS = 96.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +52,17 @@ class SshHosts:
 
     provider = PROVIDER
 
-    def __init__(self, cluster: str, bundle: Path, authority: Authority, gate: Callable[[], Gate], terms: WorkerTerms) -> None:
+    def __init__(
+        self,
+        cluster: str,
+        bundle: Path,
+        authority: Authority,
+        gate: Callable[[], Gate],
+        terms: WorkerTerms,
+        lifetime: float = math.inf,
+    ) -> None:
+        """``lifetime``: of certificates, in seconds; at most four days."""
+        self._hours = min(_CERTIFICATE_HOURS, lifetime / 3600)
         self._root = f"~/.ecloud/{cluster}"
         self._bundle = bundle
         self._authority = authority
@@ -109,6 +122,14 @@ class SshHosts:
     def remove(self, thing: Thing) -> None:
         """There is nothing to remove."""
 
+    def renew(self) -> None:
+        """Bring the workers new certificates where it is time."""
+        with self._lock:
+            claims = dict(self._started)
+        for vm, known in claims.items():
+            if known.process:
+                self._calls.submit(self._renew, vm, known.login)
+
     def list(self, asked: float) -> None:
         """Ends as ServersListed."""
         self._calls.submit(self._list, asked)
@@ -165,6 +186,20 @@ class SshHosts:
                 servers.append(Server((there or {}).get(vm, known.process), vm, PROVIDER, "ACTIVE" if there else "UNKNOWN"))
         self._put(ServersListed(self.provider, asked, tuple(servers)))
 
+    def _renew(self, vm: str, login: str) -> None:
+        try:
+            files = self._run(login, "certificates", vm)["files"]
+            tls, ssh = (str(files[name]) for name in (worker_config.TLS_CERTIFICATE, worker_config.SSH_CERTIFICATE))
+            again = self._authority.worker_again(vm, tls, ssh, self._gate(), self._hours * 3600)
+            if again is None:
+                return
+            new = dict(zip((worker_config.TLS_CERTIFICATE, worker_config.SSH_CERTIFICATE), again, strict=True))
+            self._run(login, "install", vm, data=json.dumps(new).encode())
+        except (HostRefused, KeyError, TypeError, ValueError) as error:
+            _log.warning("the certificates of worker %s on %s are not renewed, and tried again: %s", vm, login, error)
+        else:
+            _log.info("the certificates of worker %s are renewed", vm)
+
     def _bury(self, vm: str, known: Known) -> None:
         """A worker that ended by itself has left its folder."""
         try:
@@ -189,7 +224,7 @@ class SshHosts:
 
     def _pack(self, folder: Path, vm: str, resources: dict[str, float]) -> bytes:
         """A tar stream with the worker's folder: configuration, credentials, bundle."""
-        self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
+        self._authority.issue_worker(vm, folder, self._hours, gate := self._gate())
         (folder / worker_config.BROKER_CA).write_text(self._terms.broker_ca)
         config = worker_config.configuration(self._terms, gate, vm, PROVIDER, resources, folder=".")
         (folder / worker_config.FILE).write_text(worker_config.text(config))

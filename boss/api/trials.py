@@ -25,8 +25,8 @@ class Wish(BaseModel):
 class TrialOut(BaseModel):
     """One pool's last trial. ``steps`` has the time of day of each step that has happened, of those that ``order`` names.
 
-    ``over`` is when its VM was gone, null while it goes on; ``worked`` whether its task's result has reached the datastore. ``stage`` is
-    the step that did not come, ``reason`` why, ``advice`` where to look.
+    ``over`` is when its VM was gone, null while it goes on; ``worked`` whether its task's result has reached the datastore; ``unrun`` says
+    why it has worked without a task, where it has. ``stage`` is the step that did not come, ``reason`` why, ``advice`` where to look.
     """
 
     pool: str
@@ -38,6 +38,7 @@ class TrialOut(BaseModel):
     steps: dict[str, float]
     order: list[str]
     worked: bool
+    unrun: str
     stage: str
     reason: str
     advice: str
@@ -83,6 +84,7 @@ def _told(house: House, trial: trials.Trial) -> TrialOut:
         steps=dict(trial.steps),
         order=list(trials.STEPS),
         worked=trial.worked,
+        unrun=trial.unrun,
         stage=trial.stage,
         reason=trial.reason,
         advice=trials.where_to_look(trial, house.facts.boss_address),

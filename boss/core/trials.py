@@ -5,7 +5,7 @@ Rules:
   whether that pool's VMs reach the boss. One at a time for each pool.
 - Its worker offers next to nothing and the mark ``trial``, its task needs that mark: no other task goes there, and it goes nowhere else.
 - It is no part of scaling: nothing that waits counts on it, and it keeps no pool's minimum. It counts against the maximum.
-- Machines that run signed work only would refuse its task: there a trial ends with the join.
+- Machines that run signed work only would refuse its task: there a trial ends with the join, and has worked when it comes to it.
 - Whatever happens its VM is deleted, and its job is over when it is. Who has asked may go away; a boss that is started again goes on.
 """
 
@@ -65,7 +65,7 @@ _REMEDIES: Final = {
 class Trial:
     """One trial: ``steps`` has the time of day of each that has happened; ``reason`` says why the step ``stage`` did not.
 
-    ``over`` is when its VM was gone, None while it goes on.
+    ``over`` is when its VM was gone, None while it goes on; ``unrun`` says why no task was run on a VM that had none to run.
     """
 
     pool: str
@@ -78,6 +78,7 @@ class Trial:
     stage: str = ""
     reason: str = ""
     over: float | None = None
+    unrun: str = ""
 
     @property
     def job(self) -> str:
@@ -86,8 +87,8 @@ class Trial:
 
     @property
     def worked(self) -> bool:
-        """Whether the task of the trial has run and its result was accepted."""
-        return "ran" in self.steps
+        """Whether the task of the trial has run and its result was accepted, or the VM has come as far as one without a task can."""
+        return "ran" in self.steps or bool(self.unrun)
 
 
 def known(facts: Mapping[str, str]) -> dict[str, Trial]:
@@ -202,7 +203,10 @@ def _run(state: State, trial: Trial, vm: Vm, now: float) -> None:
     worker = state.workers.get(vm.id)
     pool = state.pool(vm.pool)
     if pool is not None and pool.signers:
-        _end(state, trial, vm, f"pool {pool.name} runs only what is signed, which a trial's task is not: nothing was run", now)
+        unrun = f"pool {pool.name} runs only what is signed, which a trial's task is not: nothing was run"
+        joined = replace(trial, unrun=trial.unrun or unrun)
+        _remember(state, joined)
+        _end(state, joined, vm, joined.unrun, now)
     elif job is None and worker is not None and worker.resources:
         needs = dict(worker.resources)
         template = Template(0, "trial", (_COMMAND,), outputs=(OutputSpec(REPORT),), needs=needs, timeout=PATIENCE)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from client import Client
-from client.commands.fleet import seconds_of
+from client.commands.durations import seconds_of
 from client.commands.frame import Json, counted, print_json, say
 from client.commands.tables import ago, clock, show
 from client.trust import is_loopback
@@ -32,7 +32,7 @@ def create_token(
     """Let somebody in: prints a new token once, on stdout; on a terminal in the two lines that set it."""
     if role not in ROLES:
         raise typer.BadParameter(f"{role!r} is no role; one of {', '.join(ROLES)}")
-    lifetime = None if expires is None else seconds_of(expires)
+    lifetime = None if expires is None else seconds_of(expires, "--expires")
     with Client() as client:
         made = client.create_token(role, name, lifetime)
     if as_json:

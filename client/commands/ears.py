@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from client import Client, ClientError
-from client.commands.fleet import seconds_of
+from client.commands.durations import seconds_of
 from client.commands.frame import Json, print_json, say
 from client.commands.tables import clock, show
 
@@ -23,7 +23,7 @@ def create_listener(
 ) -> None:
     """Let a program read events at the broker: writes its key and certificates into a new folder, prints how to listen."""
     folder = Path(to or f"listener-{name}")
-    lifetime = seconds_of(expires)
+    lifetime = seconds_of(expires, "--expires")
     try:
         folder.mkdir(mode=0o700, parents=True)
     except OSError as error:

@@ -1,6 +1,5 @@
 """Commands about workers: create, drain, terminate."""
 
-import re
 import time
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -9,10 +8,10 @@ import typer
 from typer.core import TyperCommand
 
 from client import Client
+from client.commands.durations import seconds_of
 from client.commands.frame import Json, Yes, agree, counted, print_json, say
 from client.commands.tables import ago, clean, show
 
-SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 KEEP_ALIVE = "8h"
 
 Workers = Annotated[list[str], typer.Argument(metavar="WORKER...", help="Ids, or globs over them: 'local-*'.")]
@@ -41,20 +40,6 @@ def _counts(args: list[str]) -> bool:
     return any(word.isdecimal() and before != "--pool" for before, word in zip(["", *args], args, strict=False))
 
 
-def is_duration(text: str) -> bool:
-    """Whether a text is a number of seconds, or one with a unit."""
-    return re.fullmatch(r"\d+(\.\d+)?(s|m|min|h|d)?", text) is not None
-
-
-def seconds_of(text: str) -> float:
-    """``90``, ``90s``, ``6h``, ``2d`` as seconds."""
-    if not is_duration(text):
-        raise typer.BadParameter(f"{text} is no time: 8h, 90m, 3600")
-    number = re.match(r"[\d.]+", text)
-    assert number is not None
-    return float(number.group()) * SECONDS.get(text[number.end() :], 1.0)
-
-
 def instantiate_worker(
     count: Annotated[int, typer.Argument(metavar="[N]", min=1, help="How many.")] = 1,
     pool: Annotated[str, typer.Option("--pool", metavar="P", help="Which pool; the first one when not given.")] = "",
@@ -64,7 +49,7 @@ def instantiate_worker(
     as_json: Json = False,
 ) -> None:
     """Create workers now, whatever waits."""
-    keep = seconds_of(keep_alive)
+    keep = seconds_of(keep_alive, "--keep-alive")
     with Client() as client:
         made = client.instantiate_workers(count, pool, keep)
     _tell(made, as_json, "coming up")

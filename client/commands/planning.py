@@ -1,7 +1,6 @@
 """``push_tasks.py FILE --plan``: what a task file would take, as a small table; nothing is pushed."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +13,6 @@ from client.commands.frame import counted, say
 from client.commands.tables import clean, lasted, show
 from client.planning import PROJECT, plan
 from client.pushing import Wishes, read_task_file
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds_in(text: str, option: str = "--deadline") -> float:
-    """The seconds in ``90``, ``90s``, ``15m``, ``6h`` or ``2d``."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
-    if not found or found[2] not in _UNITS or not float(found[1]):
-        raise typer.BadParameter(f"{option} is a time such as 90s, 15m, 6h or 2d, not {text}")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def run(file: Path, wishes: Wishes, deadline: float | None, budget: float | None, plot: Path | None) -> int:

@@ -11,6 +11,7 @@ import typer
 
 from client import Client, Refused
 from client.commands import planning
+from client.commands.durations import some_seconds_of
 from client.commands.frame import counted, say
 from client.commands.tables import amount, clean
 from client.commands.watching import fits_nowhere, transferring, watch_job
@@ -80,10 +81,10 @@ def push_tasks(
         raise typer.BadParameter("--valid goes with --sign")
     if plan and sign is not None:
         raise typer.BadParameter("--plan pushes nothing, so there is nothing to sign: without --sign")
-    time = VALID if valid is None else planning.seconds_in(valid, "--valid")
+    time = VALID if valid is None else some_seconds_of(valid, "--valid")
     wishes = Wishes(name, job, merge, skip_existing, dry_run, scale, tuple(files or ()), sign, time)
     if plan:
-        end = None if deadline is None else planning.seconds_in(deadline)
+        end = None if deadline is None else some_seconds_of(deadline, "--deadline")
         with _refusals(file):
             raise typer.Exit(planning.run(file, wishes, end, budget, plot))
     with Client() as client:

@@ -2,7 +2,8 @@
 
 Rules:
 - The boss does it all by itself: whoever watches may go away. Ctrl-C ends the trial, the VM is deleted all the same.
-- A trial has worked when its task's result was accepted and nothing of its VM is left in the cloud.
+- A trial has worked when its task's result was accepted (where unsigned tasks are not run: when its worker has joined) and nothing of its
+  VM is left in the cloud.
 """
 
 import time
@@ -119,6 +120,11 @@ def _judge(trial: dict[str, Any], left: list[str], told: str | None, console: st
         typer.echo(f"{told} -> admin.py vm_leaks shows what is there")
     elif "deleted" in trial["steps"]:
         typer.echo("           nothing of it is left: no server, port, volume or floating IP")
+    if trial["unrun"]:
+        typer.echo(
+            f"ok      VMs of pool {trial['pool']} reach the boss; their way to the datastore was not tried: {trial['unrun']}"
+        )
+        return
     if trial["worked"]:
         typer.echo(f"ok      VMs of pool {trial['pool']} reach the boss and its datastore, and work")
         return

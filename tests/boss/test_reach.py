@@ -43,6 +43,13 @@ def test_a_trial_that_has_worked_is_told_with_its_date_and_times(settings: confi
     )
 
 
+def test_one_that_could_only_join_is_well_and_says_what_was_not_tried(settings: config.BossConfig) -> None:
+    steps = {step: TIMES[step] for step in ("accepted", "active", "called", "joined")}
+    found = _reach(settings, "cloud", trial(steps=steps, over=ASKED + 80, unrun="pool cloud runs only what is signed"))
+    assert found.verdict is Verdict.OK and "joined after 66 s)" in found.detail
+    assert "the datastore was not tried: pool cloud runs only what is signed" in found.detail
+
+
 def test_one_that_goes_on_is_a_note(settings: config.BossConfig) -> None:
     found = _reach(settings, "cloud", trial(steps={"accepted": ASKED + 1}))
     assert found.verdict is Verdict.NOTE and f"being tried since {DAY}" in found.detail

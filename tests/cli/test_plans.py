@@ -31,7 +31,7 @@ def test_what_is_wrong_with_a_file_is_told_as_a_push_tells_it(shell: Shell) -> N
     said = shell.push({"tasks": [{"id": "a", "command": "true", "runtime": -1}]}, "--plan", code=2)
     assert "x.json: tasks[0] 'a': runtime: must be seconds (greater than 0)" in said.err
     assert "go with --plan" in shell.push(TWO, "--deadline", "1h", code=2).err
-    assert "--deadline is a time such as" in shell.push(TWO, "--plan", "--deadline", "soon", code=2).err
+    assert "--deadline 'soon' is no time such as" in shell.push(TWO, "--plan", "--deadline", "soon", code=2).err
 
 
 def test_why_of_a_vm_says_why_it_is_up(rig: Rig, shell: Shell) -> None:

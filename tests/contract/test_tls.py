@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from boss.adapters import tls
 from boss.adapters.certificates import BOSS, Authority, Gate
 from boss.adapters.daemons import broker_names, mosquitto
+from boss.adapters.keys import ssh_private
 from boss.adapters.tls import CertificateError
 from boss.api.serving import Served
 from boss.keeping import Keeping
@@ -241,6 +242,28 @@ def test_logins_are_signed_again_for_the_same_keys(tmp_path: Path) -> None:
     assert all(path.read_bytes() != old for path, old in zip(renewed, before[1], strict=True))
     assert tls.look(worker.tls.certificate).days(time.time()) == pytest.approx(365, abs=1)
     assert not authority.renew_worker("w1", tmp_path / "w1", GATE)
+
+
+def test_a_workers_two_certificates_are_made_again_for_its_keys_from_the_half_of_their_life_on(tmp_path: Path) -> None:
+    clock = Past(10)
+    authority = Authority(tmp_path / "pki", clock)
+    files = authority.issue_worker("w1", tmp_path / "w1", 96.0, GATE)
+    old = files.tls.certificate.read_text(), files.ssh.certificate.read_text()
+    clock.ago = 9 * DAY
+    assert authority.worker_again("w1", *old, GATE, 3600.0) is None
+    clock.ago = 0.0
+    new = authority.worker_again("w1", *old, GATE, 3600.0)
+    assert new is not None
+    for path, text in zip((files.tls.certificate, files.ssh.certificate), new, strict=True):
+        path.write_text(text)
+    private = serialization.load_pem_private_key(files.tls.key.read_bytes(), None)
+    assert private.public_key() == x509.load_pem_x509_certificate(new[0].encode()).public_key()
+    assert new[1].split()[1] != old[1].split()[1] and 0 < tls.look(files.tls.certificate).days(time.time()) < 0.05
+    login = serialization.load_ssh_public_identity(new[1].encode())
+    assert isinstance(login, serialization.SSHCertificate) and login.key_id == b"worker:w1"
+    assert login.public_key() == ssh_private(files.ssh.key).public_key()
+    with pytest.raises(ValueError, match="PEM"):
+        authority.worker_again("w1", "nothing", old[1], GATE, 3600.0)
 
 
 def test_a_short_lifetime_is_renewed_at_two_thirds_of_it_and_not_all_the_time(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Sshd:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([program, "-D", "-e", "-f", str(self.folder / "sshd.conf")], stderr=log)
-        eventually(lambda: _answers(self.port))
+        eventually(lambda: answers(self.port))
 
     def stop(self) -> None:
         """Kill it and the sessions that it serves."""
@@ -219,7 +219,7 @@ def _kill(pid: int) -> None:
         return
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
             return probe.recv(4) == b"SSH-"

@@ -5,14 +5,17 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from boss.adapters import tls
+from boss.adapters.certificates import Authority, Gate
 from boss.adapters.sockets import free_port
-from tests.datastore.host import _answers
+from tests.datastore.host import answers
 from tests.e2e.deployment import Deployment, deployed, until
 from tests.servers import eventually
 
@@ -62,7 +65,7 @@ class Host:
     def start(self) -> None:
         program = shutil.which("sshd") or "/usr/sbin/sshd"
         self._process = subprocess.Popen([program, "-D", "-e", "-f", str(self._folder / "sshd.conf")], stderr=self._log)
-        eventually(lambda: _answers(self.port))
+        eventually(lambda: answers(self.port))
 
     def stop(self) -> None:
         self._process.kill()
@@ -145,15 +148,30 @@ def test_a_host_that_cannot_be_added_is_refused_with_the_remedy(ecloud: Deployme
     assert ecloud.look("show_vms") == [] and list(host.home.iterdir()) == []
 
 
+def let_expire(ecloud: Deployment, host: Host, name: str) -> Path:
+    """Give a worker keys whose certificates ended ten days ago, as if there had been no boss for so long; the broker's certificate."""
+    [folder] = host.home.glob(f".ecloud/*/{name}")
+    past = Authority(ecloud.folder / "state" / "pki", lambda: time.time() - 14 * 86400.0)
+    gate = Gate("127.0.0.1", 22, "ecloud", "ssh-ed25519 AAAA", "/gate.pyz", "/data")
+    past.issue_worker(name, ecloud.folder / "past", 96.0, gate)
+    for file in ("tls.pem", "tls.key", "key", "key-cert.pub"):
+        shutil.copy(ecloud.folder / "past" / file, folder / file)
+    return folder / "tls.pem"
+
+
 @pytest.mark.long
 def test_the_next_life_of_the_boss_knows_its_hosts(ecloud: Deployment, host: Host) -> None:
     ecloud.admin("add_host", host.login)
     [worker] = online(ecloud)
     pid = worker_process(host, worker["id"])
     ecloud.kill()
+    renewed = let_expire(ecloud, host, worker["id"])
     ecloud.start()
     assert [one["id"] for one in online(ecloud)] == [worker["id"]]
     assert worker_process(host, worker["id"]) == pid
+    assert tls.look(renewed).days(time.time()) == pytest.approx(4, abs=0.1)
+    job = ecloud.push({"tasks": [{"id": "again", "command": "echo 1 > out", "outputs": ["out"]}]})
+    assert ecloud.finished(job) == {"again": "succeeded"}
     ecloud.admin("remove_host", host.login)
     until(lambda: not ecloud.look("show_vms") or None, 60, "its worker to go")
     empty(host)

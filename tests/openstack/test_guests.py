@@ -58,7 +58,7 @@ def test_a_worker_boots_from_its_template_joins_runs_a_task_as_another_user_and_
     assert set(told["steps"]) == set(told["order"])
     boss.admin("fetch", told["job"])
     lines = (boss.folder / told["job"] / "trial.txt").read_text().splitlines()
-    assert lines[0].endswith("-cloud-1") and lines[1].startswith("Linux") and lines[3] == "ecloud-task"
+    assert lines[0].endswith("-cloud-1") and lines[1].startswith("Linux") and lines[3] == "ecloud-task-1"
     assert boss.look("vm_leaks")["things"] == []
     [reach] = [one for one in json.loads(boss.run("admin.py", "doctor", "--json").stdout) if one["check"] == "reach"]
     assert reach["verdict"] == "ok" and "cloud-1 was there" in reach["detail"]
