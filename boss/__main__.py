@@ -150,6 +150,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster, bundle).render))
     loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
     store.keep(loop.lose)
+    reader.keep(loop.jobs_shown)
 
     intake = Intake(
         settings.inbox,

@@ -41,7 +41,7 @@ from boss.core.picture import publish, state_of
 from boss.core.requests import Answer, Request, StopWanted
 from boss.core.state import State
 from boss.core.tokens import Token
-from boss.core.view import View
+from boss.core.view import JobView, View
 from boss.inbox import Inbox, LoopClock
 from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, Certified, ToWorker, granted_inputs
@@ -97,6 +97,7 @@ class Loop:
         self._replies = 0
         self._lock = threading.Lock()
         self._view = View(self._clock.now, epoch, self._started)
+        self._jobs_shown: Mapping[str, JobView] = {}
         self._published = 0.0
         self._rest = 0.0  # seconds until the next picture at least
         self._tokens: Mapping[str, Token] | None = None
@@ -139,6 +140,10 @@ class Loop:
     def view(self) -> View:
         """The newest published picture."""
         return self._view
+
+    def jobs_shown(self) -> Mapping[str, JobView]:
+        """The jobs of the newest published picture, by uid."""
+        return self._jobs_shown
 
     def tokens(self) -> Mapping[str, Token] | None:
         """The tokens by their digests; a change is seen here before whoever asked for it is answered."""
@@ -451,5 +456,6 @@ class Loop:
     def _show(self, now: float) -> None:
         begun = self._clock.steady()
         self._view = publish(self._state, now, self._started)
+        self._jobs_shown = {job.uid: job for job in self._view.jobs}
         self._published = now
         self._rest = min(OLDEST, PICTURES * (self._clock.steady() - begun))

@@ -158,6 +158,12 @@ class Reader(Protocol):
     def job_of_submission(self, submission: str) -> JobRow | None:
         """The job that a push with this idempotency key made."""
 
+    def tasks_at(self, job: str, indices: Sequence[int]) -> Mapping[int, TaskRow]:
+        """These tasks of a job, by index; those that there are. Why they are stale is not told."""
+
+    def links(self, job: str, index: int) -> tuple[list[int], list[int]]:
+        """Indices of the tasks that a task of the job of this name waits for, and of those that wait for it."""
+
     def full_job(self, name: str) -> Job | None:
         """One job with files, templates and tasks (fresh objects, no attempts), for pushes that extend it."""
 

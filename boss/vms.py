@@ -8,7 +8,6 @@ Rules:
 
 import hashlib
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -94,9 +93,8 @@ class Doors:
         door = JoinDoor(desk, self._tokens(terms.cluster), certifier, gate, terms, bundle, self.hosts().remember)
         outer = Outer(self.address.host, self.address.listen, settings.vms.join_port)
         outer.check("join door", "join_port")
-        family = socket.AF_INET6 if ":" in outer.listen else socket.AF_INET
         try:
-            listener = socket.create_server((outer.listen, outer.port), family=family, backlog=AT_ONCE)
+            listener = sockets.listening(outer.listen, outer.port, backlog=AT_ONCE)
         except OSError as error:
             raise DaemonError(
                 f"the join door cannot listen on {outer.shown}: {error}; choose another join_port in [vms]"

@@ -50,7 +50,8 @@ def read_jobs(db: Database, where: str = "", values: Sequence[object] = ()) -> I
 
 def read_counts(db: Database, number: int | None = None) -> dict[int, dict[TaskState, int]]:
     """Counts of tasks by state, of one job or of all, by the job's number."""
-    where, values = ("", ()) if number is None else ("WHERE job = ?", (number,))
+    states = ", ".join(f"'{state}'" for state in TaskState)  # named, the index of the states serves for one job, too
+    where, values = ("", ()) if number is None else (f"WHERE job = ? AND state IN ({states})", (number,))
     counts: dict[int, dict[TaskState, int]] = {}
     for job, state, count in db.select(f"SELECT job, state, COUNT(*) FROM tasks {where} GROUP BY state, job", values):
         counts.setdefault(job, {})[rows.TASK_STATES[state]] = count

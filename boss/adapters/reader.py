@@ -3,11 +3,13 @@
 Rules:
 - Each thread has a connection of its own; a lost one is replaced and the question asked again.
 - Staging jobs are not listed, and neither are their tasks; they are found by name, because they occupy it.
+- Counts of tasks are those that the loop keeps (``keep``), where it tells of the same end of the job as the database: counting the rows
+  of a large job takes longer than a listing may.
 - In a task pattern ``*`` and ``?`` match ``/`` too, as in ``fnmatch``; a name is also matched by itself (``a[1]``).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -18,6 +20,7 @@ from boss.core.deeds import Entry
 from boss.core.model import Attempt, Job, TaskState, Template, Vm
 from boss.core.outcomes import job_state
 from boss.core.stale import sentence as stale_sentence
+from boss.core.view import JobView
 from boss.ports import FailureRow, JobRow, Manifest, Origins, TaskRow
 
 #: Rows that are read at a time where a glob must be looked at again.
@@ -54,10 +57,15 @@ class Reader:
         """``url`` as for ``boss.adapters.store.Store``, which must have opened the database before the first question."""
         self._db = Database(url, readonly=True)
         self._definitions = Definitions(self._db)
+        self._kept: Callable[[], Mapping[str, JobView]] = dict
+
+    def keep(self, jobs: Callable[[], Mapping[str, JobView]]) -> None:
+        """Take counts from here: the jobs by uid, as the loop has shown them last."""
+        self._kept = jobs
 
     def jobs(self) -> list[JobRow]:
         """All jobs that are not staging, oldest first."""
-        return self._job_rows(loading.read_counts(self._db), "WHERE state <> 'staging'")
+        return self._job_rows("WHERE state <> 'staging'")
 
     def job(self, name: str) -> JobRow | None:
         """One job by its name, staging ones too."""
@@ -89,15 +97,20 @@ class Reader:
         conditions, values = _conditions(tuple(states), pattern)
         if stale:
             conditions.append("stale <> 0")
-        if job is not None:
-            conditions.append("job = ?")
-            values.append(next(iter(names), -1))
-        where, seen = " AND ".join((*conditions, self._beyond())), self._position(after)
+        seen = self._position(after)
+        if job is None:
+            conditions.append(self._beyond())
+        else:  # said so, the index of the states serves
+            only = next(iter(names), -1)
+            conditions += ["job = ?", "task_index > ?"]
+            values.append(only)
+            seen = (only, seen[1] if seen[0] == only else -1 if seen[0] < only else 2**62)
         size = limit if _literal(pattern) or pattern == "*" else max(limit, PAGE)
-        sql = f"SELECT job, {', '.join(_COLUMNS)} FROM tasks WHERE {where} ORDER BY job, task_index LIMIT {int(size)}"
+        sql = f"SELECT job, {', '.join(_COLUMNS)} FROM tasks WHERE {' AND '.join(conditions)} ORDER BY job, task_index LIMIT {int(size)}"
         found: list[TaskRow] = []
         while len(found) < limit:
-            page = self._db.select(sql, (*values, *(seen if self._db.sqlite else (seen[0], *seen))))
+            beyond = seen[1:] if job is not None else seen if self._db.sqlite else (seen[0], *seen)
+            page = self._db.select(sql, (*values, *beyond))
             fitting = [row for row in page if row[0] in names and _fits(row[1], pattern)]
             causes = self._causes(fitting)
             found += (TaskRow(names[row[0]], *(*row[1:-1], causes[row[0], row[-1]])) for row in fitting)
@@ -105,6 +118,28 @@ class Reader:
                 break
             seen = (page[-1][0], page[-1][2])
         return found[:limit]
+
+    def tasks_at(self, job: str, indices: Sequence[int]) -> dict[int, TaskRow]:
+        """These tasks of a job, by index; those that there are. Why they are stale is not told."""
+        found: dict[int, TaskRow] = {}
+        for number in self._names(job):
+            for start in range(0, len(indices), PAGE):
+                page = indices[start : start + PAGE]
+                sql = (
+                    f"SELECT {', '.join(_COLUMNS[:-1])} FROM tasks WHERE job = ? AND task_index IN ({', '.join('?' * len(page))})"
+                )
+                found |= {row[1]: TaskRow(job, *row) for row in self._db.select(sql, (number, *page))}
+        return found
+
+    def links(self, job: str, index: int) -> tuple[list[int], list[int]]:
+        """Indices of the tasks that a task of the job of this name waits for, and of those that wait for it."""
+        for number in self._names(job):
+            sql = "SELECT dependencies FROM tasks WHERE job = ? AND task_index = ?"
+            above = [other for (packed,) in self._db.select(sql, (number, index)) for other in rows.unpack(packed)]
+            sql = "SELECT task_index, dependencies FROM tasks WHERE job = ? AND INSTR(dependencies, ?) > 0 ORDER BY task_index"
+            holding = self._db.select(sql, (number, rows.pack([index])))
+            return above, [other for other, packed in holding if index in rows.unpack(packed)]
+        return [], []
 
     def templates(self, job: str, numbers: Iterable[int]) -> Mapping[int, Template]:
         """These templates of a job; those that there are."""
@@ -198,16 +233,17 @@ class Reader:
         self._db.close()
 
     def _one_job(self, condition: str, value: str) -> JobRow | None:
-        for number, _ in loading.read_jobs(self._db, f"WHERE {condition}", (value,)):
-            return self._job_rows(loading.read_counts(self._db, number), "WHERE number = ?", (number,))[0]
-        return None
+        return next(iter(self._job_rows(f"WHERE {condition}", (value,))), None)
 
-    def _job_rows(self, counts: dict[int, dict[TaskState, int]], where: str, values: Sequence[object] = ()) -> list[JobRow]:
-        found = []
-        for number, job in loading.read_jobs(self._db, where, values):
-            job.counts = counts.get(number, {})
-            found.append(_job_row(job))
-        return found
+    def _job_rows(self, where: str, values: Sequence[object] = ()) -> list[JobRow]:
+        kept, found = self._kept(), list(loading.read_jobs(self._db, where, values))
+        for number, job in found:
+            shown = kept.get(job.uid)
+            if shown is not None and shown.finished == job.finished:
+                job.counts = {TaskState(name): count for name, count in shown.tasks.items()}
+            else:
+                job.counts = loading.read_counts(self._db, number).get(number, {})
+        return [_job_row(job) for _, job in found]
 
     def _names(self, job: str | None) -> dict[int, str]:
         """Numbers and names of the job (or of all jobs) whose tasks may be listed."""
@@ -254,8 +290,9 @@ def _conditions(states: Sequence[TaskState], pattern: str, table: str = "") -> t
         conditions.append(f"{table}state IN ({', '.join('?' * len(states))})")
         values += (state.value for state in states)
     if _literal(pattern):
-        conditions.append(f"({table}name = ? OR {table}name = ?)")
-        values += (pattern, _ESCAPED.sub(r"\1", pattern))
+        names = dict.fromkeys((pattern, _ESCAPED.sub(r"\1", pattern)))  # of one alone the index of the names serves
+        conditions.append(f"({' OR '.join([f'{table}name = ?'] * len(names))})")
+        values += names
     elif pattern != "*":
         conditions.append(f"({table}name = ? OR {table}name LIKE ? ESCAPE '!')")
         values += (pattern, _like(pattern))

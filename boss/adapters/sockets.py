@@ -54,6 +54,17 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
+def listening(host: str, port: int, backlog: int) -> socket.socket:
+    """A listening TCP socket. Raises OSError.
+
+    What it accepts sends at once: an answer of head and body would else wait 40 ms for the acknowledgement of its head.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=backlog)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only where the protocol's number is said
+    return listener
+
+
 def answers(port: int, host: str = LOOPBACK, timeout: float = 1.0) -> bool:
     """Whether somebody listens there."""
     try:

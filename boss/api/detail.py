@@ -1,13 +1,14 @@
 """One task in full: its template's texts with the task's own parameters in place, and everything that was tried. And a job's graph."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from boss.api.answers import Refusal
+from boss.api.origins import made_of
 from boss.api.shapes import TaskOut
-from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, MadeOf, Node, OutputOut, SignatureOut, TaskDetail
-from boss.core.model import Attempt, Job, Template
+from boss.api.shapes_task import AttemptOut, Edge, Graph, InputOut, Node, OutputOut, SignatureOut, TaskDetail
+from boss.core.model import Job, Template
 from boss.core.templates import params_of, texts_of
-from boss.ports import TaskRow
+from boss.ports import Reader, TaskRow
 from datastore.sources import place_of
 from worker.grid import Value
 from worker.texts import Text, render
@@ -39,10 +40,13 @@ def defined(row: TaskRow, template: Template | None) -> TaskOut:
     return task
 
 
-def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt], origins: MadeOf | None = None) -> TaskDetail:
-    """The task of a row. ``job`` has the templates and tasks (None: it vanished meanwhile, then the definition is empty)."""
-    template = job.templates[row.template] if job is not None else Template(0, row.id, ())
-    after = [job.tasks[index].name for index in job.tasks[row.index].dependencies] if job is not None else []
+def detail_of(reader: Reader, row: TaskRow) -> TaskDetail:
+    """The task of a row; of one that vanished meanwhile the definition is empty."""
+    template = reader.templates(row.job, [row.template]).get(row.template, Template(0, row.id, ()))
+    attempts = reader.attempts(row.job, row.index)
+    above, below = reader.links(row.job, row.index)
+    others = reader.tasks_at(row.job, [*above, *below])
+    after = [others[index].id for index in above if index in others]
     params = texts_of(template, row.row)
     needs = dict(template.needs)
     return TaskDetail(
@@ -60,11 +64,11 @@ def detail_of(row: TaskRow, job: Job | None, attempts: Sequence[Attempt], origin
         init=template.init,
         after=after,
         dependencies=after,
-        dependents=[task.name for task in job.tasks if row.index in task.dependencies] if job is not None else [],
+        dependents=[others[index].id for index in below if index in others],
         failures=row.failures,
         losses=row.losses,
         attempts=[AttemptOut.of(attempt) for attempt in attempts],
-        made_of=origins,
+        made_of=made_of(reader, row, template, attempts),
         signed=_signature(template),
     )
 

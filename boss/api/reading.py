@@ -13,7 +13,6 @@ from boss.api.detail import defined, detail_of, graph_of
 from boss.api.house import House, TheHouse, blocking
 from boss.api.loghub import Feed
 from boss.api.newer import newer, newer_of
-from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import Ca, Health, JobOut, ResultFile, Results, SharedOut, TaskOut, TaskPage, Why
 from boss.api.shapes_house import BossOut, Console, Context, Status, VmOut, WorkerOut
@@ -204,8 +203,7 @@ def _place(after: str, targets: int) -> tuple[int, str, int]:
 def task(house: TheHouse, target: TargetText) -> TaskDetail:
     """One task: its definition as it runs, and all its attempts with the tails of their logs."""
     row = house.targets.task(target)
-    full, attempts = house.reader.full_job(row.job), house.reader.attempts(row.job, row.index)
-    detail = detail_of(row, full, attempts, made_of(house.reader, row, full, attempts))
+    detail = detail_of(house.reader, row)
     detail.newer = list(newer_of(house, house.reader.job(row.job), detail))
     return detail
 
@@ -223,7 +221,7 @@ async def why(house: TheHouse, target: TargetText) -> Why:
             return _why_gone(gone, await blocking(house.facts.console, target))
         found = await house.ask(lambda reply: WhyAsked("", target, reply))
         return Why.model_validate(found)
-    detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply))
+    detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply, row.index))
     said = detail.get("why", [])
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
     if detail.get("state") == TaskState.FAILED and (line := await blocking(_last_words, house, row)):

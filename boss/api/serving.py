@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from boss.adapters import tls as certificates
 from boss.adapters.certificates import TlsFiles
 from boss.adapters.keys import write_private
-from boss.adapters.sockets import kept_port
+from boss.adapters.sockets import kept_port, listening
 from boss.api.impatient import Impatient
 
 _START_TIMEOUT = 30.0
@@ -41,9 +41,8 @@ def address_of(host: str, port: int, kept: Path, scheme: str = "http") -> tuple[
     Raises OSError when an address that was asked for cannot be had.
     """
     chosen = port or kept_port(kept, host=host, then=_MOVED)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listener = socket.create_server((host, chosen), family=family, backlog=128)
+        listener = listening(host, chosen, backlog=128)
     except OSError as error:
         raise OSError(f"the API cannot listen on {host}:{chosen} ({error}); choose another `host` or `port` in `[api]`") from None
     host = _EVERYWHERE.get(host, host)

@@ -420,9 +420,13 @@ def _context_set(state: State, event: ContextSet) -> None:
     jobs.answer(state, event.reply, 200, **{name: value for name, value in event.facts.items() if value is not None})
 
 
-def _task_named(state: State, job_name: str, task_name: str, reply: int) -> Task | None:
+def _task_named(state: State, job_name: str, task_name: str, reply: int, at: int = -1) -> Task | None:
+    """A task by its name; ``at`` is where it was, which saves the search in a large job."""
     job = state.job_named(job_name)
-    task = next((task for task in job.tasks if task.name == task_name), None) if job is not None else None
+    tasks = job.tasks if job is not None else ()
+    if 0 <= at < len(tasks) and tasks[at].name == task_name:
+        return tasks[at]
+    task = next((task for task in tasks if task.name == task_name), None)
     if task is None:
         jobs.answer(state, reply, 404, error=f"there is no task {job_name}:{task_name}")
     return task
@@ -437,7 +441,7 @@ def _why_asked(state: State, event: WhyAsked, now: float) -> None:
             sentences = explain_vm.why(state, vm, now)
             jobs.answer(state, event.reply, 200, job="", id=vm.id, state=vm.state.value, why=sentences, never="")
         return
-    task = _task_named(state, event.job, event.task, event.reply)
+    task = _task_named(state, event.job, event.task, event.reply, event.at)
     if task is not None:
         sentences = explain.why(state, task, now)
         never = explain.never(state, task) if task.state in (TaskState.READY, TaskState.WAITING) else ""

@@ -132,11 +132,15 @@ class FailedRetried:
 
 @dataclass(frozen=True, slots=True)
 class WhyAsked:
-    """Why does this task wait (or: how did it end)? ``task`` is a task's name; answered with sentences. Without a job: a VM's id."""
+    """Why does this task wait (or: how did it end)? ``task`` is a task's name, ``at`` its index if that is known; answered with sentences.
+
+    Without a job: a VM's id.
+    """
 
     job: str
     task: str
     reply: int = 0
+    at: int = -1
 
 
 @dataclass(frozen=True, slots=True)

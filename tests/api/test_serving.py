@@ -20,6 +20,14 @@ def test_this_machine_finds_the_api_on_loopback_wherever_it_listens(tmp_path: Pa
         socket.create_connection((place, int(port)), timeout=5).close()
 
 
+def test_what_the_api_says_is_sent_at_once(tmp_path: Path) -> None:
+    _, listener = address_of("127.0.0.1", 0, tmp_path / "port")
+    with listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_people_elsewhere_are_told_the_name_of_the_machine_where_it_listens_everywhere() -> None:
     assert public_address("127.0.0.1", "http://127.0.0.1:8080", "boss") == "http://127.0.0.1:8080"
     assert public_address("0.0.0.0", "https://127.0.0.1:8080", "boss.example.org") == "https://boss.example.org:8080"

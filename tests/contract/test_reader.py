@@ -19,6 +19,7 @@ from boss.core.model import (
     TaskState,
     Wanted,
 )
+from boss.core.view import JobView
 from boss.ports import StoreError
 from tests import builders
 from tests.builders import NOON
@@ -52,6 +53,33 @@ def test_jobs_are_listed_with_counts_and_one_word_for_their_state(store: Store, 
     assert reader.job("failed") == reader.job_of_submission("key") == rows[2]
     assert (reader.job("nobody"), reader.job_of_submission("no"), reader.job_of_submission("")) == (None, None, None)
     assert reader.job("staging") is not None
+
+
+def test_counts_are_those_that_the_loop_keeps_unless_it_tells_of_another_end_of_the_job(store: Store, reader: Reader) -> None:
+    store.commit(builders.pushed(builders.bag("u1", 2, name="on"), builders.bag("u2", 2, name="over", finished=NOON)))
+
+    def shown(uid: str, finished: float | None) -> JobView:
+        return JobView(uid, uid, "ada", "running", "", NOON, finished, {"ready": 1, "running": 1})
+
+    reader.keep(lambda: {"u1": shown("u1", None), "u2": shown("u2", None)})
+    assert [row.counts for row in reader.jobs()] == [{"ready": 1, "running": 1}, {"ready": 2}]
+    found = reader.job("on")
+    assert found is not None and found.counts == {"ready": 1, "running": 1}
+
+
+def test_who_waits_for_whom_is_found_without_the_rest_of_the_job(store: Store, reader: Reader) -> None:
+    many = builders.job("u1", "many")
+    for index in range(600):
+        builders.task(many, f"t{index}")
+    builders.task(many, "sum", after=range(600))
+    builders.task(many, "last", after=[600, 256])
+    store.commit(builders.pushed(builders.link(many), builders.chain("u2", "x", "y", name="other")))
+    assert reader.links("many", 600) == (list(range(600)), [601])
+    assert reader.links("many", 256) == ([], [600, 601]) and reader.links("many", 1) == ([], [600])
+    assert reader.links("nobody", 0) == ([], [])
+    rows = reader.tasks_at("many", [*range(601), 9999])
+    assert [rows[index].id for index in (0, 255, 600)] == ["t0", "t255", "sum"] and len(rows) == 601
+    assert reader.tasks_at("nobody", [0]) == {}
 
 
 def test_a_full_job_is_the_whole_job_without_attempts(store: Store, reader: Reader) -> None:
