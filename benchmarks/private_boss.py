@@ -65,13 +65,13 @@ def private_boss(database: str | None) -> Iterator[PrivateBoss]:
             stop(process)
 
 
-def start(state: Path, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+def start(state: Path, settings: Mapping[str, str], program: str = "boss") -> subprocess.Popen[str]:
     """Start a boss on a state folder, with settings from the environment alone, until it is ready. Raises BossDidNotStart."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
     environment |= {"ECLOUD_STATE": str(state), "PYTHONPATH": str(ROOT), **settings}
     with open(state / "boss.log", "ab") as log:
         boss = subprocess.Popen(
-            [sys.executable, "-m", "boss"], cwd=state, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, "-m", program], cwd=state, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
         )
     assert boss.stdout is not None
     if not boss.stdout.readline().startswith("ready: "):
