@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -262,20 +263,29 @@ class Authority:
     def worker_again(self, worker: str, tls: str, ssh: str, gate: Gate, seconds: float) -> tuple[str, str] | None:
         """New certificates for the keys of a worker's two (TLS in PEM, SSH as in a ``-cert.pub`` file); None while half their life is left.
 
+        They come from a host that may be anybody's by now: only a key that this CA has certified for this worker before is signed again.
         Raises ValueError for what is no such certificate.
         """
-        old = x509.load_pem_x509_certificate(tls.encode())
-        login = serialization.load_ssh_public_identity(ssh.encode())
-        key = old.public_key()
-        if not isinstance(login, serialization.SSHCertificate) or not isinstance(key, ec.EllipticCurvePublicKey):
-            raise ValueError("an SSH certificate and a TLS certificate of an elliptic curve key are wanted")
+        caller = f"worker:{worker}"
+        try:
+            old = x509.load_pem_x509_certificate(tls.encode())
+            login = serialization.load_ssh_public_identity(ssh.encode())
+            key = old.public_key()
+            old.verify_directly_issued_by(self._ca_certificate)
+            if not isinstance(login, serialization.SSHCertificate) or not isinstance(key, ec.EllipticCurvePublicKey):
+                raise ValueError("an SSH certificate and a TLS certificate of an elliptic curve key are wanted")
+            login.verify_cert_signature()
+            ours = login.signature_key() == self._ssh_ca.public_key()
+        except (InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion, TypeError) as error:
+            raise ValueError(f"these certificates are not of this CA ({type(error).__name__})") from None
+        if not ours or old.subject != _name(worker) or login.key_id != caller.encode():
+            raise ValueError(f"these certificates are not those that this CA has signed for {worker}")
         lives = (
             (old.not_valid_before_utc.timestamp(), old.not_valid_after_utc.timestamp()),
             (login.valid_after, login.valid_before),
         )
         if all((start + _BACKDATED + end) / 2 > self._clock() for start, end in lives):
             return None
-        caller = f"worker:{worker}"
         public = login.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
         certificate = self._signed(key, worker, ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
         return (

@@ -67,7 +67,7 @@ def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
     with Client() as client, client.debug(worker) as lines:
         for line in lines:
             if line is not None:
-                typer.echo(line["line"])
+                typer.echo(clean(line["line"]) if line["line"] else "")
 
 
 def set_boss_address(

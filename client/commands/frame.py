@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from client.commands.tables import clean
 from client.errors import ClientError, Refused
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -53,8 +54,9 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 def say(text: str) -> None:
-    """One line for people, on stderr."""
-    typer.echo(" ".join(text.split("\n")) if text.count("\n") < 2 else text, err=True)
+    """One line for people, on stderr; what somebody else has said moves no cursor."""
+    lines = [clean(line) if line else "" for line in text.split("\n")]
+    typer.echo((" " if len(lines) < 3 else "\n").join(lines), err=True)
 
 
 def print_json(document: object) -> None:

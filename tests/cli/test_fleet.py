@@ -1,6 +1,6 @@
 """Shutting the fleet down, opening it, and looking for what nobody owns, from the command line."""
 
-from boss.ports import Thing
+from boss.ports import HostRefused, Thing
 from tests.api.rig import Rig
 from tests.cli.shell import Shell
 
@@ -31,3 +31,11 @@ def test_what_has_no_owner_is_named_and_removed_on_demand(rig: Rig, shell: Shell
     assert "removed" in said.out and "x-2 cannot be removed" in said.out
     rig.cloud.lost.clear()
     shell.admin("vm_leaks")
+
+
+def test_what_a_host_has_said_moves_no_cursor(rig: Rig, shell: Shell) -> None:
+    def refused(_login: str) -> dict[str, float]:
+        raise HostRefused("x: \x1b]0;title\x07 \u202e\nforged")
+
+    object.__setattr__(rig.facts, "probe_host", refused)
+    assert "x: \\x1b]0;title\\x07 \\u202e forged" in shell.admin("add_host", "x", code=1).err

@@ -266,6 +266,29 @@ def test_a_workers_two_certificates_are_made_again_for_its_keys_from_the_half_of
         authority.worker_again("w1", "nothing", old[1], GATE, 3600.0)
 
 
+def test_no_certificates_are_made_again_for_keys_that_this_ca_has_not_certified_for_that_worker(tmp_path: Path) -> None:
+    clock = Past(10)
+    authority, other = Authority(tmp_path / "pki", clock), Authority(tmp_path / "other", clock)
+    ours, anothers = (authority.issue_worker(name, tmp_path / name, 96.0, GATE) for name in ("w1", "w2"))
+    foreign, boss = other.issue_worker("w1", tmp_path / "foreign", 96.0, GATE), authority.boss_login(GATE)
+    clock.ago = 0.0
+    good = ours.tls.certificate.read_text(), ours.ssh.certificate.read_text()
+    assert authority.worker_again("w1", *good, GATE, 3600.0) is not None
+    for certificate in (anothers.tls.certificate, foreign.tls.certificate, authority.ca, authority.boss().certificate):
+        with pytest.raises(ValueError, match="ertificate"):
+            authority.worker_again("w1", certificate.read_text(), good[1], GATE, 3600.0)
+    changed = good[1].split()
+    changed[1] = changed[1][:-40] + ("A" if changed[1][-40] != "A" else "B") + changed[1][-39:]
+    for login in (
+        anothers.ssh.certificate.read_text(),
+        foreign.ssh.certificate.read_text(),
+        boss.certificate.read_text(),
+        " ".join(changed),
+    ):
+        with pytest.raises(ValueError, match="certificate"):
+            authority.worker_again("w1", good[0], login, GATE, 3600.0)
+
+
 def test_a_short_lifetime_is_renewed_at_two_thirds_of_it_and_not_all_the_time(tmp_path: Path) -> None:
     now = [1_900_000_000.0]
     authority = Authority(tmp_path / "pki", lambda: now[0], lifetime=60.0)
