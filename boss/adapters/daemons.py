@@ -12,6 +12,7 @@ import getpass
 import logging
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -34,8 +35,9 @@ _STOP_TIMEOUT = 5.0
 #: A daemon that lived this long, in seconds, is started again without a pause.
 _STABLE = 10.0
 _LONGEST_PAUSE = 5.0
-#: A log longer than this, in bytes, is put aside at the next start.
+#: A log longer than this, in bytes, is put aside; and the seconds between two looks: strangers write into it, too.
 _LONGEST_LOG = 16 * 1024 * 1024
+_LOOK = 5.0
 #: The largest MQTT packet: a message of 256 KiB with its topic and properties.
 _MAX_PACKET = 256 * 1024 + 16 * 1024
 
@@ -99,8 +101,7 @@ class Daemon:
         """Start the daemon; returns when its port answers. Raises DaemonError when it does not within ten seconds."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         processes.end_recorded(self._pid_file, _STOP_TIMEOUT)
-        if self.output.exists() and self.output.stat().st_size > _LONGEST_LOG:
-            self.output.replace(self.output.with_suffix(".old"))
+        self._bound_log()
         self.port = sockets.kept_port(self._folder / "port", self.port)
         command = self._prepare(self.port)
         self._stopping.clear()
@@ -166,7 +167,28 @@ class Daemon:
         _raise_open_files(process.pid)
         if self._stopping.is_set():  # stop() came before there was a process to end
             process.terminate()
+        self._watch(process)
         return process.wait()
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for its end, and bound its log meanwhile."""
+        ended = os.pidfd_open(process.pid)
+        try:
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            while not poll.poll(_LOOK * 1000):
+                self._bound_log()
+        finally:
+            os.close(ended)
+
+    def _bound_log(self) -> None:
+        """Put a log aside that has become too long; the daemon goes on in the same file, which it only appends to."""
+        try:
+            if self.output.exists() and self.output.stat().st_size > _LONGEST_LOG:
+                shutil.copyfile(self.output, self.output.with_suffix(".old"))
+                os.truncate(self.output, 0)
+        except OSError as error:
+            _log.warning("the log of %s has become long, and cannot be put aside: %s", self.name, error)
 
     def _last_words(self) -> str:
         """The end of what the daemon logged, on one line."""
@@ -353,6 +375,7 @@ def sshd(folder: Path, authority: Authority, port: int = 0, outer: Outer | None 
             "SetEnv SHLVL=1",  # bash then leaves ~/.bashrc alone, whose output would mix with the gate's
             f"MaxSessions {SSH_MAX_SESSIONS}",
             f"MaxStartups {SSH_MAX_STARTUPS}",
+            f"PerSourceMaxStartups {SSH_MAX_STARTUPS // 2}",
             "LoginGraceTime 30",
             "ClientAliveInterval 15",
             "ClientAliveCountMax 4",

@@ -9,6 +9,7 @@ Rules:
 """
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -143,6 +144,8 @@ def _connector(location: Location, readonly: bool) -> Any:
         pragmas: dict[str, Any] = (
             {"query_only": 1} if readonly else {"journal_mode": "wal", "synchronous": "full", "journal_size_limit": 2**26}
         )
+        if not readonly:
+            _keep_private(location.database)
         pragmas |= {"foreign_keys": 1, "cache_size": -65536}
         return peewee.SqliteDatabase(location.database, pragmas=pragmas, timeout=BUSY_TIMEOUT)
     return _Nodes(
@@ -152,6 +155,19 @@ def _connector(location: Location, readonly: bool) -> Any:
         init_command=_MYSQL_SESSION,
         write_timeout=_ANSWER_TIMEOUT,
     )
+
+
+def _keep_private(path: str) -> None:
+    """Tasks' variables are in it: a new file is its user's alone, as its log will be, and other users are kept out of an old one.
+
+    Nothing that is there is opened: to close it would end the locks that SQLite has on it in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError:  # it is there, or cannot be: SQLite says so
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with suppress(OSError):
+                os.chmod(name, os.stat(name).st_mode & 0o770)
 
 
 class Database:

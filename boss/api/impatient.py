@@ -4,20 +4,30 @@ Rules:
 - From the first moment of a connection, and from the first byte of each further request, the head has to be there within ``HEAD`` seconds,
   however often a byte comes. Bodies are the door's to bound; idle connections between requests uvicorn ends after seconds.
 - Nothing is answered: a program that never finishes its request waits for no answer.
+- What a stranger sends that is no request fills no log: of HTTP's own, only faults of ours are told.
 """
 
 import asyncio
+import logging
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Seconds for the line and the headers of a request.
 HEAD = 15.0
 
+_faults = logging.getLogger("boss.api.http")
+_faults.setLevel(logging.ERROR)
+
 
 class Impatient(H11Protocol):
     """uvicorn's protocol with a clock for heads."""
 
     _clock: asyncio.TimerHandle | None = None
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self.logger = _faults
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection: its first request is due."""

@@ -287,3 +287,11 @@ def test_a_head_that_is_too_long_is_refused(rig: Rig) -> None:
         except (ConnectionResetError, BrokenPipeError):
             pass  # it was cut off while we were still writing
     assert rig.client(TOKEN).get("/status").status_code == 200
+
+
+def test_what_strangers_send_fills_no_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    for head in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"):
+        with connected(rig) as link:
+            link.sendall(head)
+            assert link.recv(100).startswith(b"HTTP/1.1 4")
+    assert [record for record in caplog.records if record.name.startswith(("uvicorn", "boss.api"))] == []

@@ -15,7 +15,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from boss.adapters import processes
+from boss.adapters import daemons, processes, sockets
 from boss.adapters.certificates import Authority, Gate, SshFiles, TlsFiles
 from boss.adapters.daemons import Daemon, DaemonError, find_program, mosquitto
 from tests.servers import CLUSTER, eventually, mqtt_client, ssh
@@ -185,6 +185,30 @@ def test_a_daemon_that_cannot_start_says_why(tmp_path: Path) -> None:
     daemon = Daemon("breaker", tmp_path / "b", lambda _port: ["/bin/sh", "-c", "echo no such luck >&2; exit 3"])
     with pytest.raises(DaemonError, match="breaker does not start: no such luck"):
         daemon.start()
+
+
+def test_a_log_that_strangers_fill_is_put_aside_while_the_daemon_runs_and_it_goes_on_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "_LONGEST_LOG", 1000)
+    monkeypatch.setattr(daemons, "_LOOK", 0.05)
+    folder = tmp_path / "b"
+    program = (
+        "import os, socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
+        "while s.accept(): os.write(2, b'x' * 99 + b';')"
+    )
+    daemon = Daemon("babbler", folder, lambda port: [sys.executable, "-c", program, str(port)])
+    daemon.start()
+    try:
+        pid = daemon.pid
+        for _ in range(30):
+            assert sockets.answers(daemon.port)
+        eventually(lambda: (folder / "log.old").exists() and daemon.output.stat().st_size < 1000)
+        assert sockets.answers(daemon.port)
+        eventually(lambda: daemon.output.read_bytes().endswith(b"x;"))
+        assert b"\0" not in daemon.output.read_bytes() and daemon.pid == pid
+    finally:
+        daemon.stop()
 
 
 def test_a_missing_program_names_its_debian_package() -> None:

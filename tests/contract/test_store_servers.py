@@ -1,6 +1,7 @@
 """Where the database is: how its address is written, and a server that is away, refuses or dies."""
 
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +150,18 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_text("this is a letter, not a database. " * 100)
     with pytest.raises(StoreError, match="restore a back-up"):
         Store(f"sqlite:///{tmp_path / 'state.db'}").open()
+
+
+def test_a_database_in_a_file_is_read_by_its_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(f"sqlite:///{path}")
+    store.open()
+    assert {one.name: stat.S_IMODE(one.stat().st_mode) for one in tmp_path.glob("state.db*")} == dict.fromkeys(
+        ("state.db", "state.db-wal", "state.db-shm"), 0o600
+    )
+    store.close()
+    path.chmod(0o644)
+    store = Store(f"sqlite:///{path}")
+    store.open()
+    assert not stat.S_IMODE(path.stat().st_mode) & 0o007
+    store.close()
