@@ -135,6 +135,8 @@ class FakeCloud:
         self._put(FlavorsSeen(self.provider, {
             (pool, name): dict(zip(("cpus", "memory", "disk"), map(float, known[name]), strict=True))
             for pool, names in self._pools.items() for name in names if name in known
+        }, {
+            (pool, name): f"there is no flavor {name!r}" for pool, names in self._pools.items() for name in names if name not in known
         }))  # fmt: skip
 
     def create(self, vms: tuple[str, ...], pool: str, flavor: str) -> None:

@@ -17,6 +17,8 @@ from boss.core.model import Refusal
 
 #: Seconds that a looked up thing is used for.
 KEPT = 600.0
+#: So many names of what is there are told, if none comes near.
+FEW = 6
 Json = dict[str, Any]
 _T = TypeVar("_T")
 
@@ -51,7 +53,7 @@ class Book:
         there = self.flavors()
         exact = [one for one in there if one["name"] == name] or [one for one in there if one["id"] == name]
         if not exact:
-            raise missing("flavor", name, (str(one["name"]) for one in there))
+            raise no_flavor(name, there)
         return exact[0]
 
     def network(self, name: str) -> Json:
@@ -151,10 +153,15 @@ class Book:
         return found
 
 
+def no_flavor(name: str, there: Iterable[Json]) -> CloudError:
+    """The error that says that a flavor is not there, and which are."""
+    return missing("flavor", name, (str(one["name"]) for one in there))
+
+
 def missing(kind: str, name: str, there: Iterable[object]) -> CloudError:
     """The error that says what was looked for and what comes nearest."""
     names = sorted({str(one) for one in there})
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:6]
+    near = names if len(names) <= FEW else difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:FEW]
     more = f", ... ({len(names)} in all)" if len(names) > len(near) else ""
     what = f"; there are: {', '.join(near)}{more}" if near else "; there is none at all"
     return CloudError(Refusal.INVALID, f"there is no {kind} {name!r}{what}")

@@ -17,7 +17,7 @@ from boss.adapters import openstack_facts as facts
 from boss.adapters.openstack_api import Api
 from boss.adapters.openstack_asking import Zones
 from boss.adapters.openstack_belongings import Belongings
-from boss.adapters.openstack_book import KEPT, Book
+from boss.adapters.openstack_book import KEPT, Book, no_flavor
 from boss.adapters.openstack_errors import CloudError
 from boss.adapters.openstack_servers import Raw, Servers
 from boss.adapters.openstack_volumes import Volumes
@@ -96,12 +96,15 @@ class Looking:
             self._failed(error)
             return
         offers: dict[tuple[str, str], Resources] = {}
+        absent: dict[tuple[str, str], str] = {}
         for pool in self._pools.values():
             for name, extras in pool.flavors.items():
                 if name in there:
                     offers[pool.name, name] = facts.with_extras(facts.resources_of(there[name], pool.boot_volume), extras)
+                else:
+                    absent[pool.name, name] = no_flavor(name, there.values()).reason
         self._flavors_read = time.monotonic()
-        self.put(FlavorsSeen(self._provider, offers))
+        self.put(FlavorsSeen(self._provider, offers, absent))
 
     def _kept_on(self, found: Mapping[str, Server]) -> dict[str, Server]:
         """Servers that the last list had, that this one lacks, and that the cloud still knows when asked for each."""

@@ -33,8 +33,10 @@ def on_limits(state: State, event: LimitsSeen, now: float) -> None:
 
 
 def on_flavors(state: State, event: FlavorsSeen) -> None:
-    """What the flavors offer."""
+    """What the flavors offer, and which of them are not there."""
     state.sizes.update(event.flavors)
+    pools = {pool.name for pool in state.policy.pools if pool.provider == event.provider}
+    state.absent = {key: said for key, said in state.absent.items() if key[0] not in pools} | dict(event.absent)
     state.cloud_trouble.pop(event.provider, None)
 
 

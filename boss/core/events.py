@@ -6,7 +6,7 @@ Rules:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from boss.core.model import Refusal, Resources
 from boss.core.requests import Request
@@ -139,10 +139,11 @@ class LimitsSeen:
 
 @dataclass(frozen=True, slots=True)
 class FlavorsSeen:
-    """What the flavors of one provider's pools offer: ``(pool, flavor) -> resources``; those that it does not have are missing."""
+    """What the flavors of one provider's pools offer: ``(pool, flavor) -> resources``; ``absent`` says of the others why not."""
 
     provider: str
     flavors: Mapping[tuple[str, str], Resources]
+    absent: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
         if too_big == _for_want_of_a_signature(state, shape):
             return [too_big, trust.push_signed(job.name)]
         larger = "have the quota raised, " if _beyond(state, shape) else ""
-        return [too_big, f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
+        absent = [said for pool in state.policy.pools for said in sizes.absent(state, pool)]
+        return [too_big, *absent[:FEW], f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
     return _room(state, task, shape, now)
 
 
@@ -169,7 +170,8 @@ def notes(state: State) -> list[str]:
     for shape, (count, job) in found.items():
         if len(said) < FEW and (reason := never_of(state, shape)):
             said.append(f"{count:,} ready task(s) (of job {job} first) can never run as things are. {reason}")
-    return said or quotas.notes(state)
+    absent = [sentence for pool in state.policy.pools for sentence in sizes.absent(state, pool)]
+    return (said or quotas.notes(state)) + absent[:FEW]
 
 
 def _for_want_of_a_signature(state: State, shape: Shape) -> str:
@@ -197,6 +199,8 @@ def _too_big(state: State, shape: Shape) -> str:
         for flavor in sizes.flavors(state, pool):
             for name, count in flavor.resources.items():
                 largest[name] = max(largest.get(name, 0.0), count)
+    if not largest:
+        return "No VM of any pool can hold it: the clouds have none of the pools' flavors."
     lacking = [
         f"{amount(name, count)} (the largest VM has {amount(name, largest.get(name, 0.0))})"
         for name, count in shape

@@ -33,9 +33,18 @@ def flavor_of(state: State, vm: Vm) -> Flavor | None:
 
 
 def unknown(state: State, pool: Pool) -> list[str]:
-    """Names of the pool's flavors of which nobody has said what they offer."""
+    """Names of the pool's flavors of which nobody has said yet what they offer, or that there is no such flavor."""
     known = {flavor.name for flavor in flavors(state, pool)}
-    return [flavor.name for flavor in pool.flavors if flavor.name not in known]
+    return [one.name for one in pool.flavors if one.name not in known and (pool.name, one.name) not in state.absent]
+
+
+def absent(state: State, pool: Pool, name: str = "") -> list[str]:
+    """Sentences on the pool's flavors (or the one of this name) that its cloud does not have."""
+    return [
+        f"Pool {pool.name}: {state.absent[pool.name, flavor.name]}. Mend `flavors` of [pools.{pool.name}] in the settings."
+        for flavor in pool.flavors
+        if name in ("", flavor.name) and (pool.name, flavor.name) in state.absent
+    ]
 
 
 def learn(state: State, vm: Vm, resources: Mapping[str, float]) -> None:

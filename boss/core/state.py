@@ -96,6 +96,9 @@ class State:
     doubts: dict[str, str] = field(default_factory=dict)  #: by what a VM is held up in the state that it is in, as the cloud says
     cloud_trouble: dict[str, str] = field(default_factory=dict)  #: why a provider could not be asked at last
     sizes: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the cloud says of a pool's flavor
+    absent: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  #: flavors that the cloud did not have at last, and its words
     offered: dict[tuple[str, str], Resources] = field(default_factory=dict)  #: what the last worker on one offered
     fenced: str = ""  #: why nothing is created or deleted: a later life of this cluster's boss has worked there
     unsure: set[str] = field(default_factory=set)  #: claims of an earlier life whose create call was perhaps never made

@@ -126,6 +126,10 @@ def on_asked(state: State, event: TrialAsked, now: float) -> None:
         return
     flavor = next((one for one in sizes.flavors(state, pool) if event.flavor in ("", one.name)), None)
     if flavor is None:
+        there_is_none = sizes.absent(state, pool, event.flavor)
+        if there_is_none:
+            jobs.answer(state, event.reply, 409, error=there_is_none[0].rstrip("."))
+            return
         trouble = state.cloud_trouble.get(pool.provider, "it has not answered yet; try again in a moment")
         error = f"the cloud has not said what {event.flavor or names} of pool {pool.name} offers: {trouble}"
         jobs.answer(state, event.reply, 409, error=error)

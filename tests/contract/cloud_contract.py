@@ -144,12 +144,13 @@ def only(servers: dict[str, Server]) -> Server:
 class CloudContract:
     """Subclasses have fixtures ``rig`` (a ``Rig``) and ``life`` (a started ``Life`` of a cluster of this test alone)."""
 
-    def test_flavors_are_told_at_the_start_in_cpus_and_bytes_and_unknown_ones_are_missing(self, rig: Rig, cluster: str) -> None:
+    def test_flavors_are_told_at_the_start_in_cpus_and_bytes_and_unknown_ones_by_name(self, rig: Rig, cluster: str) -> None:
         life = Life(rig.open(cluster), rig.patience)
         seen = life.next(FlavorsSeen)
         assert seen.provider == life.cloud.provider
         assert seen.flavors["p", "lab.1"] == {"cpus": 1, "memory": GIB, "disk": 4 * GIB}
         assert {flavor for _, flavor in seen.flavors} == set(FLAVORS) - {"lab.none"}
+        assert list(seen.absent) == [("p", "lab.none")] and "there is no flavor 'lab.none'" in seen.absent["p", "lab.none"]
         life.cloud.stop()
 
     def test_a_claim_gets_one_server_that_boots_and_has_an_address(self, life: Life) -> None:

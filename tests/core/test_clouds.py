@@ -19,7 +19,7 @@ from boss.core.events import (
     VmDeleted,
 )
 from boss.core.model import Flavor, Refusal, VmState
-from boss.core.requests import FleetClosed, FleetOpened, WhyAsked, WorkersWanted
+from boss.core.requests import FleetClosed, FleetOpened, TrialAsked, WhyAsked, WorkersWanted
 from tests.core.scene import Scene
 from tests.core.skies import SMALL, asked, bag, cloud_pool, join, listed, notes
 from worker.protocol import Result
@@ -329,6 +329,31 @@ def test_flavors_that_the_cloud_has_not_described_are_not_bought_and_why_says_so
     scene.turn(FlavorsSeen("openstack", {("cloud", "m1.small"): {"cpus": 1.0, "memory": 2.0**30}}))
     scene.wait(10)
     assert asked(scene) == [("cloud-1",)]
+
+
+def test_a_flavor_that_the_cloud_does_not_have_is_told_and_does_not_hide_what_can_never_run() -> None:
+    no = "there is no flavor 'm1.smal'; there are: m1.small"
+    scene = Scene(pools=(cloud_pool(flavors=(Flavor("m1.smal", {}),)),))
+    scene.turn(FlavorsSeen("openstack", {}, {("cloud", "m1.smal"): no}))
+    scene.push(bag(1))
+    said = scene.answer(WhyAsked("job", "t0", reply=1)).detail
+    assert said["never"] and any(no in one and "[pools.cloud]" in one for one in said["why"])  # type: ignore[attr-defined]
+    assert no in notes(scene)
+    assert no in str(scene.answer(TrialAsked("", "u", "ada", reply=1)).detail["error"])
+    scene.turn(FlavorsSeen("openstack", {("cloud", "m1.smal"): {"cpus": 1.0, "memory": 2.0**30}}))
+    scene.wait(10)
+    assert asked(scene) == [("cloud-1",)] and no not in notes(scene)
+
+
+def test_one_wrong_flavor_beside_a_good_one_is_told_and_the_good_one_is_bought() -> None:
+    no = "there is no flavor 'm1.smal'; there are: m1.small"
+    scene = Scene(pools=(cloud_pool(flavors=(SMALL, Flavor("m1.smal", {}))),))
+    scene.turn(FlavorsSeen("openstack", {}, {("cloud", "m1.smal"): no}))
+    scene.push(bag(1))
+    scene.wait(10)
+    assert asked(scene) == [("cloud-1",)] and no in notes(scene)
+    scene.push(bag(1, needs={"cpus": 64.0}), name="huge")
+    assert "the largest VM has cpus 1" in str(scene.answer(WhyAsked("huge", "t0", reply=1)).detail["never"])
 
 
 def test_a_task_that_fits_the_promise_but_not_the_guest_does_not_buy_vms_for_ever(scene: Scene) -> None:
