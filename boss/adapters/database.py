@@ -144,10 +144,9 @@ def _connector(location: Location, readonly: bool) -> Any:
         pragmas: dict[str, Any] = (
             {"query_only": 1} if readonly else {"journal_mode": "wal", "synchronous": "full", "journal_size_limit": 2**26}
         )
-        if not readonly:
-            _keep_private(location.database)
         pragmas |= {"foreign_keys": 1, "cache_size": -65536}
-        return peewee.SqliteDatabase(location.database, pragmas=pragmas, timeout=BUSY_TIMEOUT)
+        kind = peewee.SqliteDatabase if readonly else _PrivateFile
+        return kind(location.database, pragmas=pragmas, timeout=BUSY_TIMEOUT)
     return _Nodes(
         location,
         collation="utf8mb4_bin",
@@ -155,6 +154,14 @@ def _connector(location: Location, readonly: bool) -> Any:
         init_command=_MYSQL_SESSION,
         write_timeout=_ANSWER_TIMEOUT,
     )
+
+
+class _PrivateFile(peewee.SqliteDatabase):
+    """A file that is made, when it is, for its user alone."""
+
+    def _connect(self) -> Any:
+        _keep_private(self.database)
+        return super()._connect()  # type: ignore[misc]
 
 
 def _keep_private(path: str) -> None:
