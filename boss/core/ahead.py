@@ -44,6 +44,7 @@ class Chooser:
 
     def __init__(self, state: State, forecast: Forecast, planned: list[tuple[str, str]], now: float) -> None:
         self.state, self.forecast, self.planned, self.now = state, forecast, list(planned), now
+        self.wanted: list[tuple[str, str]] = []  #: pools and flavors of the VMs that the search has settled on so far
         self._cuts: dict[tuple[str, str], str] = {}
         self.machines = Machines(state, forecast, self.planned, now)
         self.judge = Judge(forecast, state.wall(now), self.machines.spent, state.wall(state.started))
@@ -54,7 +55,7 @@ class Chooser:
     def options(self) -> Iterator[list[tuple[Pool, Flavor, int]]]:
         """For each kind of work that waits, the most of it first.
 
-        The flavors that would do, the cheapest first, with how many there may be.
+        The flavors that would do, the cheapest first, with how many there may be beside those that are ``wanted`` by then.
         """
         sight = self.forecast.sight
         work: dict[int, float] = {}
@@ -73,7 +74,7 @@ class Chooser:
         for _, ranked in sorted(groups.values(), key=lambda group: -group[0])[:GROUPS]:
             found = []
             for _, _, _, pool, flavor in ranked:
-                room = limits.room(self.state, pool, flavor, self.planned, self.now)
+                room = limits.room(self.state, pool, flavor, [*self.planned, *self.wanted], self.now)
                 self._cuts[pool.name, flavor.name] = room.cut
                 if not room.count:
                     self.state.outlook.binding.append(room.cut)
@@ -112,6 +113,7 @@ class Chooser:
                 if tried is not None and tried[0][:2] < (best[0], best[1] - EPSILON):
                     best, machines = tried
             start = machines
+            self.wanted = [_kind_of(machine) for machine in start[len(self.machines.all) :]]
         if best is plain:
             best, machines = self._fewer(machines, best, weight)
         likely = middle(best[2])
@@ -182,8 +184,8 @@ class Chooser:
         for number, machine in enumerate(machines):
             if machine.new and (machine.paid or outcome.first[number] is not None):
                 new.setdefault(machine.name, []).append(number)
-        for name, numbers in new.items():
-            pool_name, _, flavor_name = name.partition("/")
+        for numbers in new.values():
+            pool_name, flavor_name = _kind_of(machines[numbers[0]])
             pool = self.state.pool(pool_name)
             assert pool is not None
             boot = machines[numbers[0]].boot
@@ -233,3 +235,9 @@ class Chooser:
         after, before = max(outcome.ends, default=0.0), max(without.ends, default=0.0)
         gain = f"instead of {told(before)}" if before != inf else "which nothing that is there could do"
         return f"{count} more VM(s), up in about {told(boot)}: the work in sight ends in {told(after)} {gain}"
+
+
+def _kind_of(machine: Machine) -> tuple[str, str]:
+    """Pool and flavor of a VM that there is not yet."""
+    pool, _, flavor = machine.name.partition("/")
+    return pool, flavor

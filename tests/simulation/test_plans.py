@@ -10,6 +10,7 @@ from wfcommons.wfchef.recipes import MontageRecipe
 
 from boss.core.basis import basis_of
 from boss.core.events import Limit
+from boss.core.learned import Mean
 from boss.core.model import Flavor, Policy, Pool, TaskSpec, Template, Vm
 from boss.core.state import State
 from simulator import planning
@@ -87,6 +88,25 @@ def test_a_plan_keeps_to_the_quota_of_now_and_says_so() -> None:
     assert made.own is not None
     assert made.own.vms == 3
     assert any("quota of 20 cpus" in sentence for sentence in made.cut)
+
+
+def test_work_of_several_sizes_together_keeps_to_the_maximum_of_its_pool() -> None:
+    pool = Pool("vm", "simulated", (Flavor("small", {"cpus": 1.0}), Flavor("large", {"cpus": 2.0})), maximum=4)
+    sizes = {("vm", one.name): one.resources for one in pool.flavors}
+    state = State(Policy(pools=(pool,)), sizes=sizes, offered=sizes)
+    templates = [
+        Template(0, "prepare", ("true",), runtime=120.0),
+        Template(1, "run", ("true",), runtime=600.0, needs={"cpus": 1.0}),
+        Template(2, "sum", ("true",), runtime=300.0, needs={"cpus": 2.0}),
+    ]
+    runs = [TaskSpec(number, f"run-{number}", 1, dependencies=(0,)) for number in range(1, 41)]
+    specs = [TaskSpec(0, "prepare", 0), *runs, TaskSpec(41, "sum", 2, dependencies=tuple(range(1, 41)))]
+    state.learned.boots.update({key: Mean() for key in sizes})
+    for mean in state.learned.boots.values():
+        mean.learn(60.0)
+    made = plan(templates, specs, basis_of(state, 0.0))
+    assert made.own is not None and max(way.vms for way in (made.own, *made.ways)) == 4
+    assert made.own.makespan > 120 + 40 * 600 / 8 + 300
 
 
 def test_what_cannot_be_planned_says_why() -> None:
