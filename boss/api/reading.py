@@ -243,7 +243,10 @@ async def console(house: TheHouse, vm: str) -> Console:
     """The end of what the server of a VM wrote that never became a worker; it is kept when the VM is given up."""
     text = await blocking(house.facts.console, vm)
     if not text:
-        raise Refusal(404, f"no console of {vm!r} was kept: that is done for VMs that never joined, where their cloud has one")
+        raise Refusal(
+            404,
+            f"no console of {vm!r} was kept: that is done for VMs that never joined, where the server wrote something and its cloud tells",
+        )
     return Console(vm=vm, text=text)
 
 

@@ -96,5 +96,5 @@ def trying(pool: Pool, health: PoolHealth, flavor: str = "") -> str:
 
 def _remedy(pool: Pool, kind: Refusal) -> str:
     if kind is Refusal.CREDENTIAL:
-        return "Mend the credential (clouds.yaml is read again at each try); `python -m boss doctor` logs in with it."
-    return f"Mend [pools.{pool.name}] in the settings, or what it names in the cloud; `python -m boss doctor` checks all of it."
+        return "Mend the credential (clouds.yaml is read again at each try); `admin.py doctor` logs in with it."
+    return f"Mend [pools.{pool.name}] in the settings, or what it names in the cloud; `admin.py doctor` checks all of it."

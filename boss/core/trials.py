@@ -43,7 +43,7 @@ _COMMAND = f"{{ hostname; uname -srm; python3 --version; id -un; }} >{REPORT} &&
 
 #: Where to look when a step does not come.
 _REMEDIES: Final = {
-    "accepted": "`python -m boss doctor` looks at all that [pools.{pool}] names, and at the quota",
+    "accepted": "`admin.py doctor` looks at all that [pools.{pool}] names, and at the quota",
     "active": "the cloud could not start the server: the reason is its own; try another of the pool's flavors or availability_zones",
     "called": (
         "the server runs and nothing came from it to {boss} at [vms] join_port (8444): is that address reachable from the pool's networks "

@@ -1,7 +1,8 @@
 """vCPU seconds: of all VMs, and of the tasks of each job; and when a budget is used up. Part of the reactor.
 
 Rules:
-- A VM counts with all its cpus from its claim until it is gone; a task counts with the cpus that it asked for while it ran, whatever became
+- A VM counts with all its cpus from its claim until it is gone, once the cloud has given it a server; one that has only failed to come up
+  (ERROR, and nothing of it ever joined) has had no cpus. A task counts with the cpus that it asked for while it ran, whatever became
   of it.
 - A budget that is used up means: no new VMs and no new tasks, of that job or of all; what runs finishes.
 - The sum is stored when a VM ends, that of jobs at most once a minute.
@@ -102,6 +103,8 @@ def _gone(state: State) -> float:
 
 
 def _of_vm(state: State, vm: Vm, now: float) -> float:
+    if not vm.server or (state.statuses.get(vm.id) == "ERROR" and not vm.key):
+        return 0.0
     flavor = flavor_of(state, vm)
     cpus = flavor.resources.get("cpus", 0.0) if flavor is not None else 0.0
     return cpus * max(0.0, state.wall(now) - vm.created)

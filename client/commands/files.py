@@ -200,8 +200,7 @@ def doctor(
         raise typer.BadParameter("--pool and --flavor go with --boot")
     if os.environ.get("ECLOUD_API_URL"):
         raise typer.Exit(_examine_way(as_json))
-    command = [sys.executable, "-m", "boss", "doctor", *(["--json"] if as_json else [])]
-    raise typer.Exit(subprocess.run(command, cwd=PROJECT, check=False).returncode)
+    raise typer.Exit(_run_boss("doctor", *(["--json"] if as_json else [])))
 
 
 def adopt() -> None:
@@ -211,7 +210,13 @@ def adopt() -> None:
             "a database is adopted on the boss's own machine, with the boss stopped: run `./admin.py adopt` there, without ECLOUD_API_URL"
         )
         raise typer.Exit(2)
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "boss", "adopt"], cwd=PROJECT, check=False).returncode)
+    raise typer.Exit(_run_boss("adopt"))
+
+
+def _run_boss(*words: str) -> int:
+    """Run a command of the boss's program in the folder where the user is: the settings may lie there."""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.run([sys.executable, "-P", "-m", "boss", *words], env=environment, check=False).returncode
 
 
 def deploy(words: typer.Context) -> None:

@@ -71,7 +71,8 @@ def status(
     busy = sum(bool(worker["running"]) for worker in found["workers"])
     rate = "" if job else f"; {found['rate']:.1f}/s"  # which is that of all jobs
     typer.echo(f"tasks: {counts_in_words(found['tasks'])}{rate}")
-    typer.echo(f"{counted(len(found['workers']), 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
+    online = sum(worker["state"] == "online" for worker in found["workers"])
+    typer.echo(f"{counted(online, 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
     for note in found["notes"]:
         typer.echo(f"note: {clean(note)}")
     _show_jobs(found["jobs"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from boss.core import reactor, usage
 from boss.core.effects import CreateVms, DeleteVm
-from boss.core.events import BrokerConnected, Limit, LimitsSeen, VmDeleted, WorkerSaid
+from boss.core.events import BrokerConnected, Limit, LimitsSeen, VmCreated, VmDeleted, WorkerSaid
 from boss.core.model import Flavor, Pool, TaskSpec, Template, Vm, VmState
 from boss.core.picture import state_of
 from boss.core.requests import JobOpened, JobPaused, JobResumed, JobStaged, TasksCancelled, TasksStaged, WhyAsked, WorkersWanted
@@ -442,6 +442,18 @@ def test_a_budget_that_is_used_up_means_no_new_vm_and_no_new_task_and_what_runs_
     scene.wait(5)
     assert created(scene) == 0
     assert len(scene.heard(Drain)) == 0 or all(vm.state is VmState.DRAINING for vm in scene.state.vms.values())
+
+
+def test_a_vm_that_the_cloud_never_ran_uses_up_no_budget() -> None:
+    scene = stage(cloud(maximum=2), budget=1.0)
+    scene.push(layers(2, seconds=1800))
+    assert created(scene) == 2
+    scene.now += 7200
+    assert usage.total(scene.state, scene.now) == 0  # nothing is known of a server
+    scene.turn(VmCreated("cloud-1", "server-1"), VmCreated("cloud-2", "server-2"))
+    assert usage.total(scene.state, scene.now) == 2 * 7200
+    scene.state.statuses["cloud-2"] = "ERROR"
+    assert usage.total(scene.state, scene.now) == 7200
 
 
 def test_a_jobs_budget_stops_that_job_alone() -> None:
