@@ -61,12 +61,6 @@ def flood(port: int, files: Path, cluster: str, kind: str) -> None:
         said += 1
 
 
-def _cluster(state: Path) -> str:
-    """The cluster's id, as the broker's rights have it."""
-    rights = (state / "mosquitto" / "acl").read_text()
-    return rights.split("ecloud/", 1)[1].split("/", 1)[0]
-
-
 def measure(boss: PrivateBoss, name: str, tasks: int) -> dict[str, float]:
     """Tasks a second, and what one costs all processes of the boss in cpu milliseconds."""
     task = {"id": "t{i}", "foreach": {"i": {"range": [0, tasks]}}, "command": "/bin/true"}
@@ -92,7 +86,7 @@ def main() -> None:
     with private_boss(None) as boss:
         warm_up(boss)
         port = (boss.state / "mosquitto" / "port").read_text().strip()
-        cluster = _cluster(boss.state)
+        cluster = boss.client.context()["cluster"]
         found = {"in peace": measure(boss, "peace", options.tasks)}
         Authority(boss.state / "pki").issue_tls(_NAME, boss.state / _NAME, 1)
         for kind in ("steady", "full"):
