@@ -37,6 +37,7 @@ provider = "local"
 flavors = [{{name = "one", resources = {{cpus = 1}}}}]
 maximum = {workers}
 minimum = {workers}
+boot_timeout = 900
 """
 
 

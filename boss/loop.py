@@ -53,6 +53,9 @@ IDLE = 3600.0
 #: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
 #: between two, in seconds.
 PICTURES, OLDEST = 20.0, 1.0
+#: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM, and not for less
+#: than a millisecond: only a fleet of hundreds makes it pause.
+BREATH, BREATH_EACH, LEAST_BREATH = 2.0, 1e-5, 1e-3
 #: Seconds between two removals of old entries of the audit.
 AUDIT_SWEEP = 600.0
 #: Seconds to wait before the next attempt to load after the store has failed.
@@ -189,6 +192,7 @@ class Loop:
         if self._unseen:
             wait = min(wait, max(0.0, self._published + self._rest - self._clock.now))
         events = self._inbox.drain(wait)
+        begun = self._clock.steady()
         if self._superseded:
             self._give_up(self._superseded)
             return
@@ -206,6 +210,14 @@ class Loop:
             log.exception("the core raised; replaying %d events one by one", len(events))
             self._replay(events)
         self._publish(now)
+        self._breathe(self._clock.steady() - begun)
+
+    def _breathe(self, spent: float) -> None:
+        """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once."""
+        fleet = len(self._state.workers) + len(self._state.vms)
+        pause = min(BREATH * spent, fleet * BREATH_EACH)
+        if pause >= LEAST_BREATH and not self._ended:
+            self._clock.sleep(pause)
 
     def _play(self, events: Iterable[Event], now: float) -> None:
         effects: list[Effect] = []

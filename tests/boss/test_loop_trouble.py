@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from boss.core.changes import Changes
 from boss.core.events import BrokerConnected, BrokerDisconnected, WorkerSaid
+from boss.core.model import Worker, WorkerState
 from boss.core.requests import StopWanted, TasksCancelled, WorkersWanted
 from boss.ports import Picture, StoreError
 from tests.boss.test_loop import Boss
@@ -106,3 +108,20 @@ def test_a_cancelled_job_leaves_the_memory_when_its_last_attempt_has_ended(boss:
     boss.turn()
     assert not boss.loop._state.jobs["u1"].loaded
     assert boss.loop._state.pace == {}
+
+
+def test_only_a_large_fleet_makes_the_loop_pause_so_that_more_arrives_for_each_look_at_it(boss: Boss) -> None:
+    slept: list[float] = []
+    boss.clock.sleep = slept.append
+    commit = boss.store.commit
+
+    def slowly(changes: Changes) -> None:
+        boss.steady += 0.05
+        commit(changes)
+
+    boss.store.commit = slowly  # type: ignore[method-assign]
+    boss.push()
+    assert slept == []
+    boss.loop._state.workers.update({f"w{n}": Worker(f"w{n}", state=WorkerState.GONE) for n in range(1000)})
+    boss.turn(*boss.pushed("u2"))
+    assert slept == [pytest.approx(0.01, rel=0.01)]
