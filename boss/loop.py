@@ -55,7 +55,7 @@ IDLE = 3600.0
 PICTURES, OLDEST = 20.0, 1.0
 #: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM, and not for less
 #: than a millisecond: only a fleet of hundreds makes it pause.
-BREATH, BREATH_EACH, LEAST_BREATH = 2.0, 1e-5, 1e-3
+BREATH, BREATH_EACH, LEAST_BREATH = 2.0, 3e-5, 1e-3
 #: Seconds between two removals of old entries of the audit.
 AUDIT_SWEEP = 600.0
 #: Seconds to wait before the next attempt to load after the store has failed.
