@@ -53,9 +53,10 @@ IDLE = 3600.0
 #: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
 #: between two, in seconds.
 PICTURES, OLDEST = 20.0, 1.0
-#: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM, and not for less
-#: than a millisecond: only a fleet of hundreds makes it pause.
+#: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM beyond a number
+#: for which looking at all of them costs little, and not for less than a millisecond.
 BREATH, BREATH_EACH, LEAST_BREATH = 2.0, 3e-5, 1e-3
+SMALL_FLEET = 200
 #: Seconds between two removals of old entries of the audit.
 AUDIT_SWEEP = 600.0
 #: Seconds to wait before the next attempt to load after the store has failed.
@@ -215,7 +216,7 @@ class Loop:
     def _breathe(self, spent: float) -> None:
         """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once."""
         fleet = len(self._state.workers) + len(self._state.vms)
-        pause = min(BREATH * spent, fleet * BREATH_EACH)
+        pause = min(BREATH * spent, (fleet - SMALL_FLEET) * BREATH_EACH)
         if pause >= LEAST_BREATH and not self._ended:
             self._clock.sleep(pause)
 

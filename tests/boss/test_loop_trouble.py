@@ -122,6 +122,6 @@ def test_only_a_large_fleet_makes_the_loop_pause_so_that_more_arrives_for_each_l
     boss.store.commit = slowly  # type: ignore[method-assign]
     boss.push()
     assert slept == []
-    boss.loop._state.workers.update({f"w{n}": Worker(f"w{n}", state=WorkerState.GONE) for n in range(1000)})
+    boss.loop._state.workers.update({f"w{n}": Worker(f"w{n}", state=WorkerState.GONE) for n in range(1200)})
     boss.turn(*boss.pushed("u2"))
     assert slept == [pytest.approx(0.03, rel=0.01)]
