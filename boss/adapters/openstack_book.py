@@ -161,7 +161,9 @@ def no_flavor(name: str, there: Iterable[Json]) -> CloudError:
 def missing(kind: str, name: str, there: Iterable[object]) -> CloudError:
     """The error that says what was looked for and what comes nearest."""
     names = sorted({str(one) for one in there})
-    near = names if len(names) <= FEW else difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:FEW]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    if len(names) <= FEW or not near:
+        near += [other for other in names if other not in near][: FEW - len(near)]
     more = f", ... ({len(names)} in all)" if len(names) > len(near) else ""
     what = f"; there are: {', '.join(near)}{more}" if near else "; there is none at all"
     return CloudError(Refusal.INVALID, f"there is no {kind} {name!r}{what}")
