@@ -25,10 +25,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fleet_boss import SOCKETS
-from benchmarks.private_boss import ROOT, start, stop
+from benchmarks.private_boss import ROOT, cpu_of, memory_of, start, stop
 from client import Client, Job
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 #: How long anything may take, in seconds.
 _PATIENCE = 900.0
 SETTINGS = """
@@ -99,19 +98,6 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str, pause: flo
     return time.monotonic() - begun
 
 
-def cpu(pid: int) -> float:
-    """Cpu seconds of one process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def memory(pid: int) -> float:
-    """The largest resident size of a process so far, in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return int(kilobytes) / 1024
-
-
 class Fleet:
     """A boss with its crowd of workers."""
 
@@ -165,13 +151,13 @@ def join_storm(fleet: Fleet) -> Iterator[Line]:
     """All workers connect at the same moment."""
     made = wait_for(lambda: fleet.crowd.sum("workers") >= fleet.workers, _PATIENCE, "the workers to be made")
     yield Line(f"{fleet.workers:,} workers asked for, keys and certificates made", f"{made:.0f} s")
-    boss, broker, begun = cpu(fleet.boss.pid), cpu(fleet.broker), time.monotonic()
+    boss, broker, begun = cpu_of(fleet.boss.pid), cpu_of(fleet.broker), time.monotonic()
     fleet.crowd.ask("go")
     wait_for(lambda: fleet.crowd.sum("connected") >= fleet.workers, _PATIENCE, "the workers to be connected")
     wait_for(lambda: fleet.online() >= fleet.workers, _PATIENCE, "the workers to be online", 0.5)
     took = time.monotonic() - begun
     yield Line(f"{fleet.workers:,} workers join at once", f"{took:.1f} s", "60 s")
-    yield Line("cpu of it: boss, broker", f"{cpu(fleet.boss.pid) - boss:.1f} s, {cpu(fleet.broker) - broker:.1f} s")
+    yield Line("cpu of it: boss, broker", f"{cpu_of(fleet.boss.pid) - boss:.1f} s, {cpu_of(fleet.broker) - broker:.1f} s")
 
 
 def steady(fleet: Fleet, seconds: float, rounds: int) -> Iterator[Line]:
@@ -180,7 +166,7 @@ def steady(fleet: Fleet, seconds: float, rounds: int) -> Iterator[Line]:
     count = fleet.workers * rounds
     job = fleet.push(f"steady-{seconds:g}", count, f"sleep {seconds:g}")
     wait_for(lambda: fleet.crowd.sum("started") >= fleet.workers, _PATIENCE, "every worker to have a task", 0.5)
-    boss, broker, begun = cpu(fleet.boss.pid), cpu(fleet.broker), time.monotonic()
+    boss, broker, begun = cpu_of(fleet.boss.pid), cpu_of(fleet.broker), time.monotonic()
     before = fleet.crowd.sum("ended")
     wait_for(lambda: fleet.crowd.sum("ended") >= count * 0.8, _PATIENCE, "most tasks to end", 0.5)
     lasted, ended = time.monotonic() - begun, fleet.crowd.sum("ended") - before
@@ -188,8 +174,8 @@ def steady(fleet: Fleet, seconds: float, rounds: int) -> Iterator[Line]:
         f"tasks of {seconds:g} s on {fleet.workers:,} workers: results", f"{ended / lasted:.0f}/s",
         f"{fleet.workers / seconds:.0f}/s",
     )  # fmt: skip
-    used = (cpu(fleet.boss.pid) - boss) / lasted
-    yield Line("  cores of the boss, of the broker", f"{used:.2f}, {(cpu(fleet.broker) - broker) / lasted:.2f}", "0.5 (boss)")
+    used = (cpu_of(fleet.boss.pid) - boss) / lasted
+    yield Line("  cores of the boss, of the broker", f"{used:.2f}, {(cpu_of(fleet.broker) - broker) / lasted:.2f}", "0.5 (boss)")
     finish(fleet, job)
     answers = fleet.crowd.ask("tell")
     span = max(answer["last"] for answer in answers) - min(answer["first"] for answer in answers if answer["first"])
@@ -254,8 +240,8 @@ def main(words: Sequence[str] | None = None) -> int:
                 for line in PARTS[name](fleet):
                     lines.append(line)
                     print(f"| {line.what} | {line.figure} | {line.goal} |", flush=True)
-            lines.append(Line("peak memory of the boss", f"{memory(fleet.boss.pid):.0f} MB"))
-            lines.append(Line("peak memory of the broker", f"{memory(fleet.broker):.0f} MB"))
+            lines.append(Line("peak memory of the boss", f"{memory_of(fleet.boss.pid, 'VmHWM') >> 20} MB"))
+            lines.append(Line("peak memory of the broker", f"{memory_of(fleet.broker, 'VmHWM') >> 20} MB"))
             for line in lines[-2:]:
                 print(f"| {line.what} | {line.figure} | {line.goal} |", flush=True)
     except Failed as error:

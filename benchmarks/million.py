@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.fleet import Failed, Fleet, cpu, wait_for
+from benchmarks.fleet import Failed, Fleet, wait_for
+from benchmarks.private_boss import cpu_of, memory_of
 from client import Client, ClientError
 
 #: Seconds that a run may take, per size.
@@ -78,13 +79,6 @@ class Reader(threading.Thread):
         }
 
 
-def resident(pid: int) -> int:
-    """Bytes in memory now."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
-    return int(kilobytes) * 1024
-
-
 def measure(tasks: int, workers: int, processes: int) -> Figures:
     """One size. Raises Failed."""
     found = Figures(tasks)
@@ -92,16 +86,16 @@ def measure(tasks: int, workers: int, processes: int) -> Figures:
         fleet = Fleet(Path(folder), workers, processes)
         try:
             wait_for(lambda: fleet.crowd.sum("workers") >= workers, 120, "the workers to be made")
-            before, begun = resident(fleet.boss.pid), time.monotonic()
+            before, begun = memory_of(fleet.boss.pid, "VmRSS"), time.monotonic()
             job = fleet.push("million", tasks, "/bin/true")
             found.push = time.monotonic() - begun
-            found.memory_per_task = (resident(fleet.boss.pid) - before) / tasks
+            found.memory_per_task = (memory_of(fleet.boss.pid, "VmRSS") - before) / tasks
             reader = Reader(fleet, job.name)
             reader.start()
-            spent = cpu(fleet.boss.pid)
+            spent = cpu_of(fleet.boss.pid)
             fleet.crowd.ask("go")
             wait_for(lambda: fleet.crowd.sum("ended") >= tasks / 2, _PATIENCE, "half of the tasks to end")
-            spent = cpu(fleet.boss.pid) - spent
+            spent = cpu_of(fleet.boss.pid) - spent
             found.cpu_per_task = spent / fleet.crowd.sum("ended")
             begun = time.monotonic()
             reader.lives += 1
@@ -121,7 +115,7 @@ def measure(tasks: int, workers: int, processes: int) -> Figures:
             found.run = max(each["last"] for each in answers) - min(each["first"] for each in answers) - found.working
             found.answers = {what: max(times) for what, times in reader.answers.items()}
             found.median = {what: sorted(times)[len(times) // 2] for what, times in reader.answers.items()}
-            found.memory = resident(fleet.boss.pid)
+            found.memory = memory_of(fleet.boss.pid, "VmRSS")
             files = Path(folder).rglob("ecloud.db*")
             found.database_per_task = sum(file.stat().st_size for file in files) / tasks
             counts = fleet.client.job(job.name).status()["tasks"]

@@ -46,9 +46,7 @@ class PrivateBoss:
 
     def peak_memory(self) -> int:
         """The largest resident size of the boss itself so far, in bytes."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        [kilobytes] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-        return int(kilobytes) * 1024
+        return memory_of(self.pid, "VmHWM")
 
 
 @contextmanager
@@ -88,6 +86,19 @@ def stop(boss: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         boss.kill()
         boss.wait()
+
+
+def memory_of(pid: int, what: str) -> int:
+    """Bytes of one process by the kernel's name for them: ``VmRSS`` now, ``VmHWM`` at most so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [kilobytes] = [line.split()[1] for line in lines if line.startswith(f"{what}:")]
+    return int(kilobytes) * 1024
+
+
+def cpu_of(pid: int) -> float:
+    """Cpu seconds of one process so far, without its children's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _stats() -> dict[int, list[str]]:

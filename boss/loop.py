@@ -106,6 +106,7 @@ class Loop:
         self._rest = 0.0  # seconds until the next picture at least
         self._tokens: Mapping[str, Token] | None = None
         self._unseen = False
+        self._paused = 0.0  # seconds, since the last turn
         self._over: list[Job] = []  # finished, and to leave the memory when nobody holds an attempt of theirs
         self._listeners: tuple[Callable[[str, Mapping[str, object]], None], ...] = ()
         self._ended = False
@@ -197,7 +198,7 @@ class Loop:
         if self._superseded:
             self._give_up(self._superseded)
             return
-        now = self._clock.advance(wait)
+        now = self._clock.advance(wait + self._paused)
         self._state.lag = self._clock.lag()
         if self._inbox.empty():
             events.append(TimePassed())
@@ -217,8 +218,9 @@ class Loop:
         """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once."""
         fleet = len(self._state.workers) + len(self._state.vms)
         pause = min(BREATH * spent, (fleet - SMALL_FLEET) * BREATH_EACH)
-        if pause >= LEAST_BREATH and not self._ended:
-            self._clock.sleep(pause)
+        self._paused = pause if pause >= LEAST_BREATH and not self._ended else 0.0
+        if self._paused:
+            self._clock.sleep(self._paused)
 
     def _play(self, events: Iterable[Event], now: float) -> None:
         effects: list[Effect] = []

@@ -286,11 +286,11 @@ class Authority:
         )
         if all((start + _BACKDATED + end) / 2 > self._clock() for start, end in lives):
             return None
-        public = login.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-        certificate = self._signed(key, worker, ExtendedKeyUsageOID.CLIENT_AUTH, seconds)
+        form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        tls_key, ssh_key = (one.public_bytes(*form).decode() for one in (key, login.public_key()))
         return (
-            certificate.public_bytes(serialization.Encoding.PEM).decode(),
-            self.ssh_certificate(public, caller, gate.command(caller), seconds),
+            self.tls_certificate(tls_key, worker, seconds),
+            self.ssh_certificate(ssh_key, caller, gate.command(caller), seconds),
         )
 
     def ssh_certificate(self, public_key: str, caller: str, command: str, seconds: float) -> str:

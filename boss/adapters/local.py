@@ -238,6 +238,16 @@ class LocalCloud:
 
     def _launch(self, vm: str, pool: str, flavor: Flavor) -> processes.Identity:
         """Write the worker's folder and start it. Raises OSError or ValueError with what is in the way."""
+        folder = self._prepare(vm, pool, flavor)
+        pid = _spawn([sys.executable, "-I", "-S", str(self._bundle), "--config", str(folder / worker_config.FILE)], folder)
+        process = processes.record(folder / "pid", pid)
+        if process is None:
+            os.waitpid(pid, 0)
+            raise OSError(f"it ended at once; see {folder / 'worker.log'}")
+        return process
+
+    def _prepare(self, vm: str, pool: str, flavor: Flavor) -> Path:
+        """Write the worker's folder."""
         folder = self._folder / vm
         self._authority.issue_worker(vm, folder, _CERTIFICATE_HOURS, gate := self._gate())
         (folder / worker_config.BROKER_CA).write_text(self._terms.broker_ca)
@@ -248,12 +258,7 @@ class LocalCloud:
             self._terms, gate, vm, pool, flavor.resources, folder=str(folder), allowed_signers=told
         )
         (folder / worker_config.FILE).write_text(worker_config.text(config))
-        pid = _spawn([sys.executable, "-I", "-S", str(self._bundle), "--config", str(folder / worker_config.FILE)], folder)
-        process = processes.record(folder / "pid", pid)
-        if process is None:
-            os.waitpid(pid, 0)
-            raise OSError(f"it ended at once; see {folder / 'worker.log'}")
-        return process
+        return folder
 
     def _watch(self, vm: str, pool: str, process: processes.Identity) -> None:
         watch = os.pidfd_open(process.pid)  # of a zombie too: it is reported as ended in the next turn

@@ -123,8 +123,11 @@ def _ready(state: State, task: Task, now: float) -> list[str]:
         if too_big == _for_want_of_a_signature(state, shape):
             return [too_big, trust.push_signed(job.name)]
         larger = "have the quota raised, " if _beyond(state, shape) else ""
-        absent = [said for pool in state.policy.pools for said in sizes.absent(state, pool)]
-        return [too_big, *absent[:FEW], f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings."]
+        return [
+            too_big,
+            *_absent(state),
+            f"Ask for less in the task file, {larger}or add a pool with larger VMs to the settings.",
+        ]
     return _room(state, task, shape, now)
 
 
@@ -170,8 +173,12 @@ def notes(state: State) -> list[str]:
     for shape, (count, job) in found.items():
         if len(said) < FEW and (reason := never_of(state, shape)):
             said.append(f"{count:,} ready task(s) (of job {job} first) can never run as things are. {reason}")
-    absent = [sentence for pool in state.policy.pools for sentence in sizes.absent(state, pool)]
-    return (said or quotas.notes(state)) + absent[:FEW]
+    return (said or quotas.notes(state)) + _absent(state)
+
+
+def _absent(state: State) -> list[str]:
+    """On flavors that clouds do not have."""
+    return [said for pool in state.policy.pools for said in sizes.absent(state, pool)][:FEW]
 
 
 def _for_want_of_a_signature(state: State, shape: Shape) -> str:

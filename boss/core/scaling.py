@@ -27,7 +27,7 @@ from boss.core.model import Flavor, Pool, Vm, VmState, Wanted, Worker, WorkerSta
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.quotas import obtainable
 from boss.core.ready import Shape
-from boss.core.sizes import flavor_of, flavors
+from boss.core.sizes import flavor_of
 from boss.core.state import State
 from boss.core.trust import is_over
 
@@ -85,7 +85,7 @@ def _look_ahead(state: State, kept: Mapping[str, Shape], wish: ScalingPlan, now:
     choice = Chooser(state, work, planned, now).choose()
     if not backlog.is_full(state):
         for pool, flavor, reason in choice.buy:  # bounded again: several smaller ones may have taken the place of one
-            if _may_come(state, kept, pool, flavor) and _has_room(state, state.pool(pool), flavor, wish, now):
+            if _may_come(state, kept, pool, flavor) and _has_room(state, *_named(state, pool, flavor), wish, now):
                 wish.create.append((pool, flavor, reason))
     for name, reason in choice.release:
         wish.drain.append((name, reason))
@@ -205,7 +205,7 @@ def _cheapest(state: State, shape: Shape, kept: Mapping[str, Shape], wish: Scali
         for flavor in obtainable(state, pool):
             if is_slow(state, pool, flavor.name) or health.resting(state, pool.name, flavor.name, now) is not None:
                 continue
-            if not _has_room(state, pool, flavor.name, wish, now):
+            if not _has_room(state, pool, flavor, wish, now):
                 continue
             comes = _may_come(state, kept, pool.name, flavor.name)
             if comes and can_ever(shape, flavor.resources) and may_add(state, pool, flavor, wish):
@@ -215,12 +215,20 @@ def _cheapest(state: State, shape: Shape, kept: Mapping[str, Shape], wish: Scali
     return None if best is None else best[1:]
 
 
-def _has_room(state: State, pool: Pool | None, flavor: str, wish: ScalingPlan, now: float) -> bool:
+def _named(state: State, pool: str, flavor: str) -> tuple[Pool, Flavor]:
+    """A pool and its flavor that the look ahead has chosen."""
+    return next(
+        (there, one)
+        for there in state.policy.pools
+        if there.name == pool
+        for one in obtainable(state, there)
+        if one.name == flavor
+    )
+
+
+def _has_room(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, now: float) -> bool:
     """Whether one more VM may be created now, beside what is wished for already."""
-    sized = next((other for other in flavors(state, pool) if other.name == flavor), None) if pool is not None else None
-    if pool is None or sized is None:
-        return False
-    return limits.room(state, pool, sized, [(name, other) for name, other, _ in wish.create], now).count > 0
+    return limits.room(state, pool, flavor, [(name, other) for name, other, _ in wish.create], now).count > 0
 
 
 def may_add(state: State, pool: Pool, flavor: Flavor, wish: ScalingPlan, without: AbstractSet[str] = frozenset()) -> bool:
