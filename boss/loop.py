@@ -215,10 +215,13 @@ class Loop:
         self._breathe(self._clock.steady() - begun)
 
     def _breathe(self, spent: float) -> None:
-        """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once."""
+        """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once.
+
+        Not where something waits already.
+        """
         fleet = len(self._state.workers) + len(self._state.vms)
         pause = min(BREATH * spent, (fleet - SMALL_FLEET) * BREATH_EACH)
-        self._paused = pause if pause >= LEAST_BREATH and not self._ended else 0.0
+        self._paused = pause if pause >= LEAST_BREATH and not self._ended and self._inbox.empty() else 0.0
         if self._paused:
             self._clock.sleep(self._paused)
 

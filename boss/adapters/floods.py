@@ -3,13 +3,16 @@
 Rules:
 - A budget is looked at before a message is read: what is beyond it costs next to nothing.
 - Each worker has its own, so that one that floods takes nothing from the others. Logs that are followed have another one: they are long.
-- What is dropped is counted by worker and told at most once a second. Workers say again what matters, so a drop costs time, never work.
+- What is dropped is counted by worker and told at most once a second, and of so many workers a second at most: where it is the boss that
+  cannot keep up, all of them have something dropped, and telling it is more to keep up with. Who is put aside is told first.
+- Workers say again what matters, so a drop costs time, never work.
 - Whoever has far more dropped than anybody could by mistake is put aside: nothing of it is heard until it has been silent for a while.
 
 Not locked: used on the broker's thread only.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -28,6 +31,8 @@ FORGET = 60.0
 SILENCE = 600.0
 #: The least time between two words about one worker, in seconds.
 TELL = 1.0
+#: Workers about whom a word is said within that time, at most.
+TOLD = 100
 #: Workers whose accounts are kept at most; of more, those that were heard first are forgotten.
 ACCOUNTS = 20_000
 
@@ -85,6 +90,7 @@ class Floods:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
         self._news: set[str] = set()
+        self._told: deque[float] = deque(maxlen=TOLD)  # when the last words were said
 
     def admits(self, worker: str, size: int, log: bool = False) -> bool:
         """Whether a message of so many bytes is within this worker's budget; if not it is counted as dropped."""
@@ -127,17 +133,24 @@ class Floods:
 
     def news(self) -> list[MessagesDropped]:
         """What has changed since it was told, at most once a second of each worker."""
-        if not self._news:
+        if not self._news or self._is_tired(now := self._clock()):
             return []
-        now, told = self._clock(), []
-        for worker in list(self._news):
+        told = []
+        for worker in sorted(self._news, key=lambda worker: not self._accounts[worker].aside):
             account = self._accounts[worker]
             if now - account.told_at < TELL:
                 continue
+            if self._is_tired(now):
+                break
+            self._told.append(now)
             self._news.discard(worker)
             account.told_at = now
             told.append(MessagesDropped(worker, account.dropped, account.why, account.aside))
         return told
+
+    def _is_tired(self, now: float) -> bool:
+        """Whether so much was said within the last second that no more is."""
+        return len(self._told) == TOLD and now - self._told[0] < TELL
 
     def _account(self, worker: str, now: float) -> _Account:
         account = self._accounts.get(worker)

@@ -7,6 +7,8 @@ from boss.adapters.floods import (
     SAVED_LOG_MESSAGES,
     SAVED_MESSAGES,
     SILENCE,
+    TELL,
+    TOLD,
     TOO_MANY,
     TOO_MUCH,
     Floods,
@@ -39,6 +41,22 @@ def test_a_worker_may_say_as_much_as_any_honest_one_does_and_no_more() -> None:
     assert flood(floods, 5000) == 2 * MESSAGES
     [news] = floods.news()
     assert news == MessagesDropped("w7", 50 + 5000 - 1000, "more than 500 messages a second")
+
+
+def test_what_all_workers_have_dropped_at_once_is_told_bit_by_bit_and_who_is_put_aside_first() -> None:
+    floods = Floods(clock := Clock())
+    for number in range(3 * TOLD):
+        floods.drop(f"w{number}", "the inbox is full")
+    assert len(floods.news()) == TOLD and floods.news() == []
+    flood(floods, int(SAVED_MESSAGES) + TOO_MANY, "evil")
+    assert floods.news() == []
+    clock.now += TELL
+    second = floods.news()
+    assert (second[0].worker, second[0].aside, len(second)) == ("evil", True, TOLD)
+    clock.now += TELL
+    assert len(floods.news()) == TOLD
+    clock.now += TELL
+    assert len(floods.news()) == 1 and floods.news() == []
 
 
 def test_bytes_count_as_well_and_followed_logs_have_a_budget_of_their_own() -> None:

@@ -125,3 +125,11 @@ def test_only_a_large_fleet_makes_the_loop_pause_so_that_more_arrives_for_each_l
     boss.loop._state.workers.update({f"w{n}": Worker(f"w{n}", state=WorkerState.GONE) for n in range(1200)})
     boss.turn(*boss.pushed("u2"))
     assert slept == [pytest.approx(0.03, rel=0.01)]
+
+    def crowded(changes: Changes) -> None:
+        boss.loop.put(BrokerConnected())
+        slowly(changes)
+
+    boss.store.commit = crowded  # type: ignore[method-assign]
+    boss.turn(*boss.pushed("u3"))
+    assert len(slept) == 1  # more waits already
