@@ -23,7 +23,7 @@ from boss import config, vms
 from boss.adapters import processes
 from boss.adapters.userdata import MachineTerms
 from boss.config import BossConfig, VmSoftware
-from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted
+from boss.core.events import ConsoleRead, Server, ServersListed, VmCreated, VmCreateFailed, VmDeleted, VmDeleteFailed
 from boss.ports import Cloud, Put, Thing
 
 PROVIDER = "machines"
@@ -64,7 +64,10 @@ class Machines:
             self._put(VmCreated(vm, self._servers[vm].server, "127.0.0.1"))
 
     def delete(self, vm: str, pool: str, server: str) -> None:
-        """End a server and remove its folder."""
+        """End a server and remove its folder; refused while there is a file ``<vm>.kept`` beside it."""
+        if (self._folder / f"{vm}.kept").exists():
+            self._put(VmDeleteFailed(vm, "it is kept"))
+            return
         self._servers.pop(vm, None)
         self._keep()
         for process in running(self._folder / vm):
