@@ -1,5 +1,6 @@
 """A real OpenStack for the tests of this folder: each has a cluster of its own, and fails if it leaves anything behind."""
 
+import fcntl
 import os
 import subprocess
 import uuid
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import openstack
 import pytest
 
 from boss.adapters import openstack_volumes
@@ -96,10 +98,34 @@ class OpenStackRig:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _inside() -> None:
-    """These tests say what they need instead of failing one by one."""
+def _alone() -> Iterator[None]:
+    """These tests say what they need instead of failing one by one, and find an empty cloud whose services answer."""
     if not os.environ.get("OS_CLIENT_CONFIG_FILE", "").endswith("clouds.yaml") or os.environ.get("LAB_INSIDE") != "1":
         pytest.exit("these tests run inside the lab: scripts/test --openstack, or tests/openstack/README.md", 2)
+    with (Path(os.environ["LAB_DIR"]) / "tests.lock").open("w") as taken:
+        try:
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit(
+                "other tests run in this lab: wait for them, or take one of your own (LAB_DIR, tests/openstack/README.md)", 2
+            )
+        empty()
+        yield
+
+
+def empty() -> None:
+    """Undo what tests that were killed have left: faults, a service that is paused, servers that fill a quota."""
+    lab("faults")
+    lab("resume", "nova-api")
+    for name in ("lab", "lab-small"):
+        with openstack.connect(cloud=name) as cloud:
+            for server in cloud.compute.servers():
+                cloud.compute.delete_server(server)
+            eventually(lambda cloud=cloud: not list(cloud.compute.servers()), timeout=60.0)
+            for address in cloud.network.ips():
+                cloud.network.delete_ip(address)
+            for volume in cloud.block_storage.volumes() if cloud.has_service("block-storage") else ():
+                cloud.block_storage.delete_volume(volume)
 
 
 @pytest.fixture
