@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from boss import absent, config, datastores, doctor
+from boss import absent, config, datastores
 from boss.adapters.address import FACT as ADDRESS
 from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
@@ -76,6 +76,8 @@ def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
     """Run a sub-command, or the boss until it is asked to end; the exit code."""
     standby = list(words) == ["--standby"]
     if words and not standby:
+        from boss import doctor  # noqa: PLC0415 (a boss that starts needs nothing of it)
+
         return doctor.run(words)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("paramiko").setLevel(logging.WARNING)

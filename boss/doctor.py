@@ -10,15 +10,13 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from boss import backup, config, deploy
 from boss.adapters.hostdata import KINDS
 from boss.certificate_checks import examine_certificates
 from boss.checks import Finding, Verdict, examine, python
-from boss.cloud_checks import examine_clouds
-from boss.deploy_servers import Wish, deploy_servers
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,10 +31,16 @@ def diagnose() -> list[Finding]:
     """Every check; only the first two when the settings cannot be read."""
     try:
         settings = config.load()
-        return [*examine(settings), *examine_certificates(settings), *examine_clouds(settings)]
+        return [*examine(settings), *examine_certificates(settings), *(_examine_clouds(settings) if settings.clouds else [])]
     except config.SettingsError as error:
         wrong = [Finding("settings", Verdict.FAILED, line, "see docs/settings.md") for line in str(error).splitlines()]
         return [python(), *wrong]
+
+
+def _examine_clouds(settings: config.BossConfig) -> Iterator[Finding]:
+    from boss.cloud_checks import examine_clouds  # noqa: PLC0415 (openstacksdk takes long to load)
+
+    return examine_clouds(settings)
 
 
 def _doctor(as_json: bool) -> int:
@@ -72,7 +76,7 @@ def _done(options: argparse.Namespace, settings: config.BossConfig) -> list[str]
         case "adopt":
             return backup.adopt(settings)
     if options.what == "servers":
-        return deploy_servers(settings, _wish(options), lambda line: print(line, flush=True))
+        return _deploy_servers(options, settings)
     if options.what == "key":
         return deploy.key(settings)
     if options.what == "user-data":
@@ -142,8 +146,10 @@ def _own_key() -> Path:
     return next((folder / name for name in names if (folder / name).exists()), folder / names[0])
 
 
-def _wish(options: argparse.Namespace) -> Wish:
-    return Wish(
+def _deploy_servers(options: argparse.Namespace, settings: config.BossConfig) -> list[str]:
+    from boss.deploy_servers import Wish, deploy_servers  # noqa: PLC0415 (openstacksdk takes long to load)
+
+    wish = Wish(
         options.ssh_key,
         options.pool,
         options.only,
@@ -157,3 +163,4 @@ def _wish(options: argparse.Namespace) -> Wish:
         options.wheels,
         options.trust_first,
     )
+    return deploy_servers(settings, wish, lambda line: print(line, flush=True))
