@@ -224,6 +224,9 @@ def _ports(config: BossConfig) -> Finding:
     if not port:
         return Finding("ports", Verdict.OK, "chosen at the first start")
     if sockets.is_free(port, config.api_host):
+        if is_held(config.state):
+            remedy = "give doctor the settings that the boss has: the same ecloud.toml and ECLOUD_* variables"
+            return Finding("ports", Verdict.NOTE, f"a boss runs here, but its API is not at {config.api_host}:{port}", remedy)
         return Finding("ports", Verdict.OK, f"{port} is free for the API; no boss runs")
     where = f"{config.api_host}:{port}"
     if is_held(config.state) and sockets.answers(port, config.api_host):

@@ -173,6 +173,17 @@ def test_another_boss_at_the_noted_port_is_not_taken_for_this_ones(state: Path, 
         server.shutdown()
 
 
+def test_a_boss_that_has_other_settings_than_the_doctor_is_said_to_run(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as freed:
+        port = freed.getsockname()[1]
+    api_of(state, f"http://127.0.0.1:{port}")
+    assert findings(capsys)[1]["ports"]["detail"] == f"{port} is free for the API; no boss runs"
+    with alone(state):
+        found = findings(capsys)[1]["ports"]
+        assert found["detail"] == f"a boss runs here, but its API is not at 127.0.0.1:{port}"
+        assert "the settings that the boss has" in found["remedy"]
+
+
 def test_a_port_that_was_taken_meanwhile_is_told_with_what_it_means_for_clients(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
