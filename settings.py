@@ -196,7 +196,9 @@ class PolicySettings(Section):
         default=5, ge=0, description="Losses of one task to infrastructure that are repeated without asking."
     )
     prefetch_seconds: float = Field(
-        default=0.25, ge=0, description="Seconds of work that may wait on a worker beyond what it runs."
+        default=0.25,
+        ge=0,
+        description="Seconds of work that may wait on a worker beyond what it runs; more where a worker is far away.",
     )
     prefetch_limit: int = Field(default=128, ge=0, description="Tasks per slot that may wait on a worker.")
     budget: float = Field(

@@ -6,6 +6,7 @@ Rules:
 - The boss, with its broker and datastore, is one host, a database server another, and each worker's host has an sshd of its own.
 """
 
+import ctypes
 import fcntl
 import getpass
 import heapq
@@ -17,7 +18,9 @@ import struct
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +30,11 @@ from boss.adapters.daemons import find_program
 _NET = "10.213.0"
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x400454CA, 0x1001
 _MTU = 9000
+_CLONE_NEWNET = 0x40000000
+#: The niceness of the relay's thread.
+_URGENT = -20
+#: Of so many delayed packets it is remembered how late they were.
+_REMEMBERED = 100_000
 #: What a slow link does, in seconds and shares of its packets.
 _DELAY, _JITTER, _LOSS = 0.15, 0.1, 0.05
 _SETTINGS = """
@@ -63,6 +71,9 @@ class Relay:
         """``devices`` has a non-blocking descriptor for the last number of each address."""
         self.weather: dict[tuple[int, int], Weather] = {}
         self.passed = self.lost = 0
+        self.behind: deque[float] = deque(
+            maxlen=_REMEMBERED
+        )  #: by how much delayed packets were later than they should, in seconds
         self._devices = devices
         self._chance = chance
         self._late: list[tuple[float, int, int, bytes]] = []
@@ -82,7 +93,9 @@ class Relay:
             os.close(device)
 
     def _serve(self) -> None:
-        with selectors.DefaultSelector() as selector:
+        with suppress(PermissionError):  # a network does not slow down because the hosts' processors are busy
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _URGENT)
+        with selectors.SelectSelector() as selector:  # epoll waits for whole milliseconds: too coarse for a delay of one
             selector.register(self._bell, selectors.EVENT_READ)
             for number, device in self._devices.items():
                 selector.register(device, selectors.EVENT_READ, number)
@@ -94,7 +107,8 @@ class Relay:
                     self._read(key.fd, key.data)
                 now = time.monotonic()
                 while self._late and self._late[0][0] <= now:
-                    _, _, target, packet = heapq.heappop(self._late)
+                    due, _, target, packet = heapq.heappop(self._late)
+                    self.behind.append(now - due)
                     self._write(target, packet)
 
     def _read(self, device: int, source: int) -> None:
@@ -248,6 +262,21 @@ class Network:
         assert self.relay is not None
         for way in ways:
             self.relay.weather.pop(way, None)
+
+    def delay(self, one_way: float, loss: float = 0.0) -> None:
+        """From now on every packet between the boss and a worker takes so many seconds, in each direction, if it is not lost."""
+        assert self.relay is not None
+        boss = self._numbers["boss"]
+        others = [self._numbers[name] for name in self._workers]
+        ways = [way for other in others for way in ((boss, other), (other, boss))]
+        self.relay.weather.update(dict.fromkeys(ways, Weather(loss, one_way)))
+
+    def enter(self, name: str) -> None:
+        """Have the calling thread, and what it starts from now on, live on a host. There is no way back."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{self._mark}-{name}", "rb") as space:
+            if libc.setns(space.fileno(), _CLONE_NEWNET) != 0:
+                raise NoNetwork(f"the namespace of {name} cannot be entered: {os.strerror(ctypes.get_errno())}")
 
     # ---- namespaces ------------------------------------------------------------------------------------------------
 

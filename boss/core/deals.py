@@ -4,16 +4,16 @@ Rules:
 - Only an online worker that is not draining gets anything, and only while the boss is connected.
 - What is really free is given away first; then short tasks are dealt ahead of time (prefetch), as many as fit into
   ``policy.prefetch_seconds`` of observed run time (a part of it where owners compete), shared evenly, so that they do not wait for a
-  round trip.
+  round trip. A worker that is far away gets as many as outlast the trip (``distance``).
 - A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts. Only these take
   room then: what is left of the worker is dealt to others, in the same turn and for as long as the preparation lasts.
 - The text of a task is rendered here and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 
-from boss.core import backlog, fairness, pace, provenance, trust, usage
+from boss.core import backlog, distance, fairness, pace, provenance, trust, usage
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
@@ -52,13 +52,14 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
     offers = list(offers_of(state))
     if not offers or not state.ready.buckets:
         return False
-    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
+    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state), offers)
     # one alone has nobody to be fair to
     shares = fairness.shares_on(state, offers) if len(demands) > 1 else Shares(turns=state.turns)
-    placements = place(demands, offers, shares)
-    if any(demand.count and demand.depth for demand in demands):
-        placements += place(demands, offers, shares, prefetch=True)
-    prepared = [_carry_out(state, placement, dealt, now) for placement in placements]
+    free, ahead = place(demands, offers, shares), []
+    if any(demand.count and (demand.depth or demand.even) for demand in demands):
+        ahead = place(demands, offers, shares, prefetch=True)
+    prepared = [_carry_out(state, placement, dealt, now, free=True) for placement in free]
+    prepared += [_carry_out(state, placement, dealt, now, free=False) for placement in ahead]
     return any(prepared)
 
 
@@ -77,19 +78,23 @@ def offers_of(state: State) -> Iterator[Offer]:
     for worker in state.workers.values():
         if worker.state is WorkerState.ONLINE and not worker.draining:
             free = {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()}
-            yield Offer(worker.id, worker.resources, free, worker.pool)
+            yield Offer(worker.id, worker.resources, free, worker.pool, trip=worker.trip or 0.0)
 
 
-def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({})) -> list[Demand]:
+def demands_of(
+    state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({}), offers: Sequence[Offer] = ()
+) -> list[Demand]:
     """What the ready tasks of running jobs ask for; ``slots`` bounds how far ahead they may be dealt.
 
-    ``elsewhere`` are workers that a job cannot use at this moment, by its uid.
+    ``elsewhere`` are workers that a job cannot use at this moment, by its uid; ``offers`` to whom it may be dealt far ahead.
     """
     demands: list[Demand] = []
     if usage.is_spent(state, state.last_turn):
         return demands
     owners = {bucket.job.owner for bucket in state.ready.buckets.values()}
     window = state.policy.prefetch_seconds / (CONTENDED if len(owners) > 1 else 1.0)
+    trip = max((offer.trip for offer in offers), default=0.0)
+    free = sum(max(0.0, offer.free.get("cpus", 0.0)) for offer in offers)
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
@@ -102,7 +107,11 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
         refused |= elsewhere.get(job.uid, frozenset())
         seconds = _expected(state, bucket)
         depth, weight = _depth(state, bucket, slots, seconds, window), fairness.weight(state, seconds)
-        demands.append(Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight))
+        demand = Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight)
+        # where owners compete, nobody waits behind a row of anything that fairness calls long
+        if seconds is not None and slots and window and distance.ahead(trip, seconds) and (len(owners) == 1 or weight < 1.0):
+            demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots)
+        demands.append(demand)
     return demands
 
 
@@ -120,8 +129,13 @@ def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, wi
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
 
 
-def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float) -> bool:
-    """Deal a placement's tasks; True if an init task was dealt instead."""
+def _even(state: State, count: float, slots: float) -> float:
+    """How many tasks per slot may wait on a far worker at most: an even share of those that no free slot waits for."""
+    return 0.0 if backlog.is_full(state) else float(int(max(0.0, min(state.policy.prefetch_limit, count / slots))))
+
+
+def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float, free: bool) -> bool:
+    """Deal a placement's tasks, to ``free`` room or ahead; True if an init task was dealt instead."""
     bucket = state.ready.buckets.get(placement.key)  # type: ignore[call-overload]
     if bucket is None:
         return False
@@ -143,6 +157,8 @@ def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignm
         state.changes.new_attempts[attempt.id] = attempt
         state.move(task, TaskCause.DEALT)
         state.hold(worker, attempt, task)
+        if free:
+            distance.probe(worker, attempt.id, now)
         dealt.setdefault(worker.id, []).append(_assigned(state, task, attempt))
     return False
 

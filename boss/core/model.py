@@ -323,6 +323,8 @@ class Worker:
     sent: int = 0
     done: int = 0  #: attempts that it has finished
     failures_in_a_row: int = 0
+    trip: float | None = None  #: how far away it is, in seconds (``boss.core.distance``)
+    probe: tuple[str, float] | None = None  #: the attempt that this is being measured on, and when it was dealt
     certified: float = -math.inf  #: when its certificates were renewed at last (loop clock)
     undelivered: frozenset[str] = frozenset()  #: attempts that have ended and whose results it cannot deliver
     trouble: str = ""  #: why it cannot

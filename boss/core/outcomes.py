@@ -8,7 +8,7 @@ Rules:
 
 from collections.abc import Iterable
 
-from boss.core import credible, dag, health, inits, pace, remedies, stale, usage
+from boss.core import credible, dag, distance, health, inits, pace, remedies, stale, usage
 from boss.core.effects import AcceptResult, Announce, ReadRecord, RejectResult, Send
 from boss.core.lifecycle import TaskCause
 from boss.core.model import FINAL_STATES, Attempt, Job, Phase, Task, TaskState, Wanted, Worker
@@ -105,6 +105,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     _record(attempt, result)
     state.touch_attempt(attempt)
     pace.learn(state, task, result)
+    distance.learn(worker, result, now)
     task.worker, task.exit_code = attempt.worker, result.exit_code
     task.started, task.finished = attempt.started, attempt.finished
     if result.outcome == "succeeded":

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from math import floor, inf
 
+from boss.core import distance
 from boss.core.model import Resources
 from boss.core.ready import Shape
 from boss.core.trust import OUT_OF_REACH, keeps_out
@@ -31,7 +32,8 @@ class Demand:
     """``count`` interchangeable ready tasks that the ``refused`` workers may not have.
 
     ``depth`` says how far a worker may be overcommitted with them when prefetching, as a multiple of its resources; ``weight`` is the part
-    of a slot that one counts for when it is dealt ahead (``fairness.weight``).
+    of a slot that one counts for when it is dealt ahead (``fairness.weight``). A worker that is far away may be
+    overcommitted further with tasks that run ``seconds``, up to ``even``, an even share of what is there (0: not further).
     """
 
     key: object
@@ -43,13 +45,22 @@ class Demand:
     refused: frozenset[str] = frozenset()
     depth: float = 0.0
     weight: float = 1.0
+    seconds: float = 0.0
+    even: float = 0.0
+
+    def depth_on(self, offer: "Offer") -> float:
+        """How far this worker may be overcommitted with these tasks."""
+        if not self.even or not offer.trip:
+            return self.depth
+        return max(self.depth, min(self.even, distance.ahead(offer.trip, self.seconds)))
 
 
 @dataclass(slots=True)
 class Offer:
     """One worker's room: what it has in all, what is free of it (may be negative after prefetch).
 
-    ``drained`` is what would soon be free if nothing more were dealt to it, None where nobody may wait for that.
+    ``drained`` is what would soon be free if nothing more were dealt to it, None where nobody may wait for that;
+    ``trip`` how far away it is, in seconds (``boss.core.distance``).
     """
 
     worker: str
@@ -58,6 +69,7 @@ class Offer:
     pool: str = ""
     got: int = 0
     drained: dict[str, float] | None = None
+    trip: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +212,7 @@ class _Search:
     def __init__(self, order: Sequence[Offer], prefetch: bool) -> None:
         self._order = order
         self._prefetch = prefetch
-        self._cursors: dict[tuple[Shape, frozenset[str], float, Standing | None], int] = {}
+        self._cursors: dict[tuple[Shape, frozenset[str], tuple[float, float, float], Standing | None], int] = {}
         self._reserved: dict[str, Standing] = {}
         self._soon: dict[str, dict[str, float]] = {}  # what those who wait have left of the offers' ``drained``
         self._needs: dict[tuple[Shape, str], Mapping[str, float]] = {}
@@ -226,8 +238,8 @@ class _Search:
 
     def take(self, demand: Demand, standing: Standing) -> Offer | None:
         """The first offer with room for one task of the demand, which is taken from it; None when there is none."""
-        factor = demand.depth if self._prefetch else 0.0
-        cursor = (demand.shape, demand.refused, factor, standing if self._reserved else None)
+        depth = (demand.depth, demand.seconds, demand.even) if self._prefetch else (0.0, 0.0, 0.0)
+        cursor = (demand.shape, demand.refused, depth, standing if self._reserved else None)
         for position in range(self._cursors.get(cursor, 0), len(self._order)):
             offer = self._order[position]
             if self._reserved.get(offer.worker, standing) < standing:
@@ -235,6 +247,7 @@ class _Search:
             needs = self._needs_on(demand.shape, offer)
             if self._prefetch and not fits(needs, offer.total, offer.total):
                 continue  # dealt ahead or not, it will never have room there
+            factor = demand.depth_on(offer) if self._prefetch else 0.0
             if offer.worker not in demand.refused and fits(needs, offer.free, offer.drained or offer.total, factor):
                 self._cursors[cursor] = position
                 _give(offer.free, needs)

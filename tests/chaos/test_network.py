@@ -67,3 +67,11 @@ def test_a_slow_way_is_late_and_its_packets_may_pass_one_another(wires: Wires) -
         wires.send(1, 2, b"%d" % number)
     got = [int(wires.got(2)) for _ in range(20)]
     assert time.monotonic() - begun >= 0.2 and sorted(got) == list(range(20)) and got != sorted(got)
+
+
+def test_how_late_packets_were_is_told(wires: Wires) -> None:
+    wires.relay.weather[1, 2] = Weather(delay=0.01)
+    for number in range(5):
+        wires.send(1, 2, b"%d" % number)
+        assert wires.got(2) == b"%d" % number
+    assert len(wires.relay.behind) == 5 and all(late >= 0 for late in wires.relay.behind)
