@@ -11,6 +11,7 @@ Rules:
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from math import ceil, floor
 from types import MappingProxyType
 
 from boss.core import backlog, distance, fairness, pace, provenance, trust, usage
@@ -94,7 +95,7 @@ def demands_of(
     owners = {bucket.job.owner for bucket in state.ready.buckets.values()}
     window = state.policy.prefetch_seconds / (CONTENDED if len(owners) > 1 else 1.0)
     trip = max((offer.trip for offer in offers), default=0.0)
-    free = sum(max(0.0, offer.free.get("cpus", 0.0)) for offer in offers)
+    free = sum(offer.free.get("cpus", 0.0) for offer in offers)  # less than nothing: what was dealt ahead
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
@@ -110,7 +111,7 @@ def demands_of(
         demand = Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight)
         # where owners compete, nobody waits behind a row of anything that fairness calls long
         if seconds is not None and slots and window and distance.ahead(trip, seconds) and (len(owners) == 1 or weight < 1.0):
-            demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots)
+            demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots, whole=seconds > trip)
         demands.append(demand)
     return demands
 
@@ -129,9 +130,14 @@ def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, wi
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
 
 
-def _even(state: State, count: float, slots: float) -> float:
-    """How many tasks per slot may wait on a far worker at most: an even share of those that no free slot waits for."""
-    return 0.0 if backlog.is_full(state) else float(int(max(0.0, min(state.policy.prefetch_limit, count / slots))))
+def _even(state: State, count: float, slots: float, whole: bool) -> float:
+    """How many tasks per slot may wait on a far worker at most: an even share of all that no slot runs, dealt ahead or not (``count``).
+
+    Only as far as all slots get one more where a task may wait for longer (``whole``) than another slot for a trip.
+    """
+    if count <= 0 or backlog.is_full(state):
+        return 0.0
+    return float(min(state.policy.prefetch_limit, floor(count / slots) if whole else ceil(count / slots)))
 
 
 def _carry_out(state: State, placement: Placement, dealt: dict[str, list[Assignment]], now: float, free: bool) -> bool:

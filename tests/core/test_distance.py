@@ -48,6 +48,17 @@ def test_tasks_that_run_differently_long_keep_far_workers_busy() -> None:
     assert far.efficiency("job") >= 0.9
 
 
+@pytest.mark.parametrize("one_way", [0.05, 0.15])
+@pytest.mark.parametrize("seconds", [0.01, 0.1])
+def test_a_short_job_loses_one_trip_at_its_start_and_hardly_anything_at_its_end(one_way: float, seconds: float) -> None:
+    chance = random.Random(3)
+    far = Far([one_way] * 4, slots=2)
+    far.push("job", [seconds * chance.uniform(1.0, 1.2) for _ in range(400)])
+    far.run(60)
+    span = max(far.ended.values()) - min(far.started.values())
+    assert span - sum(far.seconds["job"]) / far.slots <= 2 * one_way + 1.5 * seconds + 0.02
+
+
 # ---- and yet nothing is hoarded -----------------------------------------------------------------------------------------
 
 
@@ -119,7 +130,7 @@ def test_the_trip_is_measured_whatever_waits_on_the_worker(seconds: float) -> No
     far = Far([0.02, 0.08], slots=2)
     far.push("job", [seconds] * 400)
     far.run(8)
-    assert trips(far) == [pytest.approx(0.04, abs=0.001), pytest.approx(0.16, abs=0.001)]
+    assert trips(far) == [pytest.approx(0.04, abs=0.02), pytest.approx(0.16, abs=0.02)], "a result may have waited for company"
 
 
 def test_a_worker_that_came_closer_is_believed_at_once_and_one_that_went_away_slowly() -> None:
