@@ -3,8 +3,10 @@
 Rules:
 - Only this endpoint's key, certificate and known_hosts count: no configuration file, no agent, no password, and a host key that is not
   pinned is refused.
-- One request at a time: a channel has a lock, and any thread may ask. What goes wrong in the middle closes it, because the two sides
-  are then out of step; an answer that is an error does not.
+- Any thread may ask. Requests are written one after the other and answered in that order; the next is written while the answer to
+  the last is still under way, so that many small ones cost no round trip each.
+- What goes wrong in the middle closes the channel for all who ask, because the two sides are then out of step; an answer that is an
+  error does not.
 - Connecting is repeated with back-off and jitter (sshd refuses many log-ins at once); requests are not: their callers know how.
 
 Python 3.9 syntax, standard library only.
@@ -14,9 +16,10 @@ import random
 import subprocess
 import tempfile
 import threading
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence, TypeVar
 
-from datastore.frames import BLOCK, Items, Line, Wire, WireBroken, checked, converse, greeted
+from datastore.frames import BLOCK, Items, Line, Wire, WireBroken, checked, greeted, hear, say
+from datastore.landing import Stopped
 
 #: The ciphers that are asked for, fastest first: GCM takes 40 % off the CPU time of OpenSSH's default.
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr"
@@ -24,6 +27,11 @@ CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@opens
 TRIES = 5
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
+#: How often one who waits for its turn looks whether it was stopped, in seconds.
+_LOOK = 0.25
+
+
+T = TypeVar("T")
 
 
 class Unreachable(Exception):
@@ -71,7 +79,10 @@ class Channel:
 
     def __init__(self, command: Sequence[str]) -> None:
         """Start it and hear its greeting. Raises Unreachable; GateRefused when the gate turns this caller away."""
-        self._lock = threading.Lock()
+        self._saying = threading.Lock()  # held by who writes a request
+        self._ending = threading.Lock()
+        self._answered = threading.Event()  # of the last request that was written: set once its answer has been read
+        self._answered.set()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed at the end)
         self._words = ""
         try:
@@ -95,7 +106,7 @@ class Channel:
         except WireBroken as error:
             raise Unreachable(self._last_words(str(error))) from None
         except BaseException:
-            self._end(patience=0)
+            self._end(patience=0, silent=True)
             raise
 
     def ask(
@@ -103,23 +114,27 @@ class Channel:
         request: Line,
         give: Optional[Callable[[Wire], Line]] = None,
         take: Optional[Callable[[Items], None]] = None,
+        stopped: Optional[threading.Event] = None,
     ) -> Line:
         """Ask one thing, as ``frames.converse`` does, and return the closing line of a good answer.
 
-        Raises Unreachable when the channel breaks, the GateError that the gate answers (the channel stays of use), and whatever
-        ``give`` and ``take`` raise (the channel is closed then).
+        Raises Unreachable when the channel breaks, the GateError that the gate answers (the channel stays of use), Stopped while it
+        waits for others' requests to be written, and whatever ``give`` and ``take`` raise (the channel is closed then).
         """
-        with self._lock:
-            if self._ended:
-                raise Unreachable("the channel is closed")
-            try:
-                closing = converse(self._wire, request, give, take)
-            except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
-                raise Unreachable(self._last_words(str(error))) from None
-            except BaseException:
-                self._end(patience=0)
-                raise
-            return checked(closing)
+        while not self._saying.acquire(timeout=_LOOK):
+            if stopped is not None and stopped.is_set():
+                raise Stopped
+        answered = threading.Event()
+        try:
+            self._attempt(lambda: say(self._wire, request, give))
+            before, self._answered = self._answered, answered
+        finally:
+            self._saying.release()
+        before.wait()
+        try:
+            return checked(self._attempt(lambda: hear(self._wire, take)))
+        finally:
+            answered.set()
 
     @property
     def alive(self) -> bool:
@@ -131,35 +146,60 @@ class Channel:
         self._process.kill()
 
     def close(self) -> None:
-        """End the session (after the request that is under way)."""
-        with self._lock:
-            self._end()
+        """End the session (after the requests that are under way)."""
+        with self._saying:
+            self._answered.wait()
+            self._end(silent=True)
+
+    def _attempt(self, do: Callable[[], T]) -> T:
+        """Do one half of a conversation; the channel ends if that goes wrong."""
+        if self._ended:
+            raise Unreachable(self._last_words("the channel is closed"))
+        try:
+            return do()
+        except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
+            raise Unreachable(self._last_words(str(error))) from None
+        except BaseException as error:
+            if self._ended and isinstance(error, ValueError):  # another who asks has closed the streams
+                raise Unreachable(self._last_words("the channel is closed")) from None
+            self._end(patience=0)
+            raise
 
     def _last_words(self, otherwise: str) -> str:
         """End the session; what ssh wrote to stderr, in one line, or else the given reason."""
         self._end()
         return self._words or otherwise
 
-    def _end(self, patience: float = 1.0) -> None:
-        """Close the pipes and wait for the process; one that does not end by itself within ``patience`` seconds is killed."""
-        if self._ended:
-            return
-        self._ended = True
+    def _end(self, patience: float = 1.0, silent: bool = False) -> None:
+        """Close the pipes and wait for the process; one that does not end by itself within ``patience`` seconds is killed.
+
+        Unless it is known that nobody writes (``silent``), the pipe to the process is closed last: who writes to a process that takes
+        nothing lets go of the pipe only once that is dead.
+        """
+        with self._ending:
+            if self._ended:
+                return
+            self._ended = True
+            assert self._process.stdout is not None
+            if silent:
+                self._hang_up()
+            try:
+                self._process.wait(patience)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._hang_up()
+            self._process.stdout.close()
+            self._said.seek(0)
+            self._words = " ".join(self._said.read().decode("utf-8", "replace").split())[-500:]
+            self._said.close()
+
+    def _hang_up(self) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
             self._process.stdin.close()
         except OSError:
             pass  # what could not be flushed is lost with the channel
-        try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._said.seek(0)
-        self._words = " ".join(self._said.read().decode("utf-8", "replace").split())[-500:]
-        self._said.close()
 
 
 def connect(endpoint: Endpoint, stopped: Optional[threading.Event] = None, tries: int = TRIES) -> Channel:

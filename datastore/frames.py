@@ -211,10 +211,20 @@ def converse(
     ``give`` writes the request's items and returns their closing line; ``take`` reads the answer's items. Raises WireBroken, OSError of
     the stream, and whatever ``give`` and ``take`` raise: after any of these the stream is out of step and of no more use.
     """
+    say(wire, request, give)
+    return hear(wire, take)
+
+
+def say(wire: Wire, request: Line, give: Optional[Callable[[Wire], Line]] = None) -> None:
+    """The first half of ``converse``: more may be asked before the answer is heard."""
     wire.write_line(request)
     if give is not None:
         wire.write_line(give(wire))
     wire.flush()
+
+
+def hear(wire: Wire, take: Optional[Callable[[Items], None]] = None) -> Line:
+    """The second half of ``converse``: the answer to the first request that was said and is not answered yet."""
     items = Items(wire)
     if take is not None:
         take(items)

@@ -97,10 +97,10 @@ class Given(NamedTuple):
 # ---- workers -----------------------------------------------------------------------------------------------------
 
 
-def find(channel: Channel, grant: Line) -> List[Listed]:
-    """The files that a granted attempt's inputs name; ``grant`` has attempt, job, task, inputs and grant. Raises GateMissing."""
+def find(channel: Channel, grant: Line, stopped: Optional[threading.Event] = None) -> List[Listed]:
+    """The files that a granted attempt's inputs name; ``grant`` has attempt, job, task, inputs and grant. Raises GateMissing, Stopped."""
     found: List[Listed] = []
-    channel.ask(dict(grant, op="find"), take=lambda items: found.extend(map(_listed, items)))
+    channel.ask(dict(grant, op="find"), take=lambda items: found.extend(map(_listed, items)), stopped=stopped)
     return found
 
 
@@ -121,7 +121,7 @@ def fetch(channel: Channel, grant: Line, files: Sequence[Wanted], stopped: threa
                 wrong.append(error)
 
     rows = [[wanted.listed.input, wanted.listed.path] for wanted in files]
-    channel.ask(dict(grant, op="send", files=rows), take=take)
+    channel.ask(dict(grant, op="send", files=rows), take=take, stopped=stopped)
     if wrong:
         raise wrong[0]
 
@@ -140,8 +140,10 @@ def deliver(
 
     With ``alone`` the result is kept also where there are no files.
 
-    When this returns, the upload is complete and durable. Raises Stopped (nothing is kept then), GateError, Unreachable, OSError.
+    When this returns, the upload is complete and durable. Raises Stopped (nothing is kept then), GateError, Unreachable, OSError, and what
+    opening a file raises: others may use the channel, so that is no reason to break it.
     """
+    wrong: List[Exception] = []
 
     def give(wire: Wire) -> Line:
         for name, pieces in logs.items():
@@ -149,7 +151,11 @@ def deliver(
             if not _write(wire, pieces, stopped):
                 return {"abort": True}
         for given in files:
-            descriptor = given.open()
+            try:
+                descriptor = given.open()
+            except Exception as error:
+                wrong.append(error)
+                return {"abort": True}
             try:
                 wire.write_line({"item": given.path, "executable": given.executable})
                 if not _write(wire, blocks(descriptor), stopped):
@@ -158,7 +164,9 @@ def deliver(
                 os.close(descriptor)
         return {"end": True, "result": result, "alone": alone}
 
-    answer = channel.ask(dict(grant, op="receive", most=most), give=give)
+    answer = channel.ask(dict(grant, op="receive", most=most), give=give, stopped=stopped)
+    if wrong:
+        raise wrong[0]
     if answer.get("aborted"):
         raise Stopped
     rows = answer["files"]

@@ -1,10 +1,11 @@
 """Inputs in before an attempt runs, outputs and long logs out after it, through the datastore's gate.
 
 Rules:
-- All attempts share two lasting channels, one in and one out, opened on need and closed after a minute without use. An attempt without
-  inputs, without outputs and with short logs never touches them: ask ``wants_inputs`` and ``wants_delivery``.
-- Inputs are compared with their sha256 and kept in a cache by it; who waits for the channel looks into the cache again, so that a file
-  which several attempts want at once is fetched once.
+- All attempts share two lasting channels, one in and one out, opened on need and closed after a minute without use. Nobody waits for the
+  answers to others' requests there. An attempt without inputs, without outputs and with short logs never touches them: ask
+  ``wants_inputs`` and ``wants_delivery``.
+- Inputs are compared with their sha256 and kept in a cache by it; a file which several attempts want at once is fetched by one of
+  them, and the others wait and find it in the cache.
 - The gate keeps the result beside the outputs (a ``Results`` message with one result, its files left out: the record has them), so
   that the boss can read it when this worker is gone.
 - A worker that runs signed work only (``verifier``) holds each attempt against its signed document before anything is fetched
@@ -23,12 +24,14 @@ from typing import Container, Dict, Iterable, Iterator, List, Optional, Set, Tup
 
 from datastore import layout
 from datastore.cache import Cache
-from datastore.channel import Channel, Endpoint, Unreachable, connect
+from datastore.channel import Channel, Endpoint, Unreachable
 from datastore.frames import GateError, GateFull, GateTrouble, Line
 from datastore.landing import Damaged, Listed, Stopped, Wanted
 from datastore.sources import SHARED, is_outside
 from datastore.transfer import Given, deliver, fetch, find
 from datastore.tree import blocks
+from worker.arrivals import Arrivals
+from worker.lasting import Lasting
 from worker.outputs import Found, OutputRefused, expand, open_inside
 from worker.protocol import DOCUMENT, MAX_TAIL, Assignment, Input, Result, Results, cache_name, encode, granted_inputs
 from worker.signed import MAX_DOCUMENT, Document, NotSigned, check_shared
@@ -41,8 +44,6 @@ MAX_FILES = 200
 MAX_CACHED = 16
 #: How much of the beginning and of the end of a long log is kept, in bytes.
 LOG_END = 5 * 1000 * 1000
-#: How long an unused channel stays open, in seconds.
-IDLE = 60.0
 
 
 class StageError(Exception):
@@ -85,8 +86,9 @@ class Stage:
         verifier: Optional[Verifier] = None,
     ) -> None:
         self._owners = owners
-        self._inward = _Lasting(endpoint)
-        self._outward = _Lasting(endpoint)
+        self._inward = Lasting(endpoint)
+        self._outward = Lasting(endpoint)
+        self._arrivals = Arrivals()
         self._cache = Cache(cache_folder, cache_limit_bytes)
         self._verifier = verifier
         self._told: Set[str] = set()  # contents that were said to be too large
@@ -190,39 +192,69 @@ class Stage:
         through_cache: Dict[str, List[Listed]] = {}
         straight: List[Wanted] = []
         room = self._cache.limit
-        found = [listed for listed in find(channel, grant) if listed.input != len(assignment.inputs)]  # that is the document
+        found = [
+            listed for listed in find(channel, grant, stopped) if listed.input != len(assignment.inputs)
+        ]  # that is the document
         if document is not None:
             _check_signed(document, assignment, found)
         _check_complete(assignment, found)
         for listed in found:
-            asked = assignment.inputs[listed.input]
-            target = _target(folder, asked, listed.path)
             if not listed.sha256 or not self._cache.keeps(listed.size):
-                straight.append(Wanted(listed, target))
+                straight.append(Wanted(listed, _place(folder, assignment, listed)))
                 self._too_large(listed)
-            elif self._cache.copy(listed.sha256, target, _mode(assignment, listed)):
-                self._cache.call(listed.sha256, cache_name(assignment.job, listed.path, asked.digest))
+            elif self._from_cache(assignment, folder, listed):
+                continue
             elif listed.sha256 in through_cache:
                 through_cache[listed.sha256].append(listed)
             elif listed.size <= room:
                 room -= listed.size
                 through_cache[listed.sha256] = [listed]
             else:  # together they are more than the cache holds: the first would be gone before they are copied
-                straight.append(Wanted(listed, target))
+                straight.append(Wanted(listed, _place(folder, assignment, listed)))
                 self._too_large(listed)
-        kept = [Wanted(same[0]._replace(executable=False), self._cache.path(digest)) for digest, same in through_cache.items()]
+        while straight or through_cache:
+            with self._arrivals.claimed(through_cache) as mine:
+                self._fetch(
+                    channel, assignment, folder, straight, {digest: through_cache.pop(digest) for digest in mine}, stopped
+                )
+            straight = []
+            if through_cache:  # others are fetching them
+                self._arrivals.wait(through_cache, stopped)
+
+    def _fetch(
+        self,
+        channel: Channel,
+        assignment: Assignment,
+        folder: str,
+        straight: List[Wanted],
+        through_cache: Dict[str, List[Listed]],
+        stopped: threading.Event,
+    ) -> None:
+        """Fetch files to their places, and others into the cache and from there to theirs, unless they have come meanwhile."""
+        missing: Dict[str, List[Listed]] = {}
+        for digest, same in through_cache.items():
+            left = [listed for listed in same if not self._from_cache(assignment, folder, listed)]
+            if left:
+                missing[digest] = left
+        kept = [Wanted(same[0]._replace(executable=False), self._cache.path(digest)) for digest, same in missing.items()]
         if not straight and not kept:
             return
-        fetch(channel, grant, straight + kept, stopped)
+        fetch(channel, _grant(assignment), straight + kept, stopped)
         for wanted in straight:
             os.chmod(wanted.target, _mode(assignment, wanted.listed))
-        for digest, same in through_cache.items():
+        for digest, same in missing.items():
             self._cache.add(digest)
-            self._cache.call(digest, cache_name(assignment.job, same[0].path, assignment.inputs[same[0].input].digest))
             for listed in same:
-                target = _target(folder, assignment.inputs[listed.input], listed.path)
-                if not self._cache.copy(digest, target, _mode(assignment, listed)):
+                if not self._from_cache(assignment, folder, listed):
                     raise StageError("fetch", "the cache is too small for the inputs of one attempt", False)
+
+    def _from_cache(self, assignment: Assignment, folder: str, listed: Listed) -> bool:
+        """Copy one input to its place, if the cache has it."""
+        if not self._cache.copy(listed.sha256, _place(folder, assignment, listed), _mode(assignment, listed)):
+            return False
+        asked = assignment.inputs[listed.input]
+        self._cache.call(listed.sha256, cache_name(assignment.job, listed.path, asked.digest))
+        return True
 
     def _too_large(self, listed: Listed) -> None:
         """Say, once for each content, that shared data is fetched anew for every task."""
@@ -234,62 +266,6 @@ class Stage:
         else:
             sizes = "the datastore knows no sha256 of it: `admin.py put` of the same file"
         _LOG.warning("%s is fetched anew for each attempt, because %s would help", listed.path, sizes)
-
-
-class _Lasting:
-    """One channel that is opened on need and lasts; one attempt uses it at a time."""
-
-    def __init__(self, endpoint: Optional[Endpoint]) -> None:
-        self._endpoint = endpoint
-        self._turn = threading.Lock()
-        self._channel: Optional[Channel] = None
-        self._used = False
-        self._idle_since = 0.0
-
-    @contextmanager
-    def channel(self, stopped: threading.Event) -> Iterator[Channel]:
-        """The channel, for the calling thread alone. Raises Stopped while it waits, Unreachable."""
-        if self._endpoint is None:
-            raise OutputRefused("this worker was set up without a datastore")
-        while not self._turn.acquire(timeout=0.25):
-            if stopped.is_set():
-                raise Stopped
-        try:
-            if self._channel is not None and not self._channel.alive:
-                self._channel.close()
-                self._channel = None
-            if self._channel is None:
-                self._channel = connect(self._endpoint, stopped, tries=2)
-            self._used = True
-            yield self._channel
-        finally:
-            self._turn.release()
-
-    def close_idle(self, now: float) -> None:
-        """Close it if it was not used since a call of this that is a minute old."""
-        if not self._turn.acquire(blocking=False):
-            return
-        try:
-            if self._used:
-                self._used, self._idle_since = False, now
-            elif self._channel is not None and now - self._idle_since >= IDLE:
-                self._channel.close()
-                self._channel = None
-        finally:
-            self._turn.release()
-
-    def close(self) -> None:
-        """End the session; an attempt that is using it gets Unreachable."""
-        channel = self._channel
-        if channel is None:
-            return
-        if self._turn.acquire(blocking=False):
-            try:
-                channel.close()
-            finally:
-                self._turn.release()
-        else:
-            channel.kill()
 
 
 @contextmanager
@@ -355,6 +331,11 @@ def _target(folder: str, item: Input, path: str) -> str:
     """The absolute place of one input's file in the attempt's folder."""
     place = layout.check_path(layout.destination(item.source, item.to, path))
     return os.path.join(folder, *place.split("/"))
+
+
+def _place(folder: str, assignment: Assignment, listed: Listed) -> str:
+    """The absolute place of one file of the inputs."""
+    return _target(folder, assignment.inputs[listed.input], listed.path)
 
 
 def _mode(assignment: Assignment, listed: Listed) -> int:

@@ -21,8 +21,9 @@ from worker.protocol import Assignment, Result
 from worker.stage import StageError
 
 _LOG = logging.getLogger("worker")
-#: Threads for fetches and deliveries together; removals have one of their own.
-THREADS = 4
+#: Threads for fetches and deliveries together; removals have one of their own. They mostly wait for a far datastore's answers: so many
+#: small deliveries are under way at once.
+THREADS = 16
 #: How often idle connections are looked at, in seconds.
 TIDY_INTERVAL = 10.0
 

@@ -15,9 +15,11 @@ from datastore.frames import GateFull, Line
 from datastore.landing import Wanted
 from tests.datastore.host import SECRET, Datastore, Sshd, record_of, sha256
 from tests.servers import eventually
+from worker import lasting
 from worker import stage as stage_module
+from worker.lasting import IDLE
 from worker.protocol import Assignment, Input, Output, Result, cache_name
-from worker.stage import IDLE, MAX_CACHED, MAX_FILES, Stage, StageError, wants_delivery, wants_inputs
+from worker.stage import MAX_CACHED, MAX_FILES, Stage, StageError, wants_delivery, wants_inputs
 
 A, B = b"result of a\n", b"result of b\n"
 SUCCEEDED = Result("u.0.1", "succeeded", exit_code=0, stdout="tail")
@@ -408,6 +410,51 @@ def test_after_the_connection_broke_the_same_call_succeeds(
     finally:
         sshd.start()
     assert stage.deliver(task, str(work), SUCCEEDED, *logs(work), running).files == (("a.txt", len(A), sha256(A)),)
+
+
+def test_many_attempts_deliver_at_once_through_one_connection(
+    stage: Stage, datastore: Datastore, tmp_path: Path, running: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Endpoint] = []
+
+    def counted(endpoint: Endpoint, *more: object, **others: object) -> Channel:
+        opened.append(endpoint)
+        return transfer.connect(endpoint, *more, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lasting, "connect", counted)
+    results: list[Result] = []
+
+    def deliver(number: int) -> None:
+        work = tmp_path / f"{number}" / "work"
+        work.mkdir(parents=True)
+        (work / "a.txt").write_bytes(b"%d" % number)
+        task = assignment(outputs=(Output("a.txt", f"a-{number}.txt"),), attempt=f"u.{number}.1")
+        results.append(stage.deliver(task, str(work), SUCCEEDED._replace(attempt=task.attempt), *logs(work), running))
+
+    threads = [threading.Thread(target=deliver, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 1
+    assert {result.attempt: result.files for result in results} == {
+        f"u.{number}.1": ((f"a-{number}.txt", len(b"%d" % number), sha256(b"%d" % number)),) for number in range(12)
+    }
+
+
+def test_what_one_attempt_cannot_open_is_no_trouble_for_the_others(
+    endpoint: Endpoint, datastore: Datastore, work: Path, running: threading.Event, tmp_path: Path
+) -> None:
+    stage = Stage(endpoint, str(tmp_path / "cache"), 10_000_000, owners=())
+    (work / "a.txt").write_bytes(A)
+    task = assignment(outputs=(Output("a.txt", "a.txt"),))
+    with pytest.raises(StageError, match=r"a\.txt") as caught:
+        stage.deliver(task, str(work), SUCCEEDED, *logs(work), running)
+    assert caught.value.final
+    channel = stage._outward._channel
+    assert channel is not None
+    assert channel.alive
+    stage.close()
 
 
 def failed_delivery(stage: Stage, task: Assignment, work: Path, running: threading.Event) -> StageError | None:
