@@ -4,7 +4,8 @@
 Rules:
 - Boss, broker and datastore are one host, each worker another: namespaces of this machine, with a relay between them
   (``chaos/network.py``) that holds every packet for ``--delays`` milliseconds in EACH direction: a round trip takes twice that.
-- Workers are real ones, brought to their hosts by the boss over SSH. Tasks are ``sleep``; those of the last kind write a small output each.
+- Workers are real ones, brought to their hosts by the boss over SSH. Tasks are ``sleep``; some write a small output each,
+  some read a small file each that another task has yielded before (which is not measured).
 - Efficiency is what the tasks' sleeping alone would take on all slots, by the time from the first start to the last end; ``job`` the same
   by the time from the push until its end is known. What a task costs beside its sleep (a process, a folder) counts as waste: compare with
   the line of no delay.
@@ -48,13 +49,17 @@ class Kind:
     title: str
     seconds: float
     output: bool = False
+    input: bool = False
 
     def document(self, job: str, count: int) -> dict[str, Any]:
         """So many of them."""
         task: dict[str, Any] = {"id": "task-{i}", "foreach": {"i": {"range": [0, count]}}, "command": f"sleep {self.seconds}"}
         if self.output:
             task |= {"command": f"sleep {self.seconds} && echo {{i}} > made-{{i}}.txt", "outputs": ["made-{i}.txt"]}
-        return {"job": job, "tasks": [task]}
+        if not self.input:
+            return {"job": job, "tasks": [task]}
+        made = {"id": "seed", "command": f"mkdir in; for i in $(seq 0 {count - 1}); do echo $i > in/$i.txt; done", "outputs": ["in/"]}
+        return {"job": job, "tasks": [made, task | {"inputs": ["in/{i}.txt"], "after": ["seed"]}]}
 
 
 KINDS = {
@@ -64,6 +69,7 @@ KINDS = {
         Kind("100ms", "100 ms", 0.1),
         Kind("1s", "1 s", 1.0),
         Kind("output", "100 ms, a small output each", 0.1, output=True),
+        Kind("input", "100 ms, a small input of its own each", 0.1, input=True),
     )
 }
 
@@ -122,7 +128,7 @@ class Field:
         state = job.wait(_WAIT)
         if state != "succeeded":
             raise RunFailed(f"the job has {state}: {job.status()['tasks']}")
-        return job.tasks()
+        return job.tasks("task-*")
 
 
 def _late(behind: list[float]) -> tuple[float, float]:

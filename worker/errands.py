@@ -13,7 +13,7 @@ from collections import deque
 from typing import Deque, List, Tuple
 
 #: How many attempts fetch at once.
-FETCHERS = 4
+FETCHERS = 8
 #: How many attempts may be delivering before no new one is started (the disk would fill).
 MAX_DELIVERIES = 64
 #: First and longest wait before an errand is repeated, in seconds.

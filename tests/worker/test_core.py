@@ -6,6 +6,7 @@ from tests.worker.conversation import Conversation, attempt, done, recalled, res
 from worker import events as ev
 from worker import protocol as wire
 from worker.core import LAST_WAIT
+from worker.errands import FETCHERS
 from worker.ledger import Entry, Step
 from worker.outbox import LINGER, REPEAT, START_LINGER
 from worker.trust import VERIFIES
@@ -158,12 +159,12 @@ def test_a_recall_during_a_fetch_removes_the_folder_only_after_its_end() -> None
 def test_inputs_are_fetched_first_and_a_few_ahead() -> None:
     talk = Conversation(cpus=1.0)
     talk.connect()
-    many = [attempt(f"in{number}", inputs=(wire.Input("x", "x"),)) for number in range(12)]
-    assert talk.assign(*many) == [ev.Fetch(each) for each in many[:4]]
-    assert talk.tell(ev.Fetched("in0.0.1")) == [ev.Fetch(many[4]), ev.Start(many[0])]
-    for number in range(1, 5):
-        talk.tell(ev.Fetched(f"in{number}.0.1"))
-    assert talk.tell(ev.Fetched("in5.0.1")) == []  # three fetch, five wait fetched: enough
+    many = [attempt(f"in{number}", inputs=(wire.Input("x", "x"),)) for number in range(3 * FETCHERS)]
+    assert talk.assign(*many) == [ev.Fetch(each) for each in many[:FETCHERS]]
+    assert talk.tell(ev.Fetched("in0.0.1")) == [ev.Fetch(many[FETCHERS]), ev.Start(many[0])]
+    for number in range(1, FETCHERS + 1):
+        assert talk.tell(ev.Fetched(f"in{number}.0.1")) == [ev.Fetch(many[FETCHERS + number])]
+    assert talk.tell(ev.Fetched(f"in{FETCHERS + 1}.0.1")) == []  # one less fetches, one more waits fetched: enough
 
 
 def test_attempts_start_in_the_order_given_even_when_fetched_later() -> None:
