@@ -31,8 +31,6 @@ _NET = "10.213.0"
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x400454CA, 0x1001
 _MTU = 9000
 _CLONE_NEWNET = 0x40000000
-#: The niceness of the relay's thread.
-_URGENT = -20
 #: Of so many delayed packets it is remembered how late they were.
 _REMEMBERED = 100_000
 #: What a slow link does, in seconds and shares of its packets.
@@ -93,8 +91,8 @@ class Relay:
             os.close(device)
 
     def _serve(self) -> None:
-        with suppress(PermissionError):  # a network does not slow down because the hosts' processors are busy
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _URGENT)
+        with suppress(OSError):  # a network does not slow down because the hosts' processors are busy
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_RR, os.sched_param(1))
         with selectors.SelectSelector() as selector:  # epoll waits for whole milliseconds: too coarse for a delay of one
             selector.register(self._bell, selectors.EVENT_READ)
             for number, device in self._devices.items():
