@@ -79,7 +79,7 @@ def offers_of(state: State) -> Iterator[Offer]:
     for worker in state.workers.values():
         if worker.state is WorkerState.ONLINE and not worker.draining:
             free = {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()}
-            yield Offer(worker.id, worker.resources, free, worker.pool, trip=worker.trip or 0.0)
+            yield Offer(worker.id, worker.resources, free, worker.pool, trip=round(worker.trip or 0.0, 3))
 
 
 def demands_of(

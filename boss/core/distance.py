@@ -8,6 +8,7 @@ Rules:
 - A row never lasts so long that it would be asked back (``fleet.QUEUED_TOO_LONG``).
 """
 
+from functools import lru_cache
 from math import ceil
 
 from boss.core.model import Worker
@@ -41,6 +42,7 @@ def learn(worker: Worker, result: Result, now: float) -> None:
     worker.trip = trip if known is None or trip < known else known + WEIGHT * (trip - known)
 
 
+@lru_cache(maxsize=4096)  # asked for each worker in each turn
 def ahead(trip: float, seconds: float) -> int:
     """How many tasks of this run time one slot needs waiting at a worker that is so far away."""
     if seconds > LONGEST_TASK or trip < WORTH * seconds:
