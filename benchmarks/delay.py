@@ -58,7 +58,11 @@ class Kind:
             task |= {"command": f"sleep {self.seconds} && echo {{i}} > made-{{i}}.txt", "outputs": ["made-{i}.txt"]}
         if not self.input:
             return {"job": job, "tasks": [task]}
-        made = {"id": "seed", "command": f"mkdir in; for i in $(seq 0 {count - 1}); do echo $i > in/$i.txt; done", "outputs": ["in/"]}
+        made = {
+            "id": "seed",
+            "command": f"mkdir in; for i in $(seq 0 {count - 1}); do echo $i > in/$i.txt; done",
+            "outputs": ["in/"],
+        }
         return {"job": job, "tasks": [made, task | {"inputs": ["in/{i}.txt"], "after": ["seed"]}]}
 
 

@@ -10,7 +10,7 @@ Rules:
 - The text of a task is rendered here and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from math import ceil, floor
 from types import MappingProxyType
 
@@ -53,7 +53,7 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
     offers = list(offers_of(state))
     if not offers or not state.ready.buckets:
         return False
-    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state), offers)
+    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
     # one alone has nobody to be fair to
     shares = fairness.shares_on(state, offers) if len(demands) > 1 else Shares(turns=state.turns)
     free, ahead = place(demands, offers, shares), []
@@ -82,20 +82,17 @@ def offers_of(state: State) -> Iterator[Offer]:
             yield Offer(worker.id, worker.resources, free, worker.pool, trip=round(worker.trip or 0.0, 3))
 
 
-def demands_of(
-    state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({}), offers: Sequence[Offer] = ()
-) -> list[Demand]:
+def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({})) -> list[Demand]:
     """What the ready tasks of running jobs ask for; ``slots`` bounds how far ahead they may be dealt.
 
-    ``elsewhere`` are workers that a job cannot use at this moment, by its uid; ``offers`` to whom it may be dealt far ahead.
+    ``elsewhere`` are workers that a job cannot use at this moment, by its uid.
     """
     demands: list[Demand] = []
     if usage.is_spent(state, state.last_turn):
         return demands
     owners = {bucket.job.owner for bucket in state.ready.buckets.values()}
     window = state.policy.prefetch_seconds / (CONTENDED if len(owners) > 1 else 1.0)
-    trip = max((offer.trip for offer in offers), default=0.0)
-    free = sum(offer.free.get("cpus", 0.0) for offer in offers)  # less than nothing: what was dealt ahead
+    far: tuple[float, float] | None = None
     for key, bucket in state.ready.buckets.items():
         job = bucket.job
         if job.state is not JobState.OPEN or job.wanted is not Wanted.RUN:
@@ -110,8 +107,10 @@ def demands_of(
         depth, weight = _depth(state, bucket, slots, seconds, window), fairness.weight(state, seconds)
         demand = Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight)
         # where owners compete, nobody waits behind a row of anything that fairness calls long
-        if seconds is not None and slots and window and distance.ahead(trip, seconds) and (len(owners) == 1 or weight < 1.0):
-            demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots, whole=seconds > trip)
+        if seconds is not None and seconds <= distance.LONGEST_TASK and slots and window and (len(owners) == 1 or weight < 1.0):
+            trip, free = far = far or _far(state)
+            if distance.ahead(trip, seconds):
+                demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots, whole=seconds > trip)
         demands.append(demand)
     return demands
 
@@ -128,6 +127,13 @@ def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, wi
         return 0.0
     ahead = window / max(seconds, 0.001)
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
+
+
+def _far(state: State) -> tuple[float, float]:
+    """How far away the farthest worker is, and how many cpus are free; less than none: so many were dealt ahead."""
+    there = [worker for worker in state.workers.values() if worker.state is WorkerState.ONLINE and not worker.draining]
+    trip = max((worker.trip or 0.0 for worker in there), default=0.0)
+    return trip, sum(worker.resources.get("cpus", 0.0) - worker.used.get("cpus", 0.0) for worker in there) if trip else 0.0
 
 
 def _even(state: State, count: float, slots: float, whole: bool) -> float:
