@@ -226,6 +226,13 @@ def main() -> int:
     parser.add_argument("--work", type=float, default=_WORK, help="seconds of sleep for each slot in one run (default: 10)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too")
     options = parser.parse_args()
+    if min(options.delays) < 0 or not 0 <= options.loss < 1 or options.work <= 0 or options.workers < 1:
+        parser.error("delays must not be negative, --loss must be at least 0 and less than 1, --work and --workers more than 0")
+    if not 1 <= options.slots <= _cores():
+        parser.error(f"--slots must be 1 to {_cores()}, the cores of this machine: a host offers no more")
+    if os.geteuid() != 0:
+        print("delay: only root can make the network of namespaces that this needs", file=sys.stderr)
+        return 2
     about, kinds, failed = machine(), [KINDS[name] for name in options.only], False
     measured: list[Figures] = []
     try:
@@ -240,7 +247,7 @@ def main() -> int:
                         failed = True
                         print(f"delay: {kind.name} at {delay:g} ms failed: {error}", file=sys.stderr)
             there.network.delay(0.0)
-    except NoNetwork as error:
+    except (NoNetwork, private_boss.BossDidNotStart, RunFailed, ClientError) as error:
         print(f"delay: {error}", file=sys.stderr)
         return 2
     print(
@@ -252,10 +259,8 @@ def main() -> int:
         + ", ".join(f"{median:.2f} ms at {delay:g}" for delay, (median, _) in relay["round_trips_ms"].items())
     )
     if measured:
-        worst = max(measured, key=lambda figures: figures.packets)
-        print(
-            f"the most that it passed in a run: {worst.packets:,.0f} packets/s, {1000 * worst.behind[1]:.2f} ms late at most (99 %)"
-        )
+        packets, late = max(figures.packets for figures in measured), max(figures.behind[1] for figures in measured)
+        print(f"in the runs: {packets:,.0f} packets/s at most, of which 99 % were no more than {1000 * late:.2f} ms late")
     print()
     print(table(measured, kinds))
     if options.out:
@@ -263,6 +268,11 @@ def main() -> int:
         facts = {"workers": options.workers, "slots": options.slots, "work": options.work, "loss": options.loss}
         options.out.write_text(json.dumps({"machine": about, **facts, "relay": relay, "figures": rows}, indent=1))
     return 1 if failed else 0
+
+
+def _cores() -> int:
+    """How many slots a host of this machine can offer."""
+    return os.cpu_count() or 1
 
 
 def _told(figures: Figures) -> str:
