@@ -12,14 +12,17 @@ Rules:
 Python 3.9 syntax, standard library only.
 """
 
+import io
+import os
 import random
 import subprocess
 import tempfile
 import threading
-from typing import Callable, List, NamedTuple, Optional, Sequence, TypeVar
+from typing import Callable, List, NamedTuple, Optional, Sequence, TypeVar, cast
 
-from datastore.frames import BLOCK, Items, Line, Wire, WireBroken, checked, greeted, hear, say
+from datastore.frames import Items, Line, Wire, WireBroken, checked, greeted, hear, say
 from datastore.landing import Stopped
+from datastore.pipes import BLOCK, widen
 
 #: The ciphers that are asked for, fastest first: GCM takes 40 % off the CPU time of OpenSSH's default.
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr"
@@ -80,6 +83,7 @@ class Channel:
     def __init__(self, command: Sequence[str]) -> None:
         """Start it and hear its greeting. Raises Unreachable; GateRefused when the gate turns this caller away."""
         self._saying = threading.Lock()  # held by who writes a request
+        self._sayer = 0  # the thread that does
         self._ending = threading.Lock()
         self._answered = threading.Event()  # of the last request that was written: set once its answer has been read
         self._answered.set()
@@ -91,7 +95,7 @@ class Channel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
-                bufsize=BLOCK,
+                bufsize=0,
                 start_new_session=True,  # a Ctrl-C at the terminal is ours to handle
             )
         except OSError as error:
@@ -99,7 +103,11 @@ class Channel:
             raise Unreachable("%s could not be started: %s" % (command[0], error.strerror)) from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._wire = Wire(self._process.stdout, self._process.stdin)
+        widen(self._process.stdin.fileno())
+        widen(self._process.stdout.fileno())
+        inward = self._process.stdin.fileno()
+        self._writer = io.BufferedWriter(cast(io.RawIOBase, self._process.stdin), BLOCK)
+        self._wire = Wire(self._process.stdout, self._writer, lambda *what: os.sendfile(inward, *what))
         self._ended = False
         try:
             self.greeting = greeted(self._wire)
@@ -125,10 +133,14 @@ class Channel:
             if stopped is not None and stopped.is_set():
                 raise Stopped
         answered = threading.Event()
+        self._sayer = threading.get_ident()
         try:
             self._attempt(lambda: say(self._wire, request, give))
             before, self._answered = self._answered, answered
         finally:
+            self._sayer = 0
+            if self._ended:
+                self._hang_up()
             self._saying.release()
         before.wait()
         try:
@@ -174,7 +186,8 @@ class Channel:
         """Close the pipes and wait for the process; one that does not end by itself within ``patience`` seconds is killed.
 
         Unless it is known that nobody writes (``silent``), the pipe to the process is closed last: who writes to a process that takes
-        nothing lets go of the pipe only once that is dead.
+        nothing lets go of the pipe only once that is dead. Who still writes then closes it himself: a descriptor's number that was let
+        go is soon another file's.
         """
         with self._ending:
             if self._ended:
@@ -188,16 +201,19 @@ class Channel:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._hang_up()
+            if self._sayer == threading.get_ident():
+                self._hang_up()
+            elif self._saying.acquire(blocking=False):
+                self._hang_up()
+                self._saying.release()
             self._process.stdout.close()
             self._said.seek(0)
             self._words = " ".join(self._said.read().decode("utf-8", "replace").split())[-500:]
             self._said.close()
 
     def _hang_up(self) -> None:
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.close()
+            self._writer.close()
         except OSError:
             pass  # what could not be flushed is lost with the channel
 

@@ -11,7 +11,7 @@ Python 3.9 syntax, standard library only.
 
 import os
 import stat
-from typing import Dict, List
+from typing import Dict, List, Union
 
 from datastore import frames, layout
 from datastore.acceptance import read_record
@@ -21,7 +21,7 @@ from datastore.inputs import Inputs
 from datastore.manifest import read
 from datastore.shared import note_fetch
 from datastore.sources import SHARED
-from datastore.tree import NotPlain, Tree, blocks
+from datastore.tree import Nest, NotPlain, Tree
 
 #: The largest part of a log that one request may ask for, in bytes.
 MAX_LOG = 16 * 1024 * 1024
@@ -55,12 +55,12 @@ def send(tree: Tree, grant: Grant, request: Line, wire: Wire) -> Line:
     A file that is gone by now is an item with ``"missing": true``.
     """
     sent: Dict[int, List[int]] = {}
-    with Inputs(tree, grant.job) as inputs:
+    with Inputs(tree, grant.job) as inputs, Nest(tree, "") as nest:
         for index, name in frames.rows(request, "files", int, str):
             if not 0 <= index < len(grant.inputs):
                 raise GateRefused("%s is not an input of attempt %s" % (name, grant.attempt))
             place = inputs.place(grant.inputs[index], name)
-            sent.setdefault(index, []).append(_send_file(place.tree, place.path, name, 0, wire))
+            sent.setdefault(index, []).append(_send_file(nest if place.tree is tree else place.tree, place.path, name, 0, wire))
     for index, sizes in sent.items():
         source = grant.inputs[index].source
         if source.startswith(SHARED):
@@ -83,8 +83,9 @@ def listing(tree: Tree, request: Line, wire: Wire) -> Line:
 def get(tree: Tree, request: Line, wire: Wire) -> Line:
     """Bring results, ``request["files"] = [[path, offset in bytes], ...]``, as items like those of ``send``."""
     folder = layout.job_folder(frames.text(request, "job")) + "/"
-    for path, offset in frames.rows(request, "files", str, int):
-        _send_file(tree, folder + layout.check_path(path), path, max(0, offset), wire)
+    with Nest(tree, "") as nest:
+        for path, offset in frames.rows(request, "files", str, int):
+            _send_file(nest, folder + layout.check_path(path), path, max(0, offset), wire)
     return {}
 
 
@@ -106,7 +107,7 @@ def record(tree: Tree, request: Line) -> Line:
     return {"record": found}
 
 
-def _send_file(tree: Tree, place: str, name: str, offset: int, wire: Wire, limit: int = -1) -> int:
+def _send_file(tree: Union[Tree, Nest], place: str, name: str, offset: int, wire: Wire, limit: int = -1) -> int:
     """Bring a file, or a part of it, as an item; the bytes that were sent."""
     try:
         descriptor, what = tree.open(place)
@@ -118,9 +119,8 @@ def _send_file(tree: Tree, place: str, name: str, offset: int, wire: Wire, limit
     sent = 0
     try:
         os.lseek(descriptor, offset, os.SEEK_SET)
-        for data in blocks(descriptor, None if limit < 0 else limit):
-            wire.write_chunk(data)
-            sent += len(data)
+        for size in wire.write_file(descriptor, None if limit < 0 else limit):
+            sent += size
     finally:
         os.close(descriptor)
         wire.end_item()

@@ -21,21 +21,25 @@ import errno
 import json
 import os
 import struct
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Type, Union
+from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Type
+
+from datastore.pipes import Bytes, Inlet, SendFile, send
 
 #: The version of this protocol; the gate says it first.
 VERSION = 1
 #: The longest line, in bytes: the manifest of some hundred thousand files.
 MAX_LINE = 64 * 1024 * 1024
-#: The longest chunk that is accepted, and how much is read from a file at a time, in bytes.
+#: The longest chunk that is accepted, in bytes.
 MAX_CHUNK = 4 * 1024 * 1024
-BLOCK = 1024 * 1024
+#: The longest chunk that is sent of a file; what is left of one goes from file to pipe within the kernel from this size on, in bytes.
+CHUNK = 1024 * 1024
+LARGE = 64 * 1024
 
 _LENGTH = struct.Struct(">I")
 _END = _LENGTH.pack(0)
+_NOTHING = memoryview(b"")
 
 Line = Dict[str, Any]
-Bytes = Union[bytes, bytearray, memoryview]
 
 
 class WireBroken(Exception):
@@ -108,15 +112,17 @@ def checked(line: Line) -> Line:
 
 
 class Wire:
-    """Lines and chunks over a pair of buffered binary files."""
+    """Lines and chunks over a raw file to read and a buffered one to write; with an ``outlet`` large files bypass its buffer."""
 
-    def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
-        self._reader = reader
+    def __init__(self, reader: IO[bytes], writer: IO[bytes], outlet: Optional[SendFile] = None) -> None:
+        self._inlet = Inlet(reader)
         self._writer = writer
+        self._outlet = outlet
+        self._left = 0  # of the chunk that is being read
 
     def read_line(self) -> Optional[Line]:
         """The next line, or None when the other side has closed. Raises WireBroken."""
-        text = self._reader.readline(MAX_LINE)
+        text = self._inlet.line(MAX_LINE)
         if not text:
             return None
         if not text.endswith(b"\n"):
@@ -129,12 +135,21 @@ class Wire:
             raise WireBroken("a line that is not an object: %.80r" % (text,))
         return line
 
-    def read_chunk(self) -> bytes:
-        """The next chunk; empty at the end of an item. Raises WireBroken."""
-        (length,) = _LENGTH.unpack(self._exactly(4))
-        if length > MAX_CHUNK:
-            raise WireBroken("a chunk of %d bytes: more than %d" % (length, MAX_CHUNK))
-        return self._exactly(length) if length else b""
+    def read_piece(self) -> memoryview:
+        """Some of the current item's bytes, good until the next call; empty at its end. Raises WireBroken."""
+        if not self._left:
+            head = self._inlet.exactly(4)
+            if len(head) == 4:
+                (self._left,) = _LENGTH.unpack(head)
+            if self._left > MAX_CHUNK:
+                raise WireBroken("a chunk of %d bytes: more than %d" % (self._left, MAX_CHUNK))
+            if head == _END:
+                return _NOTHING
+        data = self._inlet.piece(self._left)
+        if not data:
+            raise WireBroken("the other side closed in the middle of a file")
+        self._left -= len(data)
+        return data
 
     def write_line(self, line: Line) -> None:
         """Write one line into the buffer."""
@@ -146,6 +161,30 @@ class Wire:
             self._writer.write(_LENGTH.pack(len(data)))
             self._writer.write(data)
 
+    def write_file(self, descriptor: int, limit: Optional[int] = None) -> Iterator[int]:
+        """Write an open file's bytes from where it stands, ``limit`` bytes at most; yields the size of each chunk.
+
+        Raises WireBroken for a file that becomes shorter in the middle of a chunk.
+        """
+        offset, left = os.lseek(descriptor, 0, os.SEEK_CUR), limit
+        while left is None or left > 0:
+            size = min(CHUNK, os.fstat(descriptor).st_size - offset)
+            size = size if left is None else min(size, left)
+            if self._outlet is not None and size >= LARGE:
+                self._writer.write(_LENGTH.pack(size))
+                if not send(self._writer, self._outlet, descriptor, offset, size):
+                    raise WireBroken("a file became shorter while it was sent")
+            else:  # at the end, too: it may have grown, or be one whose size nobody knows
+                data = os.pread(descriptor, LARGE if left is None else min(LARGE, left), offset)
+                if not data:
+                    return
+                self.write_chunk(data)
+                size = len(data)
+            offset += size
+            if left is not None:
+                left -= size
+            yield size
+
     def end_item(self) -> None:
         """Write the end of an item's chunks into the buffer."""
         self._writer.write(_END)
@@ -153,12 +192,6 @@ class Wire:
     def flush(self) -> None:
         """Send what the buffer holds."""
         self._writer.flush()
-
-    def _exactly(self, length: int) -> bytes:
-        data = self._reader.read(length)
-        if len(data) != length:
-            raise WireBroken("the other side closed in the middle of a file")
-        return data
 
 
 class Items:
@@ -172,7 +205,7 @@ class Items:
     def __iter__(self) -> Iterator[Line]:
         """The items' lines; chunks that nobody read are skipped."""
         while self.closing is None:
-            for _unread in self.chunks():
+            for _unread in self.pieces():
                 pass
             line = self._wire.read_line()
             if line is None:
@@ -184,9 +217,13 @@ class Items:
             yield line
 
     def chunks(self) -> Iterator[bytes]:
-        """The chunks of the current item that have not been read yet."""
+        """The bytes of the current item that have not been read yet."""
+        return map(bytes, self.pieces())
+
+    def pieces(self) -> Iterator[memoryview]:
+        """The same as views, each good until the next one is asked for."""
         while self._open:
-            data = self._wire.read_chunk()
+            data = self._wire.read_piece()
             if data:
                 yield data
             else:

@@ -16,11 +16,13 @@ import argparse
 import io
 import os
 import sys
-from typing import IO, Callable, Dict, FrozenSet, List, NamedTuple, Optional, cast
+from contextlib import contextmanager
+from typing import IO, Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, cast
 
 from datastore import downloads, frames, grants, inputs, layout, limits, revoked, sessions, shared, uploads
 from datastore.acceptance import Acceptance, Upload
-from datastore.frames import BLOCK, VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.frames import VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
+from datastore.pipes import BLOCK, widen
 from datastore.revoked import Revoked
 from datastore.tree import Tree
 
@@ -264,20 +266,25 @@ def main(arguments: Optional[List[str]] = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        with _opened(0, options) as reader, _opened(1, options) as writer:
-            return _serve(options.root, options.caller, Wire(reader, writer), options.token)
+        with _opened(options) as wire:
+            return _serve(options.root, options.caller, wire, options.token)
     except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
         print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
         return 1
 
 
-def _opened(descriptor: int, options: argparse.Namespace) -> IO[bytes]:
-    """Standard input or output; of anybody but the boss it is waited for so long and no longer."""
-    mode = "rb" if descriptor == 0 else "wb"
+@contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[Wire]:
+    """Standard input and output; of anybody but the boss they are waited for so long and no longer."""
     if options.caller.role == "boss":
-        return open(descriptor, mode, buffering=BLOCK, closefd=False)
-    raw = sessions.Patient(descriptor, options.patience)
-    return cast(IO[bytes], io.BufferedReader(raw, BLOCK) if descriptor == 0 else io.BufferedWriter(raw, BLOCK))
+        with open(0, "rb", 0, closefd=False) as reader, open(1, "wb", BLOCK, closefd=False) as writer:
+            yield Wire(reader, writer)
+        return
+    for d in (0, 1):
+        widen(d)
+    said, taken = sessions.Patient(0, options.patience), sessions.Patient(1, options.patience)
+    with io.BufferedWriter(taken, BLOCK) as writer:
+        yield Wire(cast(IO[bytes], said), cast(IO[bytes], writer), taken.sendfile)
 
 
 def _serve(root: str, caller: Caller, wire: Wire, token: str) -> int:

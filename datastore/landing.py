@@ -6,14 +6,18 @@ Python 3.9 syntax, standard library only.
 """
 
 import hashlib
+import io
 import os
 import threading
 from typing import Callable, Iterable, NamedTuple
 
-from datastore.tree import blocks
+from datastore.pipes import Bytes
+from datastore.tree import blocks, write_all
 
 #: What a file is called while it arrives.
 PART = ".ecloud.part"
+#: How often ``resume`` tells how far it is, in bytes.
+TELL = 1024 * 1024
 
 
 class Stopped(Exception):
@@ -41,40 +45,43 @@ class Wanted(NamedTuple):
     target: str
 
 
-def land(pieces: Iterable[bytes], wanted: Wanted, stopped: threading.Event) -> None:
+def land(pieces: Iterable[Bytes], wanted: Wanted, stopped: threading.Event) -> None:
     """Write a file that comes whole. Raises Stopped, Damaged or OSError, and leaves nothing behind then."""
-    os.makedirs(os.path.dirname(wanted.target) or ".", exist_ok=True)
     passing = "%s.%d%s" % (wanted.target, threading.get_ident(), PART)
     digest = hashlib.sha256()
     try:
-        with open(passing, "wb", buffering=0) as file:
+        with _opened(passing, "wb") as file:
             for data in pieces:
                 if stopped.is_set():
                     raise Stopped
                 digest.update(data)
-                file.write(data)
+                write_all(file.fileno(), data)
         _place(passing, wanted, digest.hexdigest())
     except BaseException:
         remove(passing)
         raise
 
 
-def resume(pieces: Iterable[bytes], wanted: Wanted, offset: int, count: Callable[[int], None]) -> str:
-    """Append what comes to the ``offset`` bytes that are here; ``count`` is told the size of each piece. Returns the file's sha256.
+def resume(pieces: Iterable[Bytes], wanted: Wanted, offset: int, count: Callable[[int], None]) -> str:
+    """Append what comes to the ``offset`` bytes that are here; ``count`` is told how much has come. Returns the file's sha256.
 
     What is cut off stays for the next time. Raises Damaged after removing it, OSError.
     """
-    os.makedirs(os.path.dirname(wanted.target) or ".", exist_ok=True)
     passing = wanted.target + PART
     digest = hashlib.sha256()
-    with open(passing, "r+b" if offset else "wb", buffering=0) as file:
+    told = 0
+    with _opened(passing, "r+b" if offset else "wb") as file:
         if offset:
-            for data in blocks(file.fileno()):
-                digest.update(data)
+            for here in blocks(file.fileno()):
+                digest.update(here)
         for data in pieces:
             digest.update(data)
-            file.write(data)
-            count(len(data))
+            write_all(file.fileno(), data)
+            told += len(data)
+            if told >= TELL:
+                count(told)
+                told = 0
+        count(told)
     try:
         _place(passing, wanted, digest.hexdigest())
     except Damaged:
@@ -115,6 +122,15 @@ def remove(path: str) -> None:
         os.unlink(path)
     except FileNotFoundError:
         return
+
+
+def _opened(path: str, mode: str) -> io.FileIO:
+    """A new or old file; the folder above is made when it is missing."""
+    try:
+        return io.FileIO(path, mode)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        return io.FileIO(path, mode)
 
 
 def _place(passing: str, wanted: Wanted, digest: str) -> None:

@@ -57,6 +57,7 @@ class Patient(io.RawIOBase):
         self._patience = patience
         self._poll = select.poll()
         self._poll.register(descriptor)
+        os.set_blocking(descriptor, False)  # a write that does not fit into a pipe would wait in the kernel, for ever
 
     def readable(self) -> bool:
         """It depends on the descriptor."""
@@ -68,14 +69,27 @@ class Patient(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """As a raw file does."""
-        self._wait(select.POLLIN, "said")
-        return os.readv(self._descriptor, [buffer])
+        while True:
+            try:
+                return os.readv(self._descriptor, [buffer])
+            except BlockingIOError:
+                self._wait(select.POLLIN, "said")
 
     def write(self, data: Any) -> int:
         """As a raw file does."""
-        self._wait(select.POLLOUT, "taken")
-        # more than this fills a pipe whose reader has stopped, and the write would wait in the kernel
-        return os.write(self._descriptor, memoryview(data).cast("B")[: select.PIPE_BUF])
+        while True:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                self._wait(select.POLLOUT, "taken")
+
+    def sendfile(self, source: int, offset: int, count: int) -> int:
+        """Write bytes of an open file without reading them; how many, as ``os.sendfile`` does."""
+        while True:
+            try:
+                return os.sendfile(self._descriptor, source, offset, count)
+            except BlockingIOError:
+                self._wait(select.POLLOUT, "taken")
 
     def _wait(self, what: int, done: str) -> None:
         self._poll.modify(self._descriptor, what)

@@ -243,10 +243,10 @@ def _append(tree: Tree, items: Items, digest: str, size: int, offset: int) -> No
         os.lseek(descriptor, 0, os.SEEK_SET)
         if os.fstat(descriptor).st_size != offset:
             raise GateTrouble("%d bytes of this content are here, not %d; put it again" % (os.fstat(descriptor).st_size, offset))
-        for data in blocks(descriptor):
-            seen.update(data)
-            here += len(data)
-        for data in items.chunks():
+        for before in blocks(descriptor):
+            seen.update(before)
+            here += len(before)
+        for data in items.pieces():
             seen.update(data)
             here += len(data)
             if here > size:

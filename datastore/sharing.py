@@ -15,7 +15,6 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from datastore.channel import TRIES, Channel, Endpoint, Unreachable, connect
 from datastore.frames import GateFull, GateTrouble, Line, Wire
-from datastore.tree import blocks
 
 #: How many files one request carries.
 FILES_PER_REQUEST = 1000
@@ -90,9 +89,8 @@ def _add(channel: Channel, files: List[LocalFile], have: Dict[str, int], count: 
             if offset < file.size:
                 with open(file.local, "rb", buffering=0) as source:
                     os.lseek(source.fileno(), offset, os.SEEK_SET)
-                    for data in blocks(source.fileno(), file.size - offset):
-                        wire.write_chunk(data)
-                        count(len(data))
+                    for size in wire.write_file(source.fileno(), file.size - offset):
+                        count(size)
             wire.end_item()
         return {"end": True}
 

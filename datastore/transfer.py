@@ -19,7 +19,8 @@ from datastore.channel import TRIES, Channel, Endpoint, Unreachable, connect
 from datastore.fetched import Record
 from datastore.frames import GateError, GateMissing, GateRefused, GateTrouble, Items, Line, Wire
 from datastore.landing import Damaged, Listed, Stopped, Wanted, identical, land, landed, resume, sha256_of
-from datastore.tree import amount, blocks
+from datastore.pipes import Bytes
+from datastore.tree import amount
 
 __all__ = [
     "Channel",
@@ -116,7 +117,7 @@ def fetch(channel: Channel, grant: Line, files: Sequence[Wanted], stopped: threa
         for wanted, item in zip(files, items):
             try:
                 _check_there(wanted, item)
-                land(items.chunks(), wanted, stopped)
+                land(items.pieces(), wanted, stopped)
             except (GateMissing, Damaged) as error:
                 wrong.append(error)
 
@@ -158,7 +159,7 @@ def deliver(
                 return {"abort": True}
             try:
                 wire.write_line({"item": given.path, "executable": given.executable})
-                if not _write(wire, blocks(descriptor), stopped):
+                if not _send(wire, descriptor, stopped):
                     return {"abort": True}
             finally:
                 os.close(descriptor)
@@ -327,9 +328,8 @@ def _put(channel: Channel, paths: Mapping[str, str], count: Callable[[int], None
         for digest, path in paths.items():
             wire.write_line({"item": digest})
             with open(path, "rb", buffering=0) as file:
-                for data in blocks(file.fileno()):
-                    wire.write_chunk(data)
-                    count(len(data))
+                for size in wire.write_file(file.fileno()):
+                    count(size)
             wire.end_item()
         return {"end": True}
 
@@ -357,7 +357,7 @@ def _get(
             _check_there(wanted, item)
             count(offset)
             try:
-                landed_as(wanted, resume(items.chunks(), wanted, offset, count))
+                landed_as(wanted, resume(items.pieces(), wanted, offset, count))
             except Damaged as error:
                 damaged.append(str(error))
             come[0] += 1
@@ -394,12 +394,21 @@ def _check_there(wanted: Wanted, item: Line) -> None:
         raise GateMissing("%s is not on the datastore any more" % wanted.listed.path)
 
 
-def _write(wire: Wire, pieces: Iterable[bytes], stopped: threading.Event) -> bool:
+def _write(wire: Wire, pieces: Iterable[Bytes], stopped: threading.Event) -> bool:
     """Write one item's chunks and their end; False when it was stopped on the way."""
     for data in pieces:
         if stopped.is_set():
             break
         wire.write_chunk(data)
+    wire.end_item()
+    return not stopped.is_set()
+
+
+def _send(wire: Wire, descriptor: int, stopped: threading.Event) -> bool:
+    """Write an open file as one item's chunks and their end; False when it was stopped on the way."""
+    for _size in wire.write_file(descriptor):
+        if stopped.is_set():
+            break
     wire.end_item()
     return not stopped.is_set()
 

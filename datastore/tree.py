@@ -4,8 +4,9 @@ Rules:
 - The root is held by descriptor. Every path is relative to it and is walked with ``O_NOFOLLOW``: whatever a task or a person has
   planted in the tree, nothing outside of it is read or written.
 - Files are created anew (``O_EXCL``) and moved by rename; nothing is ever written in place.
-- What must survive a power cut is fsynced: new files (together, see ``Flush``; the journals of ext4, XFS and btrfs bring a new file's
-  name along), and the folder into which something was renamed.
+- What must survive a power cut is fsynced: new files (together, see
+  ``datastore.durable``; the journals of ext4, XFS and btrfs bring a new file's name along), and the folder into which
+  something was renamed.
 
 Python 3.9 syntax, standard library only; Linux (and other systems with the ``*at`` calls).
 """
@@ -17,7 +18,8 @@ import stat
 from contextlib import contextmanager
 from typing import Iterable, Iterator, List, Optional, Set, Tuple
 
-from datastore.frames import BLOCK, GateRefused
+from datastore.frames import GateRefused
+from datastore.pipes import BLOCK, Bytes
 
 #: How a folder is opened: as itself, following no link.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,17 +71,7 @@ class Tree:
     def open(self, path: str) -> Tuple[int, os.stat_result]:
         """A descriptor to read a plain file with, and what it is. Raises NotPlain for anything else."""
         with self.parent(path) as (folder, name):
-            try:
-                descriptor = os.open(name, _READ, dir_fd=folder)
-            except OSError as error:
-                if error.errno in (errno.ELOOP, errno.ENXIO):
-                    raise NotPlain("%s is not a plain file" % path) from None
-                raise
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise NotPlain("%s is not a plain file" % path)
-        return descriptor, found
+            return _open_plain(folder, name, path)
 
     def look(self, path: str) -> Optional[os.stat_result]:
         """What lies at a path (a symlink itself, not what it points to), or None."""
@@ -164,41 +156,58 @@ class Tree:
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
 
-class Flush:
-    """Files that are written but not yet durable: handed to the disk all at once, then fsynced, so that they share its commits.
+class Nest:
+    """New and old files below one folder; leaves open the folder that the last one lies in, because the next is mostly beside it."""
 
-    Leaving it closes what was not flushed, without waiting for the disk.
-    """
+    def __init__(self, tree: Tree, path: str) -> None:
+        self._tree = tree
+        self._path = path
+        self._inner = ""
+        self._descriptor = -1
 
-    #: How many files are held open at most.
-    FILES = 64
-
-    def __init__(self) -> None:
-        self._descriptors: List[int] = []
-
-    def __enter__(self) -> "Flush":
+    def __enter__(self) -> "Nest":
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors = []
+        self._leave()
 
-    def add(self, descriptor: int) -> int:
-        """Take over, and return, the descriptor of a file that is about to be written; those before it are written."""
-        if len(self._descriptors) >= self.FILES:
-            self.flush()
-        self._descriptors.append(descriptor)
-        return descriptor
+    def create(self, path: str, mode: int = 0o666) -> int:
+        """As ``Tree.create``."""
+        name = self._enter(path, create=True)
+        return os.open(name, _CREATE, mode, dir_fd=self._descriptor)
 
-    def flush(self) -> None:
-        """Return when all that was added is durable, and closed. Raises OSError."""
-        if len(self._descriptors) > 1:
-            for descriptor in self._descriptors:
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # begins to write, without waiting
-        while self._descriptors:
-            os.fsync(self._descriptors[-1])
-            os.close(self._descriptors.pop())
+    def open(self, path: str) -> Tuple[int, os.stat_result]:
+        """As ``Tree.open``."""
+        name = self._enter(path, create=False)
+        return _open_plain(self._descriptor, name, path)
+
+    def _enter(self, path: str, create: bool) -> str:
+        """Have the folder of a file open; the file's name in it."""
+        inner, _slash, name = path.rpartition("/")
+        if self._descriptor < 0 or inner != self._inner:
+            self._leave()
+            self._descriptor = self._tree.open_folder((self._path + "/" + inner).strip("/"), create)
+            self._inner = inner
+        return name
+
+    def _leave(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _open_plain(folder: int, name: str, path: str) -> Tuple[int, os.stat_result]:
+    try:
+        descriptor = os.open(name, _READ, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise NotPlain("%s is not a plain file" % path) from None
+        raise
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise NotPlain("%s is not a plain file" % path)
+    return descriptor, found
 
 
 def folders_above(paths: Iterable[str]) -> Set[str]:
@@ -229,7 +238,7 @@ def blocks(descriptor: int, limit: Optional[int] = None) -> Iterator[bytes]:
         yield data
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: Bytes) -> None:
     """Write every byte."""
     written = os.write(descriptor, data)
     while written < len(data):

@@ -22,13 +22,16 @@ from typing import Any, Iterable, Iterator, List, Set, Tuple
 
 from datastore import frames, layout, limits
 from datastore.acceptance import digest_of, files_of, read_record
+from datastore.durable import Flush, Writer
 from datastore.frames import GateRefused, Items, Line
 from datastore.grants import Grant
 from datastore.manifest import known
-from datastore.tree import Flush, NotPlain, Tree, folders_above, write_all
+from datastore.tree import Nest, NotPlain, Tree, folders_above, write_all
 
 #: The most characters of paths in a manifest that surely travels in a message.
 SHORT_NAMES = 16_000
+#: After so many bytes what was pushed is made durable and named, so that a push that is cut off need not bring it again.
+KEPT = 64 * 1024 * 1024
 #: ``[path, size in bytes, sha256]`` of each file that came.
 Files = List[List[Any]]
 
@@ -45,7 +48,7 @@ def receive(tree: Tree, grant: Grant, request: Line, items: Items) -> Line:
     if accepted is not None:
         items.drain()
         return _answer(files_of(accepted), accepted["result"], most)
-    with _part(tree, layout.part_folder(grant.attempt, _token())) as part, Flush() as flush:
+    with _part(tree, layout.part_folder(grant.attempt, _token())) as part, Flush(tree.descriptor) as flush:
         files, logs = _take(tree, part, items, flush)
         closing = items.drain()
         if closing.get("abort"):
@@ -68,21 +71,22 @@ def put(tree: Tree, items: Items) -> Line:
 
     Answers ``{"stored": how many are new}``.
     """
-    stored = 0
-    with _part(tree, layout.part_folder("push", _token())) as part, Flush() as flush:
-        waiting: List[str] = []
+    stored = size = 0
+    with _part(tree, layout.part_folder("push", _token())) as part, Flush(tree.descriptor) as flush, Nest(tree, part) as nest:
+        waiting: Set[str] = set()
         budget = Budget(limits.read(tree))
         for item in items:
             digest = frames.text(item, "item")
             if tree.look(layout.file_path(digest)) is not None or digest in waiting:
                 continue
-            size, seen = _copy(items, flush.add(tree.create(part + "/" + digest)), budget)
+            come, seen = _copy(items, flush.add(nest.create(digest)), budget)
             if seen != digest:
-                raise GateRefused("a file was pushed as %s, but its %d bytes have the digest %s" % (digest, size, seen))
-            waiting.append(digest)
-            if len(waiting) >= Flush.FILES:
+                raise GateRefused("a file was pushed as %s, but its %d bytes have the digest %s" % (digest, come, seen))
+            waiting.add(digest)
+            size += come
+            if size >= KEPT:
                 stored += _keep(tree, part, waiting, flush)
-                waiting = []
+                waiting, size = set(), 0
         stored += _keep(tree, part, waiting, flush)
     return {"stored": stored}
 
@@ -125,19 +129,20 @@ def _take(tree: Tree, part: str, items: Items, flush: Flush) -> Tuple[Files, Set
     logs: Set[str] = set()
     budget = Budget(limits.read(tree))
     try:
-        for item in items:
-            name = frames.text(item, "item")
-            if item.get("log"):
-                if name not in layout.STREAMS:
-                    raise GateRefused("there is no log called %.40r" % name)
-                _copy(items, flush.add(tree.create(part + "/" + name)), budget)
-                logs.add(name)
-                continue
-            if layout.check_path(name).endswith("/"):
-                raise GateRefused("%s is a folder; only files are sent" % name)
-            mode = 0o777 if item.get("executable") else 0o666
-            size, digest = _copy(items, flush.add(tree.create(part + "/files/" + name, mode)), budget)
-            files.append([name, size, digest])
+        with Nest(tree, part + "/files") as nest:
+            for item in items:
+                name = frames.text(item, "item")
+                if item.get("log"):
+                    if name not in layout.STREAMS:
+                        raise GateRefused("there is no log called %.40r" % name)
+                    _copy(items, flush.add(tree.create(part + "/" + name)), budget)
+                    logs.add(name)
+                    continue
+                if layout.check_path(name).endswith("/"):
+                    raise GateRefused("%s is a folder; only files are sent" % name)
+                mode = 0o777 if item.get("executable") else 0o666
+                size, digest = _copy(items, flush.add(nest.create(name, mode)), budget)
+                files.append([name, size, digest])
     except FileExistsError as error:
         raise GateRefused("%s was sent twice" % error.filename) from None
     return files, logs
@@ -164,13 +169,12 @@ class Budget:
 def _copy(items: Items, descriptor: int, budget: Budget) -> Tuple[int, str]:
     """Write the current item's bytes; their size and sha256. Raises GateRefused when the request brings too much."""
     budget.file()
-    size, digest = 0, hashlib.sha256()
-    for data in items.chunks():
+    writer, digest = Writer(descriptor), hashlib.sha256()
+    for data in items.pieces():
         budget.data(len(data))
         digest.update(data)
-        write_all(descriptor, data)
-        size += len(data)
-    return size, digest.hexdigest()
+        writer.write(data)
+    return writer.size, digest.hexdigest()
 
 
 def _keep_logs(tree: Tree, grant: Grant, part: str, logs: Iterable[str]) -> None:
@@ -241,7 +245,7 @@ def _publish(tree: Tree, attempt: str, part: str, files: Files) -> None:
     tree.remove(aside)
 
 
-def _keep(tree: Tree, part: str, digests: List[str], flush: Flush) -> int:
+def _keep(tree: Tree, part: str, digests: Set[str], flush: Flush) -> int:
     """Make pushed files durable and give them their names."""
     flush.flush()
     for digest in digests:

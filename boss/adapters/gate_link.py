@@ -14,7 +14,8 @@ from typing import Any, cast
 import paramiko
 
 from datastore.channel import Endpoint
-from datastore.frames import BLOCK, GateError, Items, Line, Wire, WireBroken, checked, converse, greeted
+from datastore.frames import GateError, Items, Line, Wire, WireBroken, checked, converse, greeted
+from datastore.pipes import BLOCK
 
 #: How long the parts of a log-in may take, and how often an idle connection says that it lives, in seconds.
 LOG_IN = 15.0
@@ -103,7 +104,7 @@ class GateLink:
         channel.settimeout(self._patience)
         channel.exec_command("gate")
         return Wire(
-            cast("Any", io.BufferedReader(_Stream(channel), BLOCK)),
+            cast("Any", _Stream(channel)),
             cast("Any", io.BufferedWriter(_Stream(channel), BLOCK)),
         )
 

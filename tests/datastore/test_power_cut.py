@@ -1,5 +1,6 @@
 """What a power cut may not undo: everything is on the disk before anybody is told, in the order in which it is needed."""
 
+import errno
 import os
 from collections.abc import Iterator
 from io import BytesIO
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datastore import uploads
+from datastore import durable, uploads
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import Items, Wire
 from datastore.grants import granted
@@ -80,6 +81,46 @@ def test_an_upload_is_on_the_disk_before_it_gets_its_name_and_its_name_before_th
     for path in ("files/deep/a.txt", "files/b.txt", "record.json"):
         assert disk.when("flushed", path) < named
     assert disk.when("flushed", "incoming") > named
+
+
+def test_many_files_are_on_the_disk_by_one_sync_of_all_before_their_upload_gets_its_name(
+    datastore: Datastore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = durable.sync_whole
+
+    def note(descriptor: int) -> None:
+        real(descriptor)
+        disk.steps.append(("flushed", os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(durable, "sync_whole", note)
+    names = [f"{number // 100}/{number}" for number in range(3 * durable.FILES)]
+    rows = receive(datastore, {name: name.encode() for name in names})
+    assert [path for path, _size, _digest in rows] == names
+    everything, named = disk.when("flushed", str(datastore.root)), disk.when("renamed", "-> incoming/u.0.1")
+    assert everything < named < disk.when("flushed", "incoming")
+    assert sum(kind == "flushed" for kind, _where in disk.steps) < durable.FILES, "not one by one"
+    assert datastore.accept(rows)[1] == "accepted"
+    assert datastore.results() == {name: name.encode() for name in names}
+
+
+def test_what_the_disk_could_not_write_of_many_files_is_no_upload(datastore: Datastore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "sync_whole", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        receive(datastore, {str(number): b"x" for number in range(2 * durable.FILES)})
+    assert datastore.tree.names("incoming") == []
+
+
+def test_with_a_kernel_whose_sync_tells_no_errors_each_of_many_files_is_flushed(
+    datastore: Datastore, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "WHOLE", False)
+    names = [str(number) for number in range(2 * durable.FILES + 1)]
+    receive(datastore, dict.fromkeys(names, b"x"))
+    named = disk.when("renamed", "-> incoming/u.0.1")
+    assert all(disk.when("flushed", f"files/{name}") < named for name in names)
 
 
 def test_results_and_their_manifest_are_on_the_disk_before_the_upload_is_forgotten_and_the_boss_is_told(
