@@ -133,5 +133,5 @@ def test_results_and_their_manifest_are_on_the_disk_before_the_upload_is_forgott
     moved = max(disk.when("renamed", "-> jobs/j/deep/a.txt"), disk.when("renamed", "-> jobs/j/b.txt"))
     forgotten = disk.when("removed", "accepted/u.0.1")
     assert disk.when("renamed", "incoming/u.0.1 -> accepted/u.0.1") < moved
-    for durable in ("jobs/j/SHA256SUMS", "jobs/j", "jobs/j/deep"):
-        assert moved < disk.when("flushed", durable) < forgotten
+    for place in ("jobs/j/SHA256SUMS", "jobs/j", "jobs/j/deep"):
+        assert moved < disk.when("flushed", place) < forgotten
