@@ -122,6 +122,12 @@ class DatastoreSettings(Section):
         default=2**40,
         description="Bytes of the results of one attempt, or of the files of one push, that the datastore takes in at most.",
     )
+    transfers: int = Field(
+        default=8,
+        ge=0,
+        le=10_000,
+        description="How many transfers of the datastore move data at once; the others wait in line, for as long as it takes. 0: no bound.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -131,7 +131,8 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         log.error("%s", lives.reason)
         loop.put(StopWanted())
 
-    results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root, settings.max_upload)
+    bounds = settings.max_upload, settings.transfers
+    results = DatastoreGate(endpoint, cluster, secret, epoch, outdated, settings.legacy_root, *bounds)
     hub = LogHub()
     broker = MqttBroker(host, port, tls, cluster, epoch, hub.publish, shut_out)
     leases = settings.policy.worker_lease, settings.longest_lease

@@ -161,6 +161,7 @@ class BossConfig:
     max_task_file: int
     cache_bytes: int
     max_upload: int
+    transfers: int
     longest_lease: float
     policy: Policy
     clouds: tuple[CloudPool, ...] = ()
@@ -263,6 +264,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         max_task_file=values.limits.max_task_file,
         cache_bytes=values.workers.cache,
         max_upload=values.datastore.max_upload,
+        transfers=values.datastore.transfers,
         longest_lease=values.workers.longest_lease,
         policy=_policy(values, slots, machine, signers),
         api_certificate=_own_certificate(values, file),

@@ -112,12 +112,22 @@ def checked(line: Line) -> Line:
 
 
 class Wire:
-    """Lines and chunks over a raw file to read and a buffered one to write; with an ``outlet`` large files bypass its buffer."""
+    """Lines and chunks over a raw file to read and a buffered one to write; with an ``outlet`` large files bypass its buffer.
 
-    def __init__(self, reader: IO[bytes], writer: IO[bytes], outlet: Optional[SendFile] = None) -> None:
+    ``pace`` is told of the bytes of files, before they are sent and after they have come, and returns when they may go on.
+    """
+
+    def __init__(
+        self,
+        reader: IO[bytes],
+        writer: IO[bytes],
+        outlet: Optional[SendFile] = None,
+        pace: Callable[[int], None] = lambda size: None,
+    ) -> None:
         self._inlet = Inlet(reader)
         self._writer = writer
         self._outlet = outlet
+        self._pace = pace
         self._left = 0  # of the chunk that is being read
 
     def read_line(self) -> Optional[Line]:
@@ -149,6 +159,7 @@ class Wire:
         if not data:
             raise WireBroken("the other side closed in the middle of a file")
         self._left -= len(data)
+        self._pace(len(data))
         return data
 
     def write_line(self, line: Line) -> None:
@@ -170,6 +181,8 @@ class Wire:
         while left is None or left > 0:
             size = min(CHUNK, os.fstat(descriptor).st_size - offset)
             size = size if left is None else min(size, left)
+            if size > 0:
+                self._pace(size)
             if self._outlet is not None and size >= LARGE:
                 self._writer.write(_LENGTH.pack(size))
                 if not send(self._writer, self._outlet, descriptor, offset, size):

@@ -16,15 +16,15 @@ import argparse
 import io
 import os
 import sys
-from contextlib import contextmanager
-from typing import IO, Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, cast
+from typing import IO, Callable, Dict, FrozenSet, List, NamedTuple, Optional, cast
 
 from datastore import downloads, frames, grants, inputs, layout, limits, revoked, sessions, shared, uploads
 from datastore.acceptance import Acceptance, Upload
 from datastore.frames import VERSION, GateError, GateOutdated, GateRefused, GateTrouble, Items, Line, Wire, WireBroken
-from datastore.pipes import BLOCK, widen
+from datastore.pipes import BLOCK
 from datastore.revoked import Revoked
 from datastore.tree import Tree
+from datastore.turns import Turns
 
 #: What each kind of caller may ask for.
 RIGHTS: Dict[str, FrozenSet[str]] = {
@@ -36,8 +36,9 @@ RIGHTS: Dict[str, FrozenSet[str]] = {
         {"revoke", "initialise", "accept", "reject", "record", "list", "taken", "read_log", "check", "space", "shared", "locate"}
     ),
 }
-#: The operations whose request is followed by items.
+#: The operations whose request is followed by items, and those that move files, which wait for their turn.
 TAKES_ITEMS = ("receive", "put", "add")
+MOVES = (*TAKES_ITEMS, "send", "get")
 
 
 class Caller(NamedTuple):
@@ -61,10 +62,12 @@ def read_caller(text: str) -> Caller:
 class Session:
     """One caller's stream of requests."""
 
-    def __init__(self, tree: Tree, caller: Caller, wire: Wire, token: str = "") -> None:
+    def __init__(self, tree: Tree, caller: Caller, wire: Wire, token: str = "", turns: Optional[Turns] = None) -> None:
+        """``token`` is the id of the one that the access was given for; without ``turns`` no transfer waits for others."""
         self._tree = tree
         self._caller = caller
         self._token = token
+        self._turns = turns
         self._revoked = Revoked(tree)
         self._wire = wire
         self._acceptance = Acceptance(tree)
@@ -108,7 +111,14 @@ class Session:
             line = self._wire.read_line()
             if line is None:
                 return
-            self._say(self._answer(line))
+            if self._turns is not None and line.get("op") in MOVES:
+                self._turns.begin()
+            try:
+                answer = self._answer(line)
+            finally:
+                if self._turns is not None:
+                    self._turns.end()
+            self._say(answer)
 
     def _say(self, line: Line) -> None:
         self._wire.write_line(line)
@@ -266,42 +276,40 @@ def main(arguments: Optional[List[str]] = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        with _opened(options) as wire:
-            return _serve(options.root, options.caller, wire, options.token)
+        return _serve(options)
     except (WireBroken, BrokenPipeError, ConnectionResetError) as error:
         print("gate: %s: %s" % (options.caller, error), file=sys.stderr)
         return 1
 
 
-@contextmanager
-def _opened(options: argparse.Namespace) -> Iterator[Wire]:
-    """Standard input and output; of anybody but the boss they are waited for so long and no longer."""
-    if options.caller.role == "boss":
-        with open(0, "rb", 0, closefd=False) as reader, open(1, "wb", BLOCK, closefd=False) as writer:
-            yield Wire(reader, writer)
-        return
-    for d in (0, 1):
-        widen(d)
-    said, taken = sessions.Patient(0, options.patience), sessions.Patient(1, options.patience)
-    with io.BufferedWriter(taken, BLOCK) as writer:
-        yield Wire(cast(IO[bytes], said), cast(IO[bytes], writer), taken.sendfile)
-
-
-def _serve(root: str, caller: Caller, wire: Wire, token: str) -> int:
+def _serve(options: argparse.Namespace) -> int:
+    caller: Caller = options.caller
     try:
         if caller.role == "boss":
-            os.makedirs(root, exist_ok=True)
-        tree = Tree(root)
+            os.makedirs(options.root, exist_ok=True)
+        tree = Tree(options.root)
         if caller.role != "boss":
             sessions.take_place(tree, str(caller))
+        turns = Turns(tree, lambda: limits.read(tree).transfers)
     except OSError as error:
-        wire.write_line(frames.error_line(GateTrouble("the datastore's folder %s: %s" % (root, error.strerror))))
-        return 2
+        return _turn_away(GateTrouble("the datastore's folder %s: %s" % (options.root, error.strerror)))
     except GateTrouble as error:
-        wire.write_line(frames.error_line(error))
-        return 2
-    Session(tree, caller, wire, token).run()
+        return _turn_away(error)
+    if caller.role == "boss":  # it asks when it likes, and its words wait for nobody
+        with open(0, "rb", 0, closefd=False) as reader, open(1, "wb", BLOCK, closefd=False) as writer:
+            Session(tree, caller, Wire(reader, writer), options.token).run()
+        return 0
+    said, taken = (sessions.Patient(descriptor, options.patience, turns.pause) for descriptor in (0, 1))
+    with io.BufferedWriter(taken, BLOCK) as writer:
+        wire = Wire(cast(IO[bytes], said), cast(IO[bytes], writer), taken.sendfile, turns.moved)
+        Session(tree, caller, wire, options.token, turns).run()
     return 0
+
+
+def _turn_away(error: GateError) -> int:
+    with open(1, "wb", BLOCK, closefd=False) as writer:
+        Wire(io.BytesIO(), writer).write_line(frames.error_line(error))
+    return 2
 
 
 if __name__ == "__main__":

@@ -21,10 +21,11 @@ MAX_RESULT, MAX_RECORD = 1024 * 1024, frames.MAX_LINE // 2
 
 
 class Limits(NamedTuple):
-    """The most bytes, and the most files, of one request."""
+    """The most bytes, and the most files, of one request; how many requests move data at once."""
 
     upload_bytes: int = 0
     upload_files: int = 1_000_000
+    transfers: int = 8
 
     def check(self, size: int, files: int) -> None:
         """Raises GateRefused when so much is more than may come."""
@@ -40,8 +41,8 @@ def read(tree: Tree) -> Limits:
     """The limits that hold; the usual ones where nobody has said any."""
     try:
         said = json.loads(tree.read(LIMITS))
-        return Limits(*(max(0, int(said[name])) for name in Limits._fields))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Limits(*(max(0, int(said.get(name, usual))) for name, usual in zip(Limits._fields, Limits())))
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return Limits()
 
 
@@ -51,6 +52,6 @@ def write(tree: Tree, said: Any) -> None:
         return
     if not isinstance(said, dict):
         raise GateRefused("limits must be an object")
-    wanted = Limits(*(frames.count(said, name) for name in Limits._fields))
+    wanted = Limits(*(frames.count(said, name, usual) for name, usual in zip(Limits._fields, Limits())))
     if read(tree) != wanted:
         tree.write(LIMITS, json.dumps(wanted._asdict()).encode("ascii") + b"\n")

@@ -14,7 +14,7 @@ import hashlib
 import io
 import os
 import select
-from typing import Any
+from typing import Any, Callable
 
 from datastore.frames import GateTrouble, WireBroken
 from datastore.tree import Tree
@@ -25,6 +25,8 @@ PLACES = "sessions"
 MOST = 32
 #: How long a caller may keep the gate waiting, in seconds.
 PATIENCE = 900.0
+#: After so many seconds without a byte it counts as one that moves nothing.
+STALL = 1.0
 
 
 def take_place(tree: Tree, caller: str, most: int = MOST) -> int:
@@ -50,11 +52,15 @@ def take_place(tree: Tree, caller: str, most: int = MOST) -> int:
 
 
 class Patient(io.RawIOBase):
-    """A descriptor to read or write, whose other side may keep us waiting so many seconds and no longer (WireBroken)."""
+    """A descriptor to read or write, whose other side may keep us waiting so many seconds and no longer (WireBroken).
 
-    def __init__(self, descriptor: int, patience: float) -> None:
+    ``stalled`` is called when it has kept us waiting for ``STALL``.
+    """
+
+    def __init__(self, descriptor: int, patience: float, stalled: Callable[[], None] = lambda: None) -> None:
         self._descriptor = descriptor
         self._patience = patience
+        self._stalled = stalled
         self._poll = select.poll()
         self._poll.register(descriptor)
         os.set_blocking(descriptor, False)  # a write that does not fit into a pipe would wait in the kernel, for ever
@@ -93,5 +99,8 @@ class Patient(io.RawIOBase):
 
     def _wait(self, what: int, done: str) -> None:
         self._poll.modify(self._descriptor, what)
-        if not self._poll.poll(self._patience * 1000):
+        if self._poll.poll(min(STALL, self._patience) * 1000):
+            return
+        self._stalled()
+        if not self._poll.poll(max(0.0, self._patience - STALL) * 1000):
             raise WireBroken("nothing was %s for %g s" % (done, self._patience))

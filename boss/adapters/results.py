@@ -58,12 +58,13 @@ class DatastoreGate:
         outdated: Callable[[str], None] = lambda reason: None,
         legacy_root: str = "",
         max_upload: int = 0,
+        transfers: int = 8,
     ) -> None:
         """``epoch`` is this boss's (0: not told). ``outdated`` is told, once, when the datastore has seen a later life than it: nothing
         is done there then."""
         self._cluster = cluster
         self._legacy_root = legacy_root
-        self._limits = {"upload_bytes": max_upload, "upload_files": UPLOAD_FILES}
+        self._limits = {"upload_bytes": max_upload, "upload_files": UPLOAD_FILES, "transfers": transfers}
         self._epoch, self._life = epoch, secrets.token_hex(8)
         self._outdated = outdated
         self._secret = secret
