@@ -176,7 +176,13 @@ class VmSettings(Section):
 class PolicySettings(Section):
     """The numbers that the boss decides by. The defaults are for workers on this machine."""
 
-    heartbeat: Duration = Field(default=2.0, description="Seconds between two heartbeats of a worker.")
+    heartbeat: Duration = Field(default=2.0, description="Seconds between two heartbeats of a worker, while there are few.")
+    heartbeat_rate: float = Field(
+        default=250.0,
+        gt=0,
+        description="Heartbeats a second of all workers together, at most: in a fleet that would send more, each worker sends them less "
+        "often, and `offline_after` and `lease` are longer by as many missed heartbeats. A worker whose link breaks is noticed as before.",
+    )
     offline_after: Duration = Field(default=6.0, description="Silence until a worker gets no new tasks: three heartbeats.")
     lease: Duration = Field(
         default=30.0,

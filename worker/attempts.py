@@ -27,6 +27,10 @@ from worker.trust import VERIFIES
 #: The longest reason that travels in a result, in characters.
 MAX_REASON = 1000
 
+#: How long an attempt may wait for its start before that is news to the boss, in seconds.
+PATIENCE = 2.0
+
+_WAITING = (Step.QUEUED, Step.READY)
 _UNSTARTED = (Step.QUEUED, Step.FETCHING, Step.READY)
 _UNFINISHED_RUNS = (Step.RUNNING, Step.DELIVERING, Step.UNDELIVERED)
 
@@ -178,6 +182,10 @@ class Attempts:
         """Attempts that have ended and whose delivery met trouble, those included that are being tried again."""
         return [entry for entry in self.ledger.at(Step.DELIVERING, Step.UNDELIVERED) if entry.trouble]
 
+    def kept_waiting(self, now: float) -> bool:
+        """Whether an attempt has waited so long for a start that the boss would rather have it back."""
+        return any(entry.step in _WAITING and now - entry.given > PATIENCE for entry in self.ledger.entries.values())
+
     @property
     def busy(self) -> bool:
         """Whether anything is held but finished results."""
@@ -213,6 +221,7 @@ class Attempts:
 
     def _take_on(self, assignment: Assignment, now: float) -> None:
         entry = self.ledger.enter(assignment.attempt, assignment)
+        entry.given = now
         entry.needs = self.slots.needs(assignment.needs)
         lacking = self.slots.lacking(entry.needs)
         if lacking:

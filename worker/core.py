@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from worker import events as ev
 from worker import protocol as wire
 from worker.attempts import Attempts
+from worker.beat import Beat
 from worker.outbox import Outbox
 from worker.protocol import SILENCE, Result
 from worker.renewal import Renewal
@@ -64,9 +65,9 @@ class Core:
         self._outbox = Outbox(identity.session)
         self._attempts = Attempts(resources, self._outbox, self._wish)
         self._attempts.restore(finished)
-        self._interval, self._lease, self._longest = interval, lease, longest
+        self._beat = Beat(interval, now)
+        self._lease, self._longest = lease, longest
         self._renewal = renewal
-        self._beaten = now
         self._renewed = self._attempts.worked = now if heard is None else min(now, heard)
         self._epoch = self._seq = 0
         self._connected, self._address = False, ""
@@ -82,7 +83,7 @@ class Core:
 
     def deadline(self) -> float:
         """When to come back with ``Turned`` at the latest, on the clock of ``now``."""
-        beat = self._beaten + self._interval if self._connected else float("inf")
+        beat = self._beat.deadline(bool(self._attempts.ledger.entries)) if self._connected else float("inf")
         end = min(self.lease_end(), self._last_wait_end())
         certificates = self._renewal.deadline() if self._renewal is not None else float("inf")
         deposits = self._attempts.deposits.deadline(self._silent_at())
@@ -135,7 +136,7 @@ class Core:
             confinement=dict(self._identity.confinement),
         )
         self._wish(ev.Send(hello))
-        self._beaten = now
+        self._beat.said(now)
         self._attempts.tell_all(now)
 
     # ---- messages of the boss ----------------------------------------------------------------------------------------
@@ -157,7 +158,8 @@ class Core:
         self._attempts.acknowledge(message.attempts, now)
 
     def _renew(self, message: wire.Renew, now: float) -> None:
-        self._interval, self._lease, self._renewed = message.interval, message.lease, now
+        self._beat.keep(message.interval)
+        self._lease, self._renewed = message.lease, now
 
     def _drain(self, message: wire.Drain, now: float) -> None:
         self._close("drained by the boss")
@@ -198,7 +200,7 @@ class Core:
         self._close(event.reason)
         self._asked_to_go = min(self._asked_to_go, now)
         self._attempts.give_back_unstarted()
-        self._beaten = now - self._interval  # a heartbeat at once: the boss must know before it deals again
+        self._beat.hurry(now)  # the boss must know before it deals again
 
     def _on_stop_asked(self, event: ev.StopAsked, now: float) -> None:
         self._close(event.reason)
@@ -235,21 +237,30 @@ class Core:
             self._attempts.deposits.send(now)
         patient = self._attempts.slots.backlog > 0 and not self._stopping
         self._effects += self._outbox.speak(now, self._connected, patient)
-        if self._connected and now >= self._beaten + self._interval:
-            self._beat(now)
+        if self._connected and self._beat.due(now, lambda told: self._has_news(told, now)):
+            self._say_alive(now)
         if self._renewal is not None:
             self._effects += self._renewal.ask(self._identity.session, self._connected, now)
         self._leave(now)
 
-    def _beat(self, now: float) -> None:
-        self._beaten = now
+    def _say_alive(self, now: float) -> None:
         held = self._attempts.ledger.held()
         beat = wire.Heartbeat(self._identity.session, self._epoch, self._seq, held, draining=bool(self._leaving))
-        stuck = self._attempts.undelivered()[:MAX_UNDELIVERED]
-        if stuck:
-            worst = next((entry for entry in stuck if entry.full), stuck[-1])
-            beat = beat._replace(undelivered=tuple(entry.attempt for entry in stuck), trouble=worst.trouble, full=worst.full)
+        beat = self._with_trouble(beat)
+        self._beat.beaten(beat, now)
         self._wish(ev.Send(beat))
+
+    def _with_trouble(self, beat: wire.Heartbeat) -> wire.Heartbeat:
+        """The heartbeat, with what cannot be delivered as things are."""
+        stuck = self._attempts.undelivered()[:MAX_UNDELIVERED]
+        if not stuck:
+            return beat._replace(undelivered=(), trouble="", full=False)
+        worst = next((entry for entry in stuck if entry.full), stuck[-1])
+        return beat._replace(undelivered=tuple(entry.attempt for entry in stuck), trouble=worst.trouble, full=worst.full)
+
+    def _has_news(self, told: wire.Heartbeat, now: float) -> bool:
+        """Whether the boss should hear of more than this heartbeat has told."""
+        return self._attempts.kept_waiting(now) or self._with_trouble(told) != told
 
     def _leave(self, now: float) -> None:
         """Leave when nothing is held; when stopped, as soon as nothing runs and all results are kept."""

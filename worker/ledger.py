@@ -97,10 +97,24 @@ class Left(Enum):
 class Entry:
     """One attempt that this worker holds. ``assignment`` is None for a result of an earlier life and for a cancelled stranger.
 
-    ``trouble`` is why it could not be delivered the last time, ``full`` whether that was for lack of room.
+    ``given`` is when it was assigned (monotonic seconds), ``trouble`` why it could not be delivered the last time, ``full`` whether that
+    was for lack of room.
     """
 
-    __slots__ = ("assignment", "attempt", "cancelled", "full", "needs", "number", "result", "started", "step", "tries", "trouble")
+    __slots__ = (
+        "assignment",
+        "attempt",
+        "cancelled",
+        "full",
+        "given",
+        "needs",
+        "number",
+        "result",
+        "started",
+        "step",
+        "tries",
+        "trouble",
+    )
 
     def __init__(self, attempt: str, number: int, assignment: Optional[Assignment] = None) -> None:
         self.attempt = attempt
@@ -108,6 +122,7 @@ class Entry:
         self.assignment = assignment
         self.step = Step.QUEUED
         self.needs: Dict[str, float] = {}
+        self.given = 0.0
         self.started = 0.0
         self.result: Optional[Result] = None
         self.cancelled = ""

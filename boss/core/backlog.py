@@ -32,7 +32,7 @@ def waits_on(worker: Worker) -> int:
 
 def is_full(state: State) -> bool:
     """Whether the datastore has no room, as far as anybody has said."""
-    return state.datastore_full or any(worker.datastore_full and waits_on(worker) for worker in _living(state))
+    return state.datastore_full or bool(state.roster.stuck())
 
 
 def full(state: State) -> str:

@@ -8,7 +8,7 @@ Rules:
 
 from heapq import heappop
 
-from boss.core import backlog, fleet, health, hosts, noise, overdue, usage
+from boss.core import backlog, fleet, health, hosts, noise, overdue, rhythm, usage
 from boss.core.effects import Stop
 from boss.core.lifecycle import TaskCause, WorkerCause, advance_worker
 from boss.core.model import Pool, Refusal, TaskState, VmState, WorkerState
@@ -74,11 +74,13 @@ def _silent_workers(state: State, now: float) -> None:
         return
     for worker in list(state.workers.values()):
         silence = now - worker.last_seen
-        if worker.state is WorkerState.ONLINE and silence > state.policy.offline_after:
+        if silence <= state.policy.offline_after and worker.state is WorkerState.ONLINE:
+            continue  # nearly all of them, at the least cost
+        if worker.state is WorkerState.ONLINE and silence > rhythm.offline_after(state, worker):
             advance_worker(worker, WorkerCause.LEFT)
             state.touch_worker(worker)
             fleet.announce_worker(state, worker)
-        if worker.state is WorkerState.OFFLINE and silence > state.policy.lease:
+        if worker.state is WorkerState.OFFLINE and silence > rhythm.lease(state, worker):
             fleet.lose_worker(state, worker, f"nothing was heard of worker {worker.id} for {silence:.0f} s", now)
         if worker.state is WorkerState.GONE and worker.id not in state.vms:
             del state.workers[worker.id]
@@ -123,11 +125,11 @@ def _empty_drained(state: State, now: float) -> None:
         if (
             vm.state is VmState.DRAINING
             and not worker.held
-            and now - max(vm.since, worker.idle_since) > 2 * state.policy.heartbeat
+            and now - max(vm.since, worker.idle_since) > 2 * rhythm.beats(state, worker)
         ):
             fleet.condemn(state, vm, vm.reason or "drained", now)
         elif vm.state in (VmState.JOINED, VmState.DRAINING) and worker.state is WorkerState.LOST:
-            fleet.condemn(state, vm, f"its worker was lost: silent for more than {state.policy.lease:.0f} s", now)
+            fleet.condemn(state, vm, f"its worker was lost: silent for more than {rhythm.lease(state, worker):.0f} s", now)
         elif vm.state is VmState.JOINED and worker.draining:
             failed = worker.failures_in_a_row >= state.policy.worker_failures
             reason = "its worker failed again and again" if failed else noise.aside(state, worker) or vm.reason

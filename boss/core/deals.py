@@ -10,15 +10,15 @@ Rules:
 - The text of a task is rendered here and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping, Set
-from math import ceil, floor
+from collections.abc import Iterator, Mapping, Sequence, Set
+from math import ceil, floor, inf
 from types import MappingProxyType
 
 from boss.core import backlog, distance, fairness, pace, provenance, trust, usage
 from boss.core.effects import RejectResult, Send
 from boss.core.lifecycle import TaskCause
-from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker, WorkerState
-from boss.core.placement import Demand, Offer, Placement, Shares, place
+from boss.core.model import Attempt, InputSpec, Job, JobState, Task, Wanted, Worker
+from boss.core.placement import EPSILON, Demand, Offer, Placement, Shares, fits, needs_on, place
 from boss.core.ready import Bucket
 from boss.core.restored import next_number
 from boss.core.state import State
@@ -50,12 +50,10 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
 
     Each time that this is True a job has one more worker that it does not ask for, so it ends.
     """
-    offers = list(offers_of(state))
-    if not offers or not state.ready.buckets:
+    if not state.roster.anybody() or not state.ready.buckets:
         return False
-    demands = demands_of(state, sum(offer.total.get("cpus", 1.0) for offer in offers), preparing(state))
-    # one alone has nobody to be fair to
-    shares = fairness.shares_on(state, offers) if len(demands) > 1 else Shares(turns=state.turns)
+    demands = demands_of(state, state.roster.cpus(), state.roster.preparing())
+    offers, shares = _offers_and_shares(state, demands)
     free, ahead = place(demands, offers, shares), []
     if any(demand.count and (demand.depth or demand.even) for demand in demands):
         ahead = place(demands, offers, shares, prefetch=True)
@@ -64,22 +62,63 @@ def _deal_once(state: State, dealt: dict[str, list[Assignment]], now: float) -> 
     return any(prepared)
 
 
-def preparing(state: State) -> dict[str, set[str]]:
-    """The workers on which an init task of a job is under way, by the job's uid."""
-    found: dict[str, set[str]] = {}
-    for worker in state.workers.values():
-        for attempt in worker.held.values():
-            if attempt.init:
-                found.setdefault(attempt.job, set()).add(worker.id)
+def offers_of(state: State) -> Iterator[Offer]:
+    """The room of each worker that may get something now."""
+    return (_offer(state.workers[name]) for name in state.roster.room(-inf))
+
+
+def offers_for(state: State, demands: Sequence[Demand]) -> list[Offer]:
+    """As many of the offers as make a difference to these demands where nothing is dealt ahead, and no row is waited for.
+
+    Of each demand the first that it fits on, as many as there are tasks: whatever the others take, it finds its place among these.
+    """
+    most = sum(demand.count for demand in demands)
+    left = {number: most for number, demand in enumerate(demands) if demand.count}
+    least = min((dict(demands[number].shape).get("cpus", -inf) for number in left), default=inf)
+    found: list[Offer] = []
+    for name in state.roster.room(least - 2 * EPSILON * max(1.0, least)):
+        worker = state.workers[name]
+        offer = None
+        for number in list(left):
+            demand = demands[number]
+            if name in demand.refused:
+                continue
+            offer = offer or _offer(worker)
+            if fits(needs_on(demand.shape, offer.total), offer.free, offer.total):
+                if not found or found[-1] is not offer:
+                    found.append(offer)
+                left[number] -= 1
+                if not left[number]:
+                    del left[number]
+        if not left:
+            break
     return found
 
 
-def offers_of(state: State) -> Iterator[Offer]:
-    """The room of each worker that may get something now."""
-    for worker in state.workers.values():
-        if worker.state is WorkerState.ONLINE and not worker.draining:
-            free = {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()}
-            yield Offer(worker.id, worker.resources, free, worker.pool, trip=round(worker.trip or 0.0, 3))
+def _offers_and_shares(state: State, demands: Sequence[Demand]) -> tuple[list[Offer], Shares]:
+    """The offers that these demands are placed on, and what everybody occupies: no more of both than makes a difference."""
+    ahead = any(demand.depth or demand.even for demand in demands)
+    if len(demands) <= 1:  # one alone has nobody to be fair to
+        offers = _offers_ahead(state, demands[0]) if ahead else offers_for(state, demands)
+        return offers, Shares(turns=state.turns)
+    shares = None if ahead else fairness.shares_of_long_tasks(state)
+    if shares is not None:
+        return offers_for(state, demands), shares
+    everybody = list(offers_of(state))
+    return everybody, fairness.shares_on(state, everybody)
+
+
+def _offers_ahead(state: State, demand: Demand) -> list[Offer]:
+    """The offers that have room for a task of the only demand, free or ahead; those whose row is full are passed by."""
+    far, _ = state.roster.far()
+    factor = max(demand.depth, min(demand.even, distance.ahead(far, demand.seconds)) if demand.even else 0.0)
+    least = dict(demand.shape).get("cpus", -inf) - factor * state.roster.largest()
+    return [_offer(state.workers[name]) for name in state.roster.room(least - 2 * EPSILON * max(1.0, abs(least)))]
+
+
+def _offer(worker: Worker) -> Offer:
+    free = {name: total - worker.used.get(name, 0.0) for name, total in worker.resources.items()}
+    return Offer(worker.id, worker.resources, free, worker.pool, trip=round(worker.trip or 0.0, 3))
 
 
 def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = MappingProxyType({})) -> list[Demand]:
@@ -101,14 +140,13 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
             continue
         if any(trust.is_over(state.ready.shape(job.tasks[index]), state.wall(state.last_turn)) for index in job.inits):
             continue
-        refused = frozenset(worker.id for worker in state.workers.values() if job.uid in worker.barred)
-        refused |= elsewhere.get(job.uid, frozenset())
+        refused = frozenset(state.roster.barred(job.uid)) | elsewhere.get(job.uid, frozenset())
         seconds = _expected(state, bucket)
         depth, weight = _depth(state, bucket, slots, seconds, window), fairness.weight(state, seconds)
         demand = Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight)
         # where owners compete, nobody waits behind a row of anything that fairness calls long
         if seconds is not None and seconds <= distance.LONGEST_TASK and slots and window and (len(owners) == 1 or weight < 1.0):
-            trip, free = far = far or _far(state)
+            trip, free = far = far or state.roster.far()
             if distance.ahead(trip, seconds):
                 demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots, whole=seconds > trip)
         demands.append(demand)
@@ -127,13 +165,6 @@ def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, wi
         return 0.0
     ahead = window / max(seconds, 0.001)
     return float(int(min(state.policy.prefetch_limit, ahead, bucket.count / slots)))
-
-
-def _far(state: State) -> tuple[float, float]:
-    """How far away the farthest worker is, and how many cpus are free; less than none: so many were dealt ahead."""
-    there = [worker for worker in state.workers.values() if worker.state is WorkerState.ONLINE and not worker.draining]
-    trip = max((worker.trip or 0.0 for worker in there), default=0.0)
-    return trip, sum(worker.resources.get("cpus", 0.0) - worker.used.get("cpus", 0.0) for worker in there) if trip else 0.0
 
 
 def _even(state: State, count: float, slots: float, whole: bool) -> float:

@@ -6,7 +6,7 @@ Rules: the first sentence is the cause, the last one the cheapest remedy; nothin
 from math import inf
 
 from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, trust, usage
-from boss.core.deals import is_prepared, preparing
+from boss.core.deals import is_prepared
 from boss.core.limits import members
 from boss.core.machines import SLOW, is_slow, told
 from boss.core.model import Job, Phase, Pool, Task, TaskState, Wanted, WorkerState
@@ -225,7 +225,7 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
     if barred and not able:
         return [*said, *_elsewhere(state, task.job, shape, now)]
     if task.job.inits and able and not any(is_prepared(worker, task.job) for worker in able):
-        busy = preparing(state).get(task.job.uid, set())
+        busy = state.roster.preparing().get(task.job.uid, set())
         said.append("The job's init tasks run first on each worker" + (f", now on {', '.join(sorted(busy))}." if busy else "."))
         able = [worker for worker in able if worker.id not in busy]
         if not able:

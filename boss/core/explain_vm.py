@@ -1,6 +1,6 @@
 """Why a VM is up, or is coming or going: sentences for people, from the state alone."""
 
-from boss.core import backlog, limits, overdue
+from boss.core import backlog, overdue
 from boss.core.leaving import END_OF_PERIOD, paid_for
 from boss.core.machines import is_slow, told
 from boss.core.model import Vm, VmState, WorkerState
@@ -53,7 +53,7 @@ def _next(state: State, vm: Vm, now: float) -> list[str]:
         return [f"It is kept for another {told(kept - now)}, as was asked by hand."]
     if backlog.waits_on(worker):
         return ["It is kept because results wait on it for the datastore."]
-    if len(limits.standing(state, pool.name)) <= pool.minimum:
+    if state.roster.standing(pool.name) <= pool.minimum:
         return [f"It is kept because the minimum of pool {pool.name} is {pool.minimum}."]
     needed = state.outlook.needed.get(vm.id)
     if is_slow(state, pool, vm.flavor) and needed is not None and needed > now:

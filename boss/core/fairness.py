@@ -5,7 +5,8 @@ Rules:
 - Short tasks are dealt ahead, in rows: together they weigh the slots that they keep busy on their worker, however long the rows are;
   among each other they weigh by the time that they will take.
 - What has never been seen to end counts as long.
-- Derived from what the workers hold whenever somebody asks; only whose turn was when is kept, until the boss ends.
+- Derived from what the workers hold whenever somebody asks (``boss.core.roster`` counts it); only whose turn was when is kept, until the
+  boss ends.
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,18 @@ def shares_on(state: State, offers: Sequence[Offer]) -> Shares:
         job = state.jobs.get(uid)
         if job is not None:
             shares.add(job.owner, uid, slots)
+    return shares
+
+
+def shares_of_long_tasks(state: State) -> Shares | None:
+    """The same, from the roster's counts, where everybody holds long tasks only, which nobody waits for; None where that is not so."""
+    shares = Shares(turns=state.turns)
+    for (uid, template, cpus), count in state.roster.load().items():
+        if weight(state, pace.of(state, uid, template)) < 1.0:
+            return None
+        job = state.jobs.get(uid)
+        if job is not None:
+            shares.add(job.owner, uid, cpus * count)
     return shares
 
 

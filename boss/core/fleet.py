@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from boss.core import backlog, credible, health, leavings, outcomes, overdue, sizes, usage
+from boss.core import backlog, credible, health, leavings, outcomes, overdue, rhythm, sizes, usage
 from boss.core.deals import assignment_of, send_assignments
 from boss.core.effects import Announce, CreateVms, DeleteVm, ListServers, ReadConsole, Send
 from boss.core.events import Server, ServersListed, VmCreated, VmCreateFailed
@@ -67,7 +67,7 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
         sizes.learn(state, vm, believed)
     worker.address = message.address[: credible.WORD] or worker.address
     state.touch_worker(worker)
-    send_renewal(state, worker)
+    send_renewal(state, worker, first=True)
     _compare_held(state, worker, message.held, now)
     leavings.forget(state, worker, message.held)
     resend = []
@@ -86,9 +86,11 @@ def on_hello(state: State, worker: Worker, message: Hello, now: float) -> None:
 
 def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -> None:
     """A worker lives and says what it holds."""
+    rhythm.on_heartbeat(state, worker, message)
     send_renewal(state, worker)
     if message.session == worker.session:
         backlog.on_heartbeat(worker, message)
+        state.roster.changed(worker.id)
         worker.cached = dict(message.cached)
     else:
         send(state, worker, Resync(state.epoch, next_seq(worker)))
@@ -221,9 +223,10 @@ def send(state: State, worker: Worker, message: Renew | Resync | Recall | Drain)
     state.out.append(Send(worker.id, message))
 
 
-def send_renewal(state: State, worker: Worker) -> None:
-    """The answer to a sign of life."""
-    send(state, worker, Renew(state.epoch, next_seq(worker), state.policy.heartbeat, state.policy.worker_lease))
+def send_renewal(state: State, worker: Worker, first: bool = False) -> None:
+    """The answer to a sign of life; ``first``: to a hello."""
+    seq = next_seq(worker)
+    send(state, worker, Renew(state.epoch, seq, rhythm.tell(state, worker, seq, first), state.policy.worker_lease))
 
 
 def send_drain(state: State, worker: Worker) -> None:

@@ -12,7 +12,6 @@ Rules:
 from dataclasses import dataclass, field
 from math import inf
 
-from boss.core import limits
 from boss.core.caches import kept, needed_by, worth
 from boss.core.forecast import Forecast
 from boss.core.machines import Machines, is_slow, told
@@ -67,7 +66,7 @@ class Leaving:
             if worker.id not in self.dropped and first is not None and first <= gap:
                 self.state.outlook.needed[worker.id] = self.now + first
                 continue
-            left = spare.setdefault(pool.name, len(limits.standing(self.state, pool.name)) - pool.minimum)
+            left = spare.setdefault(pool.name, self.state.roster.standing(pool.name) - pool.minimum)
             if left <= 0:
                 continue
             wait = max(worker.idle_since + pool.cooldown - self.now, paid_for(pool, vm, self.machines.wall) - END_OF_PERIOD)
@@ -92,7 +91,7 @@ class Leaving:
             )
             if not coming or pool is None or vm.keep_until or not is_slow(self.state, pool, vm.flavor):
                 continue
-            left = spare.setdefault(pool.name, len(limits.standing(self.state, pool.name)) - pool.minimum)
+            left = spare.setdefault(pool.name, self.state.roster.standing(pool.name) - pool.minimum)
             wait = vm.created + pool.cooldown - self.machines.wall
             if left > 0 and wait > 0:
                 choice.due = min(choice.due, self.now + wait)

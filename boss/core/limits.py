@@ -8,6 +8,7 @@ Rules:
 - Each bound says so in a sentence with its numbers and the setting that would change it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -38,25 +39,27 @@ class Room:
 
 def members(state: State, pool: str) -> list[Vm]:
     """The pool's claims that count against its maximum: everything that is not gone yet."""
-    return [vm for vm in state.vms.values() if vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)]
+    return [vm for vm in state.vms.values() if is_member(vm, pool)]
 
 
-def standing(state: State, pool: str) -> list[Vm]:
-    """The pool's claims that count for its minimum: those that are only tried do not."""
-    return [vm for vm in members(state, pool) if vm.id not in state.trials]
+def is_member(vm: Vm, pool: str) -> bool:
+    """Whether a claim counts against this pool's maximum."""
+    return vm.pool == pool and (vm.state in LIVE_VMS or vm.state is VmState.DELETING)
 
 
 def within(state: State, pool: Pool, flavor: Flavor, planned: Sequence[str], without: AbstractSet[str] = frozenset()) -> Room:
     """What the pool's maximum and its own limits leave, beside VMs of the ``planned`` flavors, without the claims in ``without``."""
-    there = [vm.flavor for vm in members(state, pool.name) if vm.id not in without]
-    left = pool.maximum - len(there) - len(planned)
+    there = Counter(planned)
+    there.update(state.roster.members(pool.name))
+    there.subtract(vm.flavor for name in without if (vm := state.vms.get(name)) is not None and is_member(vm, pool.name))
+    left = pool.maximum - there.total()
     cut = f"Pool {pool.name} has its maximum of {pool.maximum} VM(s); a larger `maximum` in the settings would help."
     sizes = {other.name: other.resources for other in flavors(state, pool)}
     for name, limit in pool.limits.items():
         takes = flavor.resources.get(name, 0.0)
         if not takes:
             continue
-        used = sum(sizes[other].get(name, 0.0) for other in (*there, *planned) if other in sizes)
+        used = sum(sizes[other].get(name, 0.0) * count for other, count in there.items() if other in sizes)
         more = floor((limit - used) / takes + 1e-9)
         if more < left:
             left, cut = more, f"Pool {pool.name} uses {used:g} of {limit:g} {name} that `limits` in the settings allows."

@@ -321,6 +321,9 @@ class Worker:
     last_seen: float = 0.0
     idle_since: float = 0.0
     sent: int = 0
+    beats: float = 0.0  #: the longest interval between its heartbeats that it may be keeping (``boss.core.rhythm``)
+    told: float = 0.0  #: the interval that it was told last, by the message of number ``told_by``
+    told_by: int = 0
     done: int = 0  #: attempts that it has finished
     failures_in_a_row: int = 0
     trip: float | None = None  #: how far away it is, in seconds (``boss.core.distance``)
@@ -389,8 +392,9 @@ class Policy:
 
     pools: tuple[Pool, ...] = ()
     heartbeat: float = 5.0  #: how often a worker says that it lives
-    offline_after: float = 15.0  #: silence until a worker counts as offline
-    lease: float = 60.0  #: silence until a worker counts as lost and its attempts run elsewhere
+    heartbeat_rate: float = 250.0  #: heartbeats a second of all workers: of more, each beats less often (``boss.core.rhythm``)
+    offline_after: float = 15.0  #: silence until a worker counts as offline; longer where workers beat less often
+    lease: float = 60.0  #: silence until a worker counts as lost and its attempts run elsewhere; likewise
     worker_lease: float = 1800.0  #: how long a worker lives on without an answer from its boss
     create_timeout: float = 120.0
     delete_timeout: float = 300.0

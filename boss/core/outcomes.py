@@ -106,6 +106,7 @@ def on_result(state: State, worker: Worker, result: Result, now: float) -> None:
     state.touch_attempt(attempt)
     pace.learn(state, task, result)
     distance.learn(worker, result, now)
+    state.roster.changed(worker.id)
     task.worker, task.exit_code = attempt.worker, result.exit_code
     task.started, task.finished = attempt.started, attempt.finished
     if result.outcome == "succeeded":

@@ -25,8 +25,10 @@ def state_of(
 ) -> State:
     """The state that these rows describe: indices, holdings and shares are derived, never stored."""
     state = State(policy, epoch, context=dict(context), learned=Learned.of(context), used=usage.jobs_of(context))
-    state.workers = {worker.id: worker for worker in workers}
-    state.vms = {vm.id: vm for vm in vms}
+    for one in workers:
+        state.workers[one.id] = one
+    for vm in vms:
+        state.vms[vm.id] = vm
     state.tokens = {token.id: token for token in tokens}
     for worker in state.workers.values():
         if worker.state is WorkerState.ONLINE:

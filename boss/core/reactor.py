@@ -25,6 +25,7 @@ from boss.core import (
     noise,
     outcomes,
     quotas,
+    rhythm,
     scaling,
     setback,
     trials,
@@ -234,7 +235,8 @@ def settle(state: State, now: float) -> list[Effect]:
 def resume(state: State, now: float) -> list[Effect]:
     """After a load: every effect that may not have been performed, derived from the states alone."""
     state.started = state.last_turn = now
-    state.settled_at = now + 2 * state.policy.heartbeat
+    rhythm.loaded(state)
+    state.settled_at = now + 2 * rhythm.interval(state)
     state.next_sweep = now
     setback.bring_back(state, now)
     for job in state.jobs.values():
@@ -242,6 +244,7 @@ def resume(state: State, now: float) -> list[Effect]:
             _resume_task(state, task, now)
     for worker in state.workers.values():
         worker.last_seen = worker.idle_since = now
+        state.roster.changed(worker.id)
     for vm in state.vms.values():
         if vm.state is VmState.DELETING:
             state.out.append(DeleteVm(vm.id, vm.pool, vm.server))
@@ -345,7 +348,7 @@ def _take_record(state: State, event: RecordRead, now: float) -> None:
 def _connected(state: State, now: float) -> None:
     """The link is up (again): nothing sent before may be relied on, so everybody is asked what they hold."""
     state.connected = True
-    state.settled_at = max(state.settled_at, now + 2 * state.policy.heartbeat)
+    state.settled_at = max(state.settled_at, now + 2 * rhythm.interval(state))
     for worker in state.workers.values():
         worker.last_seen = max(worker.last_seen, now)
         if worker.state not in (WorkerState.GONE, WorkerState.EXPECTED):

@@ -20,21 +20,20 @@ from typing import Final
 
 from boss.core import backlog, forecast, health, limits, quotas
 from boss.core.ahead import Chooser
-from boss.core.deals import demands_of, offers_of
-from boss.core.limits import members, standing
+from boss.core.deals import demands_of, offers_for
+from boss.core.limits import members
 from boss.core.machines import is_slow
 from boss.core.model import Flavor, Pool, Vm, VmState, Wanted, Worker, WorkerState
 from boss.core.placement import Demand, Offer, Shares, can_ever, place
 from boss.core.quotas import obtainable
 from boss.core.ready import Shape
+from boss.core.roster import COMING
 from boss.core.sizes import flavor_of
 from boss.core.state import State
 from boss.core.trust import is_over
 
 #: The fact in the context that says since when no VM may come.
 CLOSED: Final = "fleet_closed"
-#: States of a claim whose worker has not been heard yet.
-COMING = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING})
 #: Seconds between two looks ahead, at least; more when much is in sight.
 PAUSE = 1.0
 #: Seconds after which it is looked again though nothing has happened here: quotas, quiet hours and back-offs change by themselves.
@@ -100,10 +99,8 @@ def _look_ahead(state: State, kept: Mapping[str, Shape], wish: ScalingPlan, now:
 
 def _seen(state: State, now: float) -> tuple[int, ...]:
     """What tells whether anything has changed since the last look, at the cost of a few sums."""
-    joined = sum(1 for vm in state.vms.values() if vm.state is VmState.JOINED)
+    joined, held, done = state.roster.seen()
     ready = sum(bucket.count for bucket in state.ready.buckets.values())
-    done = sum(worker.done for worker in state.workers.values())
-    held = sum(len(worker.held) for worker in state.workers.values())
     resting = sum(1 for health in state.health.values() if now < health.resume_at)
     said = hash((resting, len(state.sizes), *(tuple(limits.items()) for limits in state.limits.values())))
     going = {job for job, _, _ in state.ready.buckets if state.jobs[job].wanted is Wanted.RUN}
@@ -121,23 +118,18 @@ def _may_be_held(state: State, shape: Shape) -> bool:
 
 def unplaced(state: State) -> list[Demand]:
     """The ready tasks for which there is no room on any worker, real or coming."""
-    offers = list(offers_of(state)) + list(_coming(state))
     demands = demands_of(state, 1.0)
+    offers = offers_for(state, demands) + list(_coming(state))
     if offers and demands:
         place(demands, offers, Shares())  # how much finds no room is asked, not whose
     return [demand for demand in demands if demand.count]
 
 
 def _coming(state: State) -> Iterator[Offer]:
-    for vm in state.vms.values():
-        if vm.id in state.trials:
-            continue
-        worker = state.workers.get(vm.id)
-        silent = worker is None or worker.state is WorkerState.EXPECTED or not worker.resources
-        if vm.state in COMING or (vm.state is VmState.JOINED and silent):
-            flavor = flavor_of(state, vm)
-            if flavor is not None:
-                yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
+    for vm in (state.vms[name] for name in state.roster.coming()):
+        flavor = flavor_of(state, vm)
+        if flavor is not None:
+            yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
 
 
 def is_coming(state: State, pool: str, flavor: str = "") -> bool:
@@ -246,24 +238,26 @@ def _keep_minimum(state: State, wish: ScalingPlan, now: float) -> None:
         if flavor is None or health.resting(state, pool.name, flavor.name, now) is not None:
             continue
         planned = sum(1 for pool_name, _, _ in wish.create if pool_name == pool.name)
-        for _ in range(pool.minimum - len(standing(state, pool.name)) - planned):
-            if may_add(state, pool, flavor, wish):
-                wish.create.append((pool.name, flavor.name, f"the minimum of pool {pool.name} is {pool.minimum}"))
+        missing = pool.minimum - state.roster.standing(pool.name) - planned
+        if missing > 0:
+            there = [name for pool_name, name, _ in wish.create if pool_name == pool.name]
+            count = min(missing, limits.within(state, pool, flavor, there).count)
+            wish.create += [(pool.name, flavor.name, f"the minimum of pool {pool.name} is {pool.minimum}")] * count
 
 
 def _shrink(state: State, left: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
     still = [demand for demand in left if demand.count]
     state.blocked = {demand.shape: state.blocked.get(demand.shape, now) for demand in still}
     for pool in state.policy.pools:
-        workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
-        spare = len(standing(state, pool.name)) - pool.minimum
-        for worker in workers:
-            if is_slow(state, pool, state.vms[worker.id].flavor):
+        spare = state.roster.standing(pool.name) - pool.minimum
+        for name in state.roster.idle(pool.name, now, pool.cooldown) if spare > 0 else ():
+            if is_slow(state, pool, state.vms[name].flavor):
                 continue  # the look ahead decides
-            if spare > 0 and not worker.held and now - worker.idle_since >= pool.cooldown and worker.state is WorkerState.ONLINE:
-                wish.drain.append((worker.id, f"idle for {pool.cooldown:.0f} s"))
+            if spare > 0 and _drainable(state, state.workers[name], now):
+                wish.drain.append((name, f"idle for {pool.cooldown:.0f} s"))
                 spare -= 1
-        _make_room(state, pool, workers, still, wish, now)
+        if still:
+            _make_room(state, pool, still, wish, now)
 
 
 def _drainable(state: State, worker: Worker, now: float) -> bool:
@@ -271,14 +265,13 @@ def _drainable(state: State, worker: Worker, now: float) -> bool:
     return vm is not None and vm.state is VmState.JOINED and not worker.draining and worker.keep_until <= now
 
 
-def _make_room(
-    state: State, pool: Pool, workers: Sequence[Worker], still: Sequence[Demand], wish: ScalingPlan, now: float
-) -> None:
+def _make_room(state: State, pool: Pool, still: Sequence[Demand], wish: ScalingPlan, now: float) -> None:
     """Drain workers that are too small for what waits, so that the pool's limits allow a larger VM; for one demand at a time."""
     for demand in still:
         flavor = _smallest_for(state, pool, demand.shape)
         if flavor is None or may_add(state, pool, flavor, wish):
             continue
+        workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
         waited = now - state.blocked.get(demand.shape, now)
         small = [worker for worker in workers if not can_ever(demand.shape, worker.resources)]
         chosen = [worker for worker in small if not worker.held or waited >= pool.cooldown]

@@ -3,6 +3,8 @@
 Rules:
 - ``move`` is the one door through which a task changes state: it keeps counts, ready index, delays and changes in step.
 - ``hold`` and ``release`` are the one door to what a worker has been given.
+- Whoever changes a worker or a claim says so (``touch_worker``, ``touch_vm``, or ``roster.changed`` where nothing is stored); who comes
+  and who goes is noted by itself.
 - Times are of the loop clock; ``wall(now)`` is what people are shown.
 - ``check()`` states the invariants; it runs after every core test, and in production under a setting.
 """
@@ -37,6 +39,7 @@ from boss.core.model import (
 from boss.core.outlook import Outlook
 from boss.core.placement import Turns, needs_on
 from boss.core.ready import ReadyTasks, Shape
+from boss.core.roster import Roster
 from boss.core.tokens import Token
 
 #: States of a claim that count as capacity, now or soon.
@@ -82,8 +85,9 @@ class State:
     context: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    workers: dict[str, Worker] = field(default_factory=dict)
-    vms: dict[str, Vm] = field(default_factory=dict)
+    roster: Roster = field(default_factory=Roster)  #: ``workers``, ``vms`` and ``trials`` by what each turn asks about them
+    workers: dict[str, Worker] = field(init=False)
+    vms: dict[str, Vm] = field(init=False)
     tokens: dict[str, Token] = field(default_factory=dict)
     ready: ReadyTasks = field(default_factory=ReadyTasks)
     delayed: list[tuple[float, str, int]] = field(default_factory=list)
@@ -113,7 +117,7 @@ class State:
     blocked: dict[Shape, float] = field(default_factory=dict)
     strays: dict[tuple[str, str], float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
-    trials: dict[str, Vm] = field(default_factory=dict)  #: claims that are only to be tried, until they are gone
+    trials: dict[str, Vm] = field(init=False)  #: claims that are only to be tried, until they are gone
     trial_look: float = 0.0
     acknowledgements: dict[str, list[str]] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
@@ -125,6 +129,9 @@ class State:
     finished: deque[tuple[float, int]] = field(default_factory=deque)
     next_sweep: float = 0.0
     last_turn: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.workers, self.vms, self.trials = self.roster.workers, self.roster.vms, self.roster.trials
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -192,6 +199,7 @@ class State:
 
     def touch_attempt(self, attempt: Attempt) -> None:
         """The attempt's row must be written."""
+        self.roster.changed(attempt.worker)
         if attempt.id not in self.changes.new_attempts:
             self.changes.attempts[attempt.id] = attempt
 
@@ -202,11 +210,13 @@ class State:
 
     def touch_worker(self, worker: Worker) -> None:
         """The worker's row must be written."""
+        self.roster.changed(worker.id)
         if worker.id not in self.changes.new_workers:
             self.changes.workers[worker.id] = worker
 
     def touch_vm(self, vm: Vm) -> None:
         """The claim's row must be written."""
+        self.roster.changed(vm.id)
         if vm.id not in self.changes.new_vms:
             self.changes.vms[vm.id] = vm
 
@@ -220,6 +230,7 @@ class State:
 
     def hold(self, worker: Worker, attempt: Attempt, task: Task) -> None:
         """The worker has been given (or turned out to have) this attempt."""
+        self.roster.changed(worker.id)
         attempt.needs = needs_on(self.ready.shape(task), worker.resources)
         worker.held[attempt.id] = attempt
         attempt.template = task.template.number
@@ -233,6 +244,7 @@ class State:
         gone = worker.held.pop(attempt, None)
         if gone is None:
             return
+        self.roster.changed(worker.id)
         worker.done += 1
         for name, count in gone.needs.items():
             worker.used[name] -= count
@@ -280,6 +292,7 @@ class State:
             indexed[bucket.job.uid] = indexed.get(bucket.job.uid, 0) + bucket.count
         if indexed != ready:
             wrong.append(f"the ready index has {indexed}, the tasks say {ready}")
+        wrong += self.roster.wrong()
         for worker in self.workers.values():
             if worker.state is WorkerState.GONE and worker.held:
                 wrong.append(f"worker {worker.id} is gone and holds {len(worker.held)} attempts")

@@ -118,9 +118,9 @@ MUTANTS = (
     ),
     Mutant(
         "scale-down takes busy workers",
-        "boss.core.scaling",
-        "if spare > 0 and not worker.held and now - worker.idle_since",
-        "if spare > 0 and now - worker.idle_since",
+        "boss.core.roster",
+        "(worker.pool, worker.idle_since) if joined and not held else None",
+        "(worker.pool, worker.idle_since) if joined else None",
     ),
     Mutant(
         "a draining worker is deleted although it holds attempts",
@@ -196,9 +196,9 @@ MUTANTS = (
     ),
     Mutant(
         "a worker that is to go is given more",
-        "boss.core.deals",
-        "        if worker.state is WorkerState.ONLINE and not worker.draining:",
-        "        if worker.state is WorkerState.ONLINE:",
+        "boss.core.roster",
+        "        if state is WorkerState.ONLINE and not worker.draining:",
+        "        if state is WorkerState.ONLINE:",
     ),
     Mutant(
         "a job is dealt out although it is paused",
