@@ -53,9 +53,9 @@ IDLE = 3600.0
 #: Making pictures takes one part in so many of the loop's time, so that they are fresh where they are cheap; and the longest pause
 #: between two, in seconds.
 PICTURES, OLDEST = 20.0, 1.0
-#: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM beyond a number
-#: for which looking at all of them costs little, and not for less than a millisecond.
-BREATH, BREATH_EACH, LEAST_BREATH = 2.0, 3e-5, 1e-3
+#: After a turn the loop pauses for so many times as long as it took, at most for so many seconds for each worker and VM beyond a small
+#: fleet, at most for so many in all, and not for less than a millisecond.
+BREATH, BREATH_EACH, LONGEST_BREATH, LEAST_BREATH = 2.0, 3e-5, 0.03, 1e-3
 SMALL_FLEET = 200
 #: Seconds between two removals of old entries of the audit.
 AUDIT_SWEEP = 600.0
@@ -215,12 +215,12 @@ class Loop:
         self._breathe(self._clock.steady() - begun)
 
     def _breathe(self, spent: float) -> None:
-        """Let more arrive before the next turn, where each has to look at a large fleet: what comes meanwhile costs that look once.
+        """Let more arrive before the next turn, where a large fleet speaks all the time: what comes meanwhile shares that turn's commit.
 
         Not where something waits already.
         """
         fleet = len(self._state.workers) + len(self._state.vms)
-        pause = min(BREATH * spent, (fleet - SMALL_FLEET) * BREATH_EACH)
+        pause = min(BREATH * spent, (fleet - SMALL_FLEET) * BREATH_EACH, LONGEST_BREATH)
         self._paused = pause if pause >= LEAST_BREATH and not self._ended and self._inbox.empty() else 0.0
         if self._paused:
             self._clock.sleep(self._paused)
@@ -270,7 +270,7 @@ class Loop:
 
     def _unload(self, job: Job) -> bool:
         """A finished job's tasks stay in the store only; commands that need them load them again. False while a worker holds one."""
-        if any(attempt.job == job.uid for worker in self._state.workers.values() for attempt in worker.held.values()):
+        if self._state.roster.holds(job.uid):
             return False
         job.tasks, job.templates, job.input_sets, job.loaded = [], [], {}, False
         self._state.forget(job)

@@ -1,6 +1,7 @@
 """What can be changed: tasks, jobs, workers, context. Each command becomes one event per target and waits for its commit."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter
 
@@ -52,9 +53,15 @@ async def _each(
 
 
 async def _together(
-    house: House, caller: Caller, body: Targeted, count: str, make: Callable[[str, tuple[str, ...], bool, int], Request]
+    house: House,
+    caller: Caller,
+    body: Targeted,
+    count: str,
+    make: Callable[[str, tuple[str, ...], tuple[int, ...], bool, int], Request],
 ) -> Effects:
-    """Ask once per job, with all its patterns and whether one of them is ``JOB:*``; answered target by target, in their order.
+    """Ask once per job, with all its patterns, where the tasks are that they name, and whether one of them is ``JOB:*``.
+
+    Answered target by target, in their order.
 
     ``count`` is what the boss calls the tasks of the patterns; what it says of the whole stands at the job's first target.
     """
@@ -65,8 +72,9 @@ async def _together(
     done: dict[int, Effect] = {}
     for job, places in jobs.items():
         patterns = tuple(targets[place].pattern for place in places)
+        at = tuple(targets[place].at for place in places)
         named = any(targets[place].named and targets[place].pattern == "*" for place in places)
-        detail = dict(await house.ask(lambda reply, job=job, patterns=patterns, named=named: make(job, patterns, named, reply)))  # type: ignore[misc]
+        detail = dict(await house.ask(partial(make, job, patterns, at, named)))
         each = detail.pop("each")
         assert isinstance(each, list)
         for place, number in zip(places, each, strict=True):
@@ -85,7 +93,9 @@ def _resolve(house: House, caller: Caller, text: str, jobs_only: bool) -> Target
 @router.post("/cancel", openapi_extra=needs(Role.RESEARCHER))
 async def cancel(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     """End tasks that have not finished; what is being accepted already succeeds."""
-    return await _each(house, caller, body, lambda target, reply: TasksCancelled(target.job.name, target.pattern, reply))
+    return await _each(
+        house, caller, body, lambda target, reply: TasksCancelled(target.job.name, target.pattern, reply, target.at)
+    )
 
 
 @router.post("/pause", openapi_extra=needs(Role.RESEARCHER))
@@ -109,8 +119,8 @@ async def redo(house: TheHouse, caller: TheCaller, body: Redone) -> Effects:
     All targets of one job are run again as one.
     """
 
-    def make(job: str, patterns: tuple[str, ...], named: bool, reply: int) -> Request:
-        return TasksRedone(job, patterns[0], reply, body.descendants, patterns[1:], body.stale)
+    def make(job: str, patterns: tuple[str, ...], at: tuple[int, ...], named: bool, reply: int) -> Request:
+        return TasksRedone(job, patterns[0], reply, body.descendants, patterns[1:], body.stale, at)
 
     return await _together(house, caller, body, "redone", make)
 
@@ -122,8 +132,8 @@ async def retry(house: TheHouse, caller: TheCaller, body: Targeted) -> Effects:
     All targets of one job are run again as one.
     """
 
-    def make(job: str, patterns: tuple[str, ...], named: bool, reply: int) -> Request:
-        return FailedRetried(job, patterns[0], reply, named, patterns[1:])
+    def make(job: str, patterns: tuple[str, ...], at: tuple[int, ...], named: bool, reply: int) -> Request:
+        return FailedRetried(job, patterns[0], reply, named, patterns[1:], at)
 
     return await _together(house, caller, body, "retried", make)
 

@@ -137,11 +137,11 @@ class Following:
         """Follow an attempt: first the reader, then the wish, so that nothing is missed."""
         self._attempt, self._seen = attempt, Seen()
         self._house.hub.follow(attempt.id, attempt.worker, self._news)
-        await self._house.ask(lambda reply: LogFollowed(self._job, self._task, True, reply))
+        await self._house.ask(lambda reply: LogFollowed(self._job, self._task, True, reply, self._index))
 
     def _leave(self) -> None:
         if self._attempt is not None and self._house.hub.leave(self._attempt.id, self._news):
-            self._house.desk.put(LogFollowed(self._job, self._task, False))
+            self._house.desk.put(LogFollowed(self._job, self._task, False, at=self._index))
         self._attempt = None
 
     async def _chunks(self) -> AsyncIterator[str]:

@@ -31,13 +31,14 @@ _ONE_BY_ONE = "of several jobs name each one (`admin.py show_jobs` lists them)"
 @dataclass(frozen=True, slots=True)
 class Target:
     """Tasks of one job: a glob over their ids (``*``: all). ``whole`` when all of the job is meant, ``named`` when tasks were named, be it
-    all of them by ``JOB:*``, and not only the job.
+    all of them by ``JOB:*``, and not only the job. ``at``: the index of the one task that is named, -1 where it is not one by its id.
     """
 
     job: JobRow
     pattern: str
     whole: bool
     named: bool = True
+    at: int = -1
 
 
 class Targets:
@@ -79,7 +80,8 @@ class Targets:
         if not colon or (self._reader.job(name) is None and self._reader.jobs_with_task(text)):
             return self._bare(text, changing)
         job = self.job(name)
-        return Target(job, self._known(job, pattern or "*"), whole=pattern in ("", "*"), named=bool(pattern))
+        found, at = self._known(job, pattern or "*")
+        return Target(job, found, whole=pattern in ("", "*"), named=bool(pattern), at=at)
 
     def task(self, text: str) -> TaskRow:
         """The one task that a target names; 422 when it names several."""
@@ -104,19 +106,20 @@ class Targets:
         if changing and len(holders) > 1:
             meant = [f"{holder}:{word}" for holder in holders[:5]]
             raise Refusal(422, f"{len(holders)} jobs have a task {word!r}; write {' or '.join(meant)}", meant)
-        return Target(self.job(holders[0]), glob.escape(word), whole=False)
+        found, at = self._known(self.job(holders[0]), word)
+        return Target(self.job(holders[0]), found, whole=False, at=at)
 
-    def _known(self, job: JobRow, pattern: str) -> str:
-        """The pattern, if some task fits it; an id that looks like a glob is escaped."""
+    def _known(self, job: JobRow, pattern: str) -> tuple[str, int]:
+        """The pattern, if some task fits it, and the index of the task whose id it is; an id that looks like a glob is escaped."""
         if pattern == "*":
-            return pattern
+            return pattern, -1
         exact = glob.escape(pattern)
-        if self._reader.tasks(job=job.name, pattern=exact, limit=1):
-            return exact
+        if rows := self._reader.tasks(job=job.name, pattern=exact, limit=1):
+            return exact, rows[0].index
         if not self._reader.tasks(job=job.name, pattern=pattern, limit=1):
             near = nearest(pattern, (row.id for row in self._reader.tasks(job=job.name, limit=SEARCHED)))
             raise Refusal(404, f"job {job.name} has no task {pattern!r}{perhaps(near)}", [f"{job.name}:{name}" for name in near])
-        return pattern
+        return pattern, -1
 
     def _unknown(self, word: str) -> Refusal:
         jobs = self._reader.jobs()

@@ -10,6 +10,7 @@ Rules:
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from boss.core import dag, remedies
 from boss.core.jobs import answer, choose, reopen
@@ -24,7 +25,7 @@ def on_redone(state: State, event: TasksRedone, now: float) -> None:
     """Run finished tasks again, all that are named as one; refused while something below one of them is active."""
     wanted = "no result of it is stale" if event.stale else "only finished tasks can be run again"
     patterns = (event.pattern, *event.others)
-    chosen = _choose_all(state, event.job, patterns, event.reply, _is_stale if event.stale else _is_finished, wanted)
+    chosen = _choose_all(state, event, patterns, _is_stale if event.stale else _is_finished, wanted)
     if chosen is None:
         return
     if event.stale:
@@ -58,7 +59,7 @@ def on_retried(state: State, event: FailedRetried, now: float) -> None:
         return task.state is S.FAILED or (task.state is S.CANCELLED and (pattern != "*" or event.named))
 
     wanted = "only failed or cancelled tasks can be retried"
-    chosen = _choose_all(state, event.job, patterns, event.reply, fitting, wanted)
+    chosen = _choose_all(state, event, patterns, fitting, wanted)
     if chosen is None:
         return
     held = chosen.hold_back(with_descendants=False)
@@ -131,13 +132,19 @@ class _Chosen:
         return added
 
 
+def _fits(fitting: Callable[[Task, str], bool], pattern: str, task: Task) -> bool:
+    return fitting(task, pattern)
+
+
 def _choose_all(
-    state: State, job_name: str, patterns: tuple[str, ...], reply: int, fitting: Callable[[Task, str], bool], wanted: str
+    state: State, event: TasksRedone | FailedRetried, patterns: tuple[str, ...], fitting: Callable[[Task, str], bool], wanted: str
 ) -> _Chosen | None:
     """The tasks of a job that fit and that any pattern names; None when that was answered with an error."""
     chosen: _Chosen | None = None
     for place, pattern in enumerate(patterns):
-        choice = choose(state, job_name, pattern, reply, lambda task, pattern=pattern: fitting(task, pattern), wanted)  # type: ignore[misc]
+        at = event.at[place] if place < len(event.at) else -1
+        fits = partial(_fits, fitting, pattern)
+        choice = choose(state, event.job, pattern, event.reply, fits, wanted, at)
         if choice is None:
             return None
         chosen = chosen or _Chosen(choice[0])

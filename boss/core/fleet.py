@@ -36,6 +36,7 @@ QUEUED_TOO_LONG = 2.0
 def heard(state: State, worker: Worker, now: float) -> None:
     """Any message of a worker: it lives, and its VM has joined."""
     worker.last_seen = now
+    state.roster.said(worker.id)
     if worker.state not in (WorkerState.ONLINE, WorkerState.GONE):
         advance_worker(worker, WorkerCause.HEARD)
         state.touch_worker(worker)
@@ -327,6 +328,7 @@ def on_create_failed(state: State, event: VmCreateFailed, now: float) -> None:
     if not event.final:
         if vm.state is VmState.CREATING:
             state.doubts[vm.id] = event.reason
+            state.roster.said(vm.id)
     elif vm.state in (VmState.CLAIMED, VmState.CREATING, VmState.DELETING):
         _fail(state, vm, VmCause.REFUSED, event.reason, now, event.kind, event.retry_after)
 
@@ -343,6 +345,7 @@ def on_delete_failed(state: State, name: str, reason: str) -> None:
     vm = state.vms.get(name)
     if vm is not None and vm.state is VmState.DELETING:
         state.doubts[vm.id] = reason
+        state.roster.said(vm.id)
 
 
 def on_listed(state: State, event: ServersListed, now: float) -> None:
@@ -395,6 +398,7 @@ def _bound(state: State, server: Server) -> Server:
     if vm is None:
         return server
     vm.server = server.server
+    state.roster.said(vm.id)
     return replace(server, vm=vm.id)
 
 
@@ -407,6 +411,7 @@ def _seen(state: State, vm: Vm, server: Server, now: float) -> None:
         state.touch_vm(vm)
     if server.status in BROKEN and vm.state in LIVE_VMS:
         vm.server = vm.server or server.server
+        state.roster.said(vm.id)
         reason = f"the cloud says {server.status}" + (f": {server.reason.rstrip('.')}" if server.reason else "")
         kind = _kind_of(server.reason)
         if vm.state in (VmState.CREATING, VmState.BOOTING):

@@ -249,14 +249,22 @@ def _supersede(state: State, task: Task) -> None:
 
 
 def choose(
-    state: State, job_name: str, pattern: str, reply: int, fitting: Callable[[Task], bool], wanted: str
+    state: State, job_name: str, pattern: str, reply: int, fitting: Callable[[Task], bool], wanted: str, at: int = -1
 ) -> tuple[Job, list[Task]] | None:
-    """The job and those of its tasks that a pattern names and that fit; None when it was answered with an error."""
+    """The job and those of its tasks that a pattern names and that fit; None when it was answered with an error.
+
+    ``at`` is where the only task is that the pattern names, which saves the search in a large job.
+    """
     job = state.job_named(job_name)
     if job is None:
         answer(state, reply, 404, error=f"there is no job named {job_name!r}")
         return None
-    named = [task for task in job.tasks if pattern in ("*", task.name) or fnmatchcase(task.name, pattern)]
+
+    def is_named(task: Task) -> bool:
+        return pattern in ("*", task.name) or fnmatchcase(task.name, pattern)
+
+    only = job.tasks[at : at + 1] if at >= 0 else []
+    named = [task for task in only if is_named(task)] or [task for task in job.tasks if is_named(task)]
     if not named:
         answer(state, reply, 404, error=f"job {job_name} has no task {pattern!r}")
         return None
@@ -272,7 +280,7 @@ def on_cancelled(state: State, event: TasksCancelled, now: float) -> None:
     """End these tasks; what is being accepted already succeeds."""
     wanted = "only tasks that are not finished can be cancelled"
     cancellable = FINAL_STATES | {S.PROMOTING}
-    choice = choose(state, event.job, event.pattern, event.reply, lambda task: task.state not in cancellable, wanted)
+    choice = choose(state, event.job, event.pattern, event.reply, lambda task: task.state not in cancellable, wanted, event.at)
     if choice is None:
         return
     job, chosen = choice

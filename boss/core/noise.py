@@ -22,8 +22,11 @@ def on_dropped(state: State, event: MessagesDropped) -> None:
     """Remember it; a worker that was put aside gets nothing new."""
     state.dropped.pop(event.worker, None)
     state.dropped[event.worker] = event
+    state.roster.said(event.worker)
     while len(state.dropped) > KEPT:
-        state.dropped.pop(next(iter(state.dropped)))
+        oldest = next(iter(state.dropped))
+        state.roster.said(oldest)
+        del state.dropped[oldest]
     worker = state.workers.get(event.worker)
     if event.aside and worker is not None and worker.state is not WorkerState.GONE and not worker.draining:
         worker.draining = True

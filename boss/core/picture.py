@@ -1,6 +1,7 @@
 """From what the store has loaded to a state, and from a state to what the API may see."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from boss.core import backlog, explain, health, inits, noise, overdue, scaling, trials, usage
 from boss.core.learned import Learned
@@ -10,6 +11,8 @@ from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import JobView, View, VmView, WorkerView
 
+#: Seconds by which the clock of the day must have been set for all times to be shown anew.
+CLOCK_SET = 0.5
 #: Seconds over which the rate is taken.
 RATE_WINDOW = 10.0
 
@@ -53,6 +56,7 @@ def state_of(
 
 def publish(state: State, now: float, started: float) -> View:
     """The picture of now, for any thread."""
+    _draw(state)
     totals: dict[str, int] = {}
     jobs = []
     for job in state.jobs.values():
@@ -85,12 +89,45 @@ def publish(state: State, now: float, started: float) -> View:
         started=started,
         jobs=tuple(jobs),
         tasks=totals,
-        workers=tuple(_worker(state, worker) for worker in state.workers.values() if worker.state is not WorkerState.GONE),
-        vms=tuple(_vm(state, vm) for vm in state.vms.values()),
+        workers=tuple(state.shown.workers.values()),
+        vms=tuple(state.shown.vms.values()),
         context=dict(state.context),
         rate=sum(count for _, count in state.finished) / span,
         notes=tuple(_notes(state, now)),
     )
+
+
+def _draw(state: State) -> None:
+    """Paint those workers and claims again that have changed since the last picture, and everybody if the clock of the day was set."""
+    shown, names = state.shown, state.roster.unshown()
+    if abs(state.lag - shown.lag) > CLOCK_SET:
+        shown.lag, names = state.lag, list(dict.fromkeys((*state.workers, *state.vms, *names)))
+    for name in names:
+        worker, vm = state.workers.get(name), state.vms.get(name)
+        if worker is not None and worker.state is not WorkerState.GONE:
+            shown.workers[name] = _worker(state, worker)
+        else:
+            shown.workers.pop(name, None)
+        if vm is not None:
+            shown.vms[name] = _vm(state, vm)
+        else:
+            shown.vms.pop(name, None)
+    if state.policy.check:
+        wrong = [name for name, worker in state.workers.items() if not _is_shown(state, worker)]
+        wrong += [name for name, vm in state.vms.items() if not _is_like(_vm(state, vm), shown.vms.get(name))]
+        assert not wrong, f"the picture does not show what has become of {', '.join(wrong)}"
+
+
+def _is_shown(state: State, worker: Worker) -> bool:
+    there = state.shown.workers.get(worker.id)
+    return there is None if worker.state is WorkerState.GONE else _is_like(_worker(state, worker), there)
+
+
+def _is_like(fresh: WorkerView | VmView, shown: WorkerView | VmView | None) -> bool:
+    """Whether they say the same, but for times: how far the loop's clock is behind that of the day changes a little all the time."""
+    if isinstance(fresh, VmView):
+        return isinstance(shown, VmView) and replace(fresh, deadline=shown.deadline) == shown
+    return isinstance(shown, WorkerView) and replace(fresh, last_seen=shown.last_seen) == shown
 
 
 def _worker(state: State, worker: Worker) -> WorkerView:

@@ -251,8 +251,10 @@ def resume(state: State, now: float) -> list[Effect]:
         if vm.state is VmState.CREATING:  # perhaps it was never asked for: a complete list will tell
             state.unsure.add(vm.id)
             vm.deadline = state.settled_at + state.policy.list_interval
+            state.roster.said(vm.id)
         elif vm.deadline is not None:
             vm.deadline = max(vm.deadline, state.settled_at + state.policy.list_interval)
+            state.roster.said(vm.id)
     shut_out = still_revoked(state.context.get(REVOKED_FACT), state.wall(now))
     if shut_out:
         state.out.append(ShutOut(shut_out))
@@ -351,6 +353,7 @@ def _connected(state: State, now: float) -> None:
     state.settled_at = max(state.settled_at, now + 2 * rhythm.interval(state))
     for worker in state.workers.values():
         worker.last_seen = max(worker.last_seen, now)
+        state.roster.said(worker.id)
         if worker.state not in (WorkerState.GONE, WorkerState.EXPECTED):
             fleet.send(state, worker, Resync(state.epoch, fleet.next_seq(worker)))
 
@@ -452,7 +455,7 @@ def _why_asked(state: State, event: WhyAsked, now: float) -> None:
 
 
 def _log_followed(state: State, event: LogFollowed) -> None:
-    task = _task_named(state, event.job, event.task, event.reply)
+    task = _task_named(state, event.job, event.task, event.reply, event.at)
     if task is None:
         return
     attempt = task.attempt

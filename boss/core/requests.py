@@ -77,11 +77,15 @@ class JobExtended:
 
 @dataclass(frozen=True, slots=True)
 class TasksCancelled:
-    """End these tasks (a glob over task names; ``*`` matches everything here, ``/`` included) of a job."""
+    """End these tasks (a glob over task names; ``*`` matches everything here, ``/`` included) of a job.
+
+    ``at`` is the index of the one task that the pattern names, where that is known: then nothing has to be searched.
+    """
 
     job: str
     pattern: str = "*"
     reply: int = 0
+    at: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,8 @@ class TasksRedone:
     """Run these finished tasks again (``descendants``: and those below them); the old results stay until the new ones are accepted.
 
     ``others`` are further patterns, so that what several names mean is run again as one. ``stale``: only those whose result is stale,
-    with the stale ones that they were made from, and all that is below.
+    with the stale ones that they were made from, and all that is below. ``at``: for each pattern the index of the one task that it names,
+    -1 where it names several or that is not known.
     """
 
     job: str
@@ -114,13 +119,15 @@ class TasksRedone:
     descendants: bool = False
     others: tuple[str, ...] = ()
     stale: bool = False
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FailedRetried:
     """Run the failed tasks of a job again, and what was skipped because of them.
 
-    Cancelled ones only when tasks are named: by any pattern but ``*``, and by that too when ``named``. ``others`` are further patterns.
+    Cancelled ones only when tasks are named: by any pattern but ``*``, and by that too when ``named``. ``others`` are further patterns;
+    ``at`` as in ``TasksRedone``.
     """
 
     job: str
@@ -128,6 +135,7 @@ class FailedRetried:
     reply: int = 0
     named: bool = False
     others: tuple[str, ...] = ()
+    at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +160,13 @@ class BasisAsked:
 
 @dataclass(frozen=True, slots=True)
 class LogFollowed:
-    """Publish (or stop publishing) the output of a task's running attempt."""
+    """Publish (or stop publishing) the output of a task's running attempt; ``at`` is its index, where that is known."""
 
     job: str
     task: str
     on: bool
     reply: int = 0
+    at: int = -1
 
 
 # ---- workers, VMs and hosts ---------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from boss.core.model import Vm, VmState, Worker, WorkerState
 COMING: Final = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING})
 #: States of a claim that counts against its pool's maximum: all but those that are gone.
 _COUNTED: Final = COMING | {VmState.JOINED, VmState.DRAINING, VmState.DELETING}
+_LEAVING: Final = frozenset({VmState.DRAINING, VmState.DELETING})
 _SPEAKING: Final = frozenset({WorkerState.ONLINE, WorkerState.OFFLINE})
 T = TypeVar("T")
 _NOBODY: Final[Set[str]] = frozenset()
@@ -28,8 +29,7 @@ class _Entry(NamedTuple):
     """What one name is entered for.
 
     ``room``: free cpus and name of a worker that may get something, ``cpus`` all cpus of it, ``trip`` how far away it is, ``load`` what it
-    holds; ``idle``: pool, and
-    since when.
+    holds; ``idle``: pool, and since when; ``kind``: pool of one that is not leaving, and what it offers.
     """
 
     speaking: bool = False
@@ -41,9 +41,12 @@ class _Entry(NamedTuple):
     stuck: bool = False
     barred: frozenset[str] = frozenset()
     preparing: frozenset[str] = frozenset()
+    jobs: frozenset[str] = frozenset()
     held: int = 0
     done: int = 0
+    kind: tuple[str, tuple[tuple[str, float], ...]] | None = None
     claim: tuple[str, str] | None = None
+    leaving: bool = False
     counted: bool = False
     tried: bool = False
     coming: bool = False
@@ -80,6 +83,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._dirty: dict[str, None] = {}
+        self._unshown: dict[str, None] = {}
         self._entries: dict[str, _Entry] = {}
         self._places: dict[str, int] = {}  # in the order in which they came
         self._came = 0
@@ -94,6 +98,9 @@ class Roster:
         self._tried: Counter[str] = Counter()
         self._coming: dict[str, None] = {}
         self._stuck: dict[str, None] = {}
+        self._jobs: Counter[str] = Counter()
+        self._kinds: Counter[tuple[str, tuple[tuple[str, float], ...]]] = Counter()
+        self._leaving: dict[str, set[str]] = {}
         self._sums: Counter[str] = Counter()
         self.workers: dict[str, Worker] = Noted(self.changed)
         self.vms: dict[str, Vm] = Noted(self.changed)
@@ -102,6 +109,16 @@ class Roster:
     def changed(self, name: str) -> None:
         """Something is different about this worker, or about its claim."""
         self._dirty[name] = None
+        self._unshown[name] = None
+
+    def said(self, name: str) -> None:
+        """It was heard, or was spoken of: nothing that is kept here, but pictures show it."""
+        self._unshown[name] = None
+
+    def unshown(self) -> list[str]:
+        """Who has changed, or was heard, since the last time that this was asked."""
+        unshown, self._unshown = self._unshown, {}
+        return list(unshown)
 
     # ---- asking ------------------------------------------------------------------------------------------------------
 
@@ -137,7 +154,7 @@ class Roster:
         return max(self._cpus, default=0.0)
 
     def far(self) -> tuple[float, float]:
-        """How far away the farthest of those is, and how many cpus are free; less than none: so many were dealt ahead. 0, 0: all are near."""
+        """How far away the farthest of those is, and how many cpus are free (below 0: dealt ahead); 0, 0: all are near."""
         self._look()
         trip = self._trips[-1] if self._trips else 0.0
         return trip, sum(free for free, _ in self._room) if trip else 0.0
@@ -146,6 +163,11 @@ class Roster:
         """What those that may get something hold: job, template and cpus of one attempt -> how many attempts."""
         self._look()
         return self._load
+
+    def holds(self, job: str) -> bool:
+        """Whether any worker holds an attempt of this job (its uid)."""
+        self._look()
+        return job in self._jobs
 
     def idle(self, pool: str, now: float, cooldown: float) -> list[str]:
         """Workers of a pool, with a claim, that are online and have held nothing for so long, in the order in which they came."""
@@ -182,6 +204,16 @@ class Roster:
         self._look()
         return sum(self._members.get(pool, {}).values()) - self._tried[pool]
 
+    def leaving(self, pool: str) -> Set[str]:
+        """The claims of a pool that are drained or deleted."""
+        self._look()
+        return self._leaving.get(pool, _NOBODY)
+
+    def kinds(self, pool: str) -> list[dict[str, float]]:
+        """What workers of a pool that have joined, and are not to go, offer: each kind once."""
+        self._look()
+        return [dict(total) for name, total in self._kinds if name == pool]
+
     def coming(self) -> list[str]:
         """Claims whose workers have yet to say what they offer, in the order in which they came; those that are only tried are not among
         them."""
@@ -212,9 +244,9 @@ class Roster:
 
     def _entry(self, name: str) -> _Entry:
         worker, vm = self.workers.get(name), self.vms.get(name)
-        claim, counted, tried, coming, joined = self._claim(name, vm, worker)
+        claim, leaving, counted, tried, coming, joined = self._claim(name, vm, worker)
         if worker is None:
-            return _Entry(claim=claim, counted=counted, tried=tried, coming=coming, joined=joined)
+            return _Entry(claim=claim, leaving=leaving, counted=counted, tried=tried, coming=coming, joined=joined)
         state, held = worker.state, worker.held
         room: tuple[float, str] | None = None
         cpus, idle = 0.0, None
@@ -234,22 +266,27 @@ class Roster:
             worker.datastore_full and state is not WorkerState.GONE and not worker.undelivered.isdisjoint(held),
             frozenset(worker.barred) if worker.barred else frozenset(),
             frozenset(attempt.job for attempt in held.values() if attempt.init),
+            frozenset(kind[0] for kind in worker.load) if held else frozenset(),
             len(held),
             worker.done,
+            (worker.pool, tuple(worker.resources.items())) if joined and not worker.draining else None,
             claim,
+            leaving,
             counted,
             tried,
             coming,
             joined,
         )
 
-    def _claim(self, name: str, vm: Vm | None, worker: Worker | None) -> tuple[tuple[str, str] | None, bool, bool, bool, bool]:
+    def _claim(
+        self, name: str, vm: Vm | None, worker: Worker | None
+    ) -> tuple[tuple[str, str] | None, bool, bool, bool, bool, bool]:
         if vm is None:
-            return None, False, False, False, False
+            return None, False, False, False, False, False
         joined, tried = vm.state is VmState.JOINED, name in self.trials
         silent = worker is None or worker.state is WorkerState.EXPECTED or not worker.resources
         coming = not tried and (vm.state in COMING or (joined and silent))
-        return (vm.pool, vm.flavor), vm.state in _COUNTED, tried, coming, joined
+        return (vm.pool, vm.flavor), vm.state in _LEAVING, vm.state in _COUNTED, tried, coming, joined
 
     def _leave(self, name: str, old: _Entry) -> None:
         if old.room is not None:
@@ -270,6 +307,12 @@ class Roster:
             pool, flavor = old.claim
             _less(self._members[pool], flavor, 1)
             self._tried[pool] -= old.tried
+        if old.kind is not None:
+            _less(self._kinds, old.kind, 1)
+        if old.leaving and old.claim is not None:
+            self._leaving[old.claim[0]].discard(name)
+        for job in old.jobs:
+            _less(self._jobs, job, 1)
         self._coming.pop(name, None)
         self._stuck.pop(name, None)
         self._count(old, -1)
@@ -291,6 +334,11 @@ class Roster:
             pool, flavor = new.claim
             self._members.setdefault(pool, Counter())[flavor] += 1
             self._tried[pool] += new.tried
+        if new.kind is not None:
+            self._kinds[new.kind] += 1
+        if new.leaving and new.claim is not None:
+            self._leaving.setdefault(new.claim[0], set()).add(name)
+        self._jobs.update(new.jobs)
         if new.coming:
             self._coming[name] = None
         if new.stuck:
@@ -322,7 +370,7 @@ class Roster:
             mine, there = self._entries.get(name, _NOTHING), fresh._entries.get(name, _NOTHING)
             if mine != there:
                 said.append(f"the roster has {name} as {mine}, it is {there}")
-        for what in ("_room", "_cpus", "_trips", "_load", "_barred", "_preparing", "_sums", "_coming", "_stuck"):
+        for what in ("_room", "_cpus", "_trips", "_load", "_barred", "_preparing", "_sums", "_coming", "_stuck", "_kinds", "_jobs"):
             if getattr(self, what) != getattr(fresh, what):
                 said.append(f"the roster's {what[1:]} are {getattr(self, what)}, they should be {getattr(fresh, what)}")
         return said

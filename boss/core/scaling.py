@@ -271,13 +271,11 @@ def _make_room(state: State, pool: Pool, still: Sequence[Demand], wish: ScalingP
         flavor = _smallest_for(state, pool, demand.shape)
         if flavor is None or may_add(state, pool, flavor, wish):
             continue
-        workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
         waited = now - state.blocked.get(demand.shape, now)
-        small = [worker for worker in workers if not can_ever(demand.shape, worker.resources)]
+        small = _too_small(state, pool, demand.shape, now)
         chosen = [worker for worker in small if not worker.held or waited >= pool.cooldown]
         chosen.sort(key=lambda worker: len(worker.held))
-        leaving = {vm.id for vm in members(state, pool.name) if vm.state in (VmState.DRAINING, VmState.DELETING)}
-        leaving |= {name for name, _ in wish.drain}
+        leaving = {*state.roster.leaving(pool.name), *(name for name, _ in wish.drain)}
         going: list[Worker] = []
         for worker in chosen:
             if may_add(state, pool, flavor, wish, leaving):
@@ -289,3 +287,11 @@ def _make_room(state: State, pool: Pool, still: Sequence[Demand], wish: ScalingP
             reason = f"makes room for a VM of {flavor.name}, which {demand.count} waiting task(s) need"
             wish.drain += [(worker.id, reason) for worker in going]
             return
+
+
+def _too_small(state: State, pool: Pool, shape: Shape, now: float) -> list[Worker]:
+    """The workers of a pool that may be drained and can never run a task of this shape; mostly there are none, nor a look at all."""
+    if all(can_ever(shape, offered) for offered in state.roster.kinds(pool.name)):
+        return []
+    workers = [worker for worker in state.workers.values() if worker.pool == pool.name and _drainable(state, worker, now)]
+    return [worker for worker in workers if not can_ever(shape, worker.resources)]

@@ -41,6 +41,7 @@ from boss.core.placement import Turns, needs_on
 from boss.core.ready import ReadyTasks, Shape
 from boss.core.roster import Roster
 from boss.core.tokens import Token
+from boss.core.view import Shown
 
 #: States of a claim that count as capacity, now or soon.
 LIVE_VMS = frozenset({VmState.CLAIMED, VmState.CREATING, VmState.BOOTING, VmState.JOINED, VmState.DRAINING})
@@ -129,6 +130,7 @@ class State:
     finished: deque[tuple[float, int]] = field(default_factory=deque)
     next_sweep: float = 0.0
     last_turn: float = 0.0
+    shown: Shown = field(default_factory=Shown)  #: painted again only where something has changed
 
     def __post_init__(self) -> None:
         self.workers, self.vms, self.trials = self.roster.workers, self.roster.vms, self.roster.trials

@@ -61,6 +61,15 @@ class VmView:
     group: str = ""
 
 
+@dataclass(slots=True)
+class Shown:
+    """What the last picture has shown of workers and claims, by name, and how far the clock of the day was ahead of the loop's then."""
+
+    workers: dict[str, WorkerView] = field(default_factory=dict)
+    vms: dict[str, VmView] = field(default_factory=dict)
+    lag: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """Everything that ``status`` shows. ``rate`` is tasks that ran to their end per second over the last ten seconds.
