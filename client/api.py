@@ -167,9 +167,13 @@ class Client:
         found: list[Plain] = self.connection.get("/jobs")
         return found
 
-    def status(self, job: str | None = None) -> Plain:
-        """How things stand: jobs, counts of tasks by state, workers, vms, boss, rate, notes."""
-        found: Plain = self.connection.get("/status", {"job": job} if job else None)
+    def status(self, job: str | None = None, brief: bool = False) -> Plain:
+        """How things stand: jobs, counts of tasks by state, fleet, workers, vms, boss, rate, notes.
+
+        ``brief``: with ``workers`` and ``vms`` empty; how many there are is in ``fleet``.
+        """
+        asked = ({"job": job} if job else {}) | ({"brief": "true"} if brief else {})
+        found: Plain = self.connection.get("/status", asked or None)
         return found
 
     def tasks(self, *targets: str, states: Sequence[str] = (), stale: bool = False) -> list[Plain]:

@@ -15,13 +15,13 @@ from boss.api.loghub import Feed
 from boss.api.newer import newer, newer_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import Ca, Health, JobOut, ResultFile, Results, SharedOut, TaskOut, TaskPage, Why
-from boss.api.shapes_house import BossOut, Console, Context, Status, VmOut, WorkerOut
+from boss.api.shapes_house import BossOut, Console, Context, FleetOut, Status, VmOut, WorkerOut
 from boss.api.shapes_task import Graph, TaskDetail
 from boss.api.targets import Target
-from boss.core.model import FINAL_STATES, TaskState, Vm
+from boss.core.model import FINAL_STATES, TaskState, Vm, WorkerState
 from boss.core.requests import BasisAsked, WhyAsked
 from boss.core.tokens import Role
-from boss.core.view import JobView
+from boss.core.view import JobView, View
 from boss.ports import JobRow, TaskRow
 from datastore.sources import SHARED
 
@@ -51,8 +51,8 @@ async def ca(house: TheHouse) -> Ca:
 
 
 @router.get("/status", tags=["look"], openapi_extra=needs(Role.VIEWER))
-async def status(house: TheHouse, job: str = "") -> Status:
-    """How things stand, of everything or of one job."""
+async def status(house: TheHouse, job: str = "", brief: bool = False) -> Status:
+    """How things stand, of everything or of one job; ``brief``: without the lists of workers and VMs, which a large fleet makes long."""
     view = house.view()
     jobs: Sequence[JobView | JobRow] = view.jobs
     if job:  # a job that was opened this moment may not be in the view yet
@@ -61,12 +61,19 @@ async def status(house: TheHouse, job: str = "") -> Status:
     return Status(
         jobs=shown,
         tasks=shown[0].tasks if job else dict(view.tasks),
-        workers=[WorkerOut.of(worker) for worker in view.workers],
-        vms=[VmOut.of(vm) for vm in view.vms],
+        fleet=_fleet(view),
+        workers=[] if brief else [WorkerOut.of(worker) for worker in view.workers],
+        vms=[] if brief else [VmOut.of(vm) for vm in view.vms],
         boss=BossOut(version=house.facts.version, epoch=view.epoch, uptime=max(0.0, view.taken - view.started)),
         rate=view.rate,
         notes=list(view.notes),
     )
+
+
+def _fleet(view: View) -> FleetOut:
+    online = sum(worker.state == WorkerState.ONLINE for worker in view.workers)
+    busy = sum(bool(worker.running) for worker in view.workers)
+    return FleetOut(workers=len(view.workers), online=online, busy=busy, vms=len(view.vms))
 
 
 @router.get("/jobs", tags=["look"], openapi_extra=needs(Role.VIEWER))

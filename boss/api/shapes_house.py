@@ -55,11 +55,24 @@ class BossOut(BaseModel):
     uptime: float
 
 
+class FleetOut(BaseModel):
+    """How many workers and VMs there are; ``busy`` are workers that run something."""
+
+    workers: int
+    online: int
+    busy: int
+    vms: int
+
+
 class Status(BaseModel):
-    """How things stand. ``rate`` is tasks of all jobs finished per second of late; ``notes`` say what is wrong outside."""
+    """How things stand. ``rate`` is tasks of all jobs finished per second of late; ``notes`` say what is wrong outside.
+
+    ``workers`` and ``vms`` are empty in a brief one, which has only their numbers in ``fleet``.
+    """
 
     jobs: list[JobOut]
     tasks: dict[str, int]
+    fleet: FleetOut
     workers: list[WorkerOut]
     vms: list[VmOut]
     boss: BossOut

@@ -118,9 +118,9 @@ def _holds_results(state: State, name: str) -> bool:
 
 def _empty_drained(state: State, now: float) -> None:
     """A drained worker that holds nothing lets its VM go, even when its goodbye was lost; a silent lost one too."""
-    for vm in list(state.vms.values()):
-        worker = state.workers.get(vm.id)
-        if worker is None:
+    for name in state.roster.going():
+        vm, worker = state.vms.get(name), state.workers.get(name)
+        if vm is None or worker is None:
             continue
         if (
             vm.state is VmState.DRAINING

@@ -49,6 +49,7 @@ class _Entry(NamedTuple):
     leaving: bool = False
     counted: bool = False
     tried: bool = False
+    going: bool = False
     coming: bool = False
     joined: bool = False
 
@@ -98,6 +99,7 @@ class Roster:
         self._tried: Counter[str] = Counter()
         self._coming: dict[str, None] = {}
         self._stuck: dict[str, None] = {}
+        self._going: dict[str, None] = {}
         self._jobs: Counter[str] = Counter()
         self._kinds: Counter[tuple[str, tuple[tuple[str, float], ...]]] = Counter()
         self._leaving: dict[str, set[str]] = {}
@@ -215,10 +217,14 @@ class Roster:
         return [dict(total) for name, total in self._kinds if name == pool]
 
     def coming(self) -> list[str]:
-        """Claims whose workers have yet to say what they offer, in the order in which they came; those that are only tried are not among
-        them."""
+        """Claims whose workers have yet to say what they offer; those that are only tried are not among them."""
         self._look()
-        return sorted(self._coming, key=self._places.__getitem__)
+        return list(self._coming)
+
+    def going(self) -> list[str]:
+        """Claims that have joined and that something is to become of: drained, or with a worker that is lost or takes nothing new."""
+        self._look()
+        return sorted(self._going, key=self._places.__getitem__)
 
     # ---- looking -----------------------------------------------------------------------------------------------------
 
@@ -274,6 +280,8 @@ class Roster:
             leaving,
             counted,
             tried,
+            vm is not None
+            and (vm.state is VmState.DRAINING or (vm.state is VmState.JOINED and (worker.draining or state is WorkerState.LOST))),
             coming,
             joined,
         )
@@ -315,6 +323,7 @@ class Roster:
             _less(self._jobs, job, 1)
         self._coming.pop(name, None)
         self._stuck.pop(name, None)
+        self._going.pop(name, None)
         self._count(old, -1)
 
     def _enter(self, name: str, new: _Entry) -> None:
@@ -343,6 +352,8 @@ class Roster:
             self._coming[name] = None
         if new.stuck:
             self._stuck[name] = None
+        if new.going:
+            self._going[name] = None
         self._count(new, 1)
 
     def _count(self, entry: _Entry, sign: int) -> None:
@@ -370,7 +381,8 @@ class Roster:
             mine, there = self._entries.get(name, _NOTHING), fresh._entries.get(name, _NOTHING)
             if mine != there:
                 said.append(f"the roster has {name} as {mine}, it is {there}")
-        for what in ("_room", "_cpus", "_trips", "_load", "_barred", "_preparing", "_sums", "_coming", "_stuck", "_kinds", "_jobs"):
+        counted = "_room", "_cpus", "_trips", "_load", "_barred", "_preparing", "_sums", "_coming", "_stuck", "_going", "_kinds", "_jobs"
+        for what in counted:
             if getattr(self, what) != getattr(fresh, what):
                 said.append(f"the roster's {what[1:]} are {getattr(self, what)}, they should be {getattr(fresh, what)}")
         return said

@@ -119,16 +119,25 @@ def _may_be_held(state: State, shape: Shape) -> bool:
 def unplaced(state: State) -> list[Demand]:
     """The ready tasks for which there is no room on any worker, real or coming."""
     demands = demands_of(state, 1.0)
-    offers = offers_for(state, demands) + list(_coming(state))
+    if not demands:
+        return []
+    offers = offers_for(state, demands) + list(_coming(state, demands))
     if offers and demands:
         place(demands, offers, Shares())  # how much finds no room is asked, not whose
     return [demand for demand in demands if demand.count]
 
 
-def _coming(state: State) -> Iterator[Offer]:
-    for vm in (state.vms[name] for name in state.roster.coming()):
-        flavor = flavor_of(state, vm)
-        if flavor is not None:
+def _coming(state: State, demands: Sequence[Demand]) -> Iterator[Offer]:
+    """What is to come; of each flavor no more than there are tasks, for those that nobody refuses are all alike."""
+    most = sum(demand.count for demand in demands)
+    refused = frozenset[str]().union(*(demand.refused for demand in demands))
+    made: dict[tuple[str, str], tuple[int, Flavor | None]] = {}
+    for name in state.roster.coming():
+        vm = state.vms[name]
+        kind = (vm.pool, vm.flavor)
+        count, flavor = made[kind] if kind in made else (0, flavor_of(state, vm))
+        made[kind] = count + (name not in refused), flavor
+        if flavor is not None and count < most:
             yield Offer(vm.id, flavor.resources, dict(flavor.resources), vm.pool)
 
 

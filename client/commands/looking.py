@@ -62,17 +62,16 @@ def status(
             raise typer.Exit(watch_job(client, job))
         if watch:
             watch_all(client)
-        found = client.status(job)
+        found = client.status(job, brief=not as_json)
     if as_json:
         print_json(found)
         return
     boss = found["boss"]
     typer.echo(f"boss {boss['version']}, epoch {boss['epoch']}, up {lasted(boss['uptime'])}")
-    busy = sum(bool(worker["running"]) for worker in found["workers"])
     rate = "" if job else f"; {found['rate']:.1f}/s"  # which is that of all jobs
     typer.echo(f"tasks: {counts_in_words(found['tasks'])}{rate}")
-    online = sum(worker["state"] == "online" for worker in found["workers"])
-    typer.echo(f"{counted(online, 'worker')} ({busy} busy), {counted(len(found['vms']), 'VM')}")
+    fleet = found["fleet"]
+    typer.echo(f"{counted(fleet['online'], 'worker')} ({fleet['busy']:,} busy), {counted(fleet['vms'], 'VM')}")
     for note in found["notes"]:
         typer.echo(f"note: {clean(note)}")
     _show_jobs(found["jobs"])

@@ -73,7 +73,7 @@ def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
     """Tasks done, tasks in all, and the rest in words: paused, running, lost, rate, ETA (while something runs), workers."""
     counts = status["tasks"]
     done, total = sum(counts.get(state, 0) for state in DONE), sum(counts.values())
-    workers = sum(worker["state"] == "online" for worker in status["workers"])
+    workers = status["fleet"]["online"]
     paused = sum(job["state"] == "paused" for job in status["jobs"])
     words = [
         ("paused" if len(status["jobs"]) == 1 else f"{paused} paused") if paused else "",
@@ -81,7 +81,7 @@ def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
         *lost(counts),
         f"{pace.rate:.1f}/s",
         pace.eta(total - done) if busy(status) else "",
-        f"{workers} worker{'' if workers == 1 else 's'}",
+        f"{workers:,} worker{'' if workers == 1 else 's'}",
     ]
     return done, total, " · ".join(word for word in words if word)
 
@@ -131,7 +131,7 @@ def watch_all(client: Client) -> None:
 def _look(client: Client, job: str | None, display: Display, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     pace = Pace()
     news = News(lambda: _why(client, job))
-    status = client.status(job)
+    status = client.status(job, brief=True)
     while True:
         now = time.monotonic()
         pace.look(now, sum(status["tasks"].get(state, 0) for state in RAN))
@@ -141,7 +141,7 @@ def _look(client: Client, job: str | None, display: Display, ended: Callable[[di
         if ended(status):
             return status
         time.sleep(LOOK)
-        status = patiently(lambda: client.status(job))
+        status = patiently(lambda: client.status(job, brief=True))
 
 
 def _why(client: Client, job: str | None) -> str:

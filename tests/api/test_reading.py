@@ -273,3 +273,13 @@ def test_a_failed_task_says_the_last_line_of_its_stderr_in_why_and_in_a_listing_
         assert told == dict.fromkeys(["b[1]", "c", "d", "e"], "err of it")
     assert {task["line"] for task in rig.get("/tasks", target="job")["tasks"]} == {""}
     assert [task["line"] for task in rig.get("/tasks", target=["job:c", "other"], state="failed")["tasks"]] == ["err of it"] * 2
+
+
+def test_a_brief_status_has_the_numbers_of_workers_and_vms_and_not_their_lists(rig: Rig) -> None:
+    rig.post("/workers", {"count": 2})
+    whole, brief = rig.get("/status"), rig.get("/status", brief="true")
+    assert whole["fleet"].keys() == brief["fleet"].keys() == {"workers", "online", "busy", "vms"}
+    assert (whole["fleet"]["workers"], whole["fleet"]["vms"]) == (2, 2)
+    assert (len(whole["workers"]), len(whole["vms"])) == (2, 2)
+    assert (brief["fleet"]["workers"], brief["fleet"]["vms"]) == (2, 2)
+    assert (brief["workers"], brief["vms"]) == ([], [])

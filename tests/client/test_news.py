@@ -7,7 +7,12 @@ from client.commands.watching import Pace, facts_of
 
 
 def _status(state: str = "running", notes: tuple[str, ...] = (), **tasks: int) -> dict[str, Any]:
-    return {"jobs": [{"name": "x", "state": state, "finished": None}], "tasks": tasks, "notes": list(notes), "workers": []}
+    return {
+        "jobs": [{"name": "x", "state": state, "finished": None}],
+        "tasks": tasks,
+        "notes": list(notes),
+        "fleet": {"online": 0},
+    }
 
 
 def test_a_pause_and_its_end_are_told_once() -> None:
