@@ -31,6 +31,8 @@ from client import Client, Job
 #: How long anything may take, in seconds.
 _PATIENCE = 900.0
 SETTINGS = """
+[policy]
+create_timeout = 900
 [pools.local]
 provider = "local"
 flavors = [{{name = "one", resources = {{cpus = 1}}}}]
