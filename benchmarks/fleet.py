@@ -133,7 +133,7 @@ class Fleet:
 
     def online(self) -> int:
         """How many workers the boss knows to be online."""
-        return sum(worker["state"] == "online" for worker in self.client.workers())
+        return int(self.client.status(brief=True)["fleet"]["online"])
 
     def push(self, name: str, count: int, command: str) -> Job:
         """A job of so many equal tasks."""

@@ -50,7 +50,7 @@ def notes(state: State) -> list[str]:
         sentence = full(state)
         return [f"{sentence[0].upper()}{sentence[1:]}; then everything goes on by itself."]
     told = []
-    stuck = [worker for worker in _living(state) if worker.trouble and waits_on(worker)]
+    stuck = [worker for worker in state.workers.values() if worker.trouble and waits_on(worker)]
     if stuck:
         told.append(f"{_results(sum(map(waits_on, stuck)))} on the workers until they can be delivered: {stuck[0].trouble}.")
     return told

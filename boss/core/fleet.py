@@ -90,8 +90,9 @@ def on_heartbeat(state: State, worker: Worker, message: Heartbeat, now: float) -
     rhythm.on_heartbeat(state, worker, message)
     send_renewal(state, worker)
     if message.session == worker.session:
-        backlog.on_heartbeat(worker, message)
-        state.roster.changed(worker.id)
+        if message.undelivered or worker.undelivered:
+            backlog.on_heartbeat(worker, message)
+            state.roster.changed(worker.id)
         worker.cached = dict(message.cached)
     else:
         send(state, worker, Resync(state.epoch, next_seq(worker)))

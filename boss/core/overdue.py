@@ -115,9 +115,10 @@ def usual_boot(state: State, vm: Vm) -> float:
 
 
 def _is_silent(state: State, vm: Vm, now: float) -> bool:
+    if vm.state is not VmState.CREATING or now - vm.since <= PATIENT:
+        return False
     pool = state.pool(vm.pool)
-    in_a_cloud = pool is not None and pool.provider not in HERE
-    return in_a_cloud and vm.state is VmState.CREATING and now - vm.since > PATIENT
+    return pool is not None and pool.provider not in HERE
 
 
 def _is_slow(state: State, vm: Vm, now: float) -> bool:
