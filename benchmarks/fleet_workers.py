@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from worker import events as ev
+from worker import link
 from worker import protocol as wire
 from worker.config import load
 from worker.core import Core, Identity
@@ -33,6 +34,8 @@ from worker.protocol import Assignment, Result
 
 #: Connections that are made at the same time, in one process.
 DIALS = 16
+#: Seconds between two looks at the keep-alive of each connection, which is 10 s; a worker with a machine of its own looks each second.
+UPKEEP = 4.0
 
 
 class _Marked:
@@ -277,6 +280,7 @@ class Crowd:
 def main(path: str) -> None:
     """Serve on this socket."""
     logging.basicConfig(level=logging.ERROR, filename=str(Path(path).with_suffix(".log")))
+    setattr(link, "_UPKEEP", UPKEEP)  # noqa: B010 (a module's own number)
     Crowd().run(path)
 
 

@@ -187,6 +187,11 @@ class Attempts:
         return any(entry.step in _WAITING and now - entry.given > PATIENCE for entry in self.ledger.entries.values())
 
     @property
+    def restless(self) -> bool:
+        """Whether there may soon be news of an attempt that no message of its own will tell."""
+        return bool(self.slots.backlog) or self._errands.any
+
+    @property
     def busy(self) -> bool:
         """Whether anything is held but finished results."""
         return any(entry.step is not Step.FINISHED for entry in self.ledger.entries.values())

@@ -83,7 +83,7 @@ class Core:
 
     def deadline(self) -> float:
         """When to come back with ``Turned`` at the latest, on the clock of ``now``."""
-        beat = self._beat.deadline(bool(self._attempts.ledger.entries)) if self._connected else float("inf")
+        beat = self._beat.deadline(self._attempts.restless) if self._connected else float("inf")
         end = min(self.lease_end(), self._last_wait_end())
         certificates = self._renewal.deadline() if self._renewal is not None else float("inf")
         deposits = self._attempts.deposits.deadline(self._silent_at())

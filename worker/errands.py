@@ -41,6 +41,11 @@ class Errands:
         return ""
 
     @property
+    def any(self) -> bool:
+        """Whether anything waits to be fetched, to be repeated, or is being delivered."""
+        return bool(self._queue or self._repeats or self.delivering)
+
+    @property
     def congested(self) -> bool:
         """Whether deliveries lag so far behind that nothing new should be started."""
         return self.delivering >= MAX_DELIVERIES

@@ -52,6 +52,8 @@ _CONNECT_TIMEOUT = 5.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _LAST_WORDS_TIMEOUT = 1.0
+#: Messages that are read before what waits is written: whoever only listens never answers, and is asked again.
+_READS = 256
 #: Unacknowledged messages that the boss has under way at once, if the broker allows as many.
 _WINDOW = 1000
 
@@ -261,6 +263,7 @@ class _Connection:
         self._topics: list[str] = []
         self._window = _WINDOW
         self._registered = 0
+        self._more = False  # the TLS layer holds what was not read yet
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
         client.connect_timeout = _CONNECT_TIMEOUT
         client.max_inflight_messages = 0  # the window is ours
@@ -283,7 +286,7 @@ class _Connection:
         self._client.connect(self._host, self._port, _KEEPALIVE, clean_start=True)
 
     def turn(self, selector: selectors.BaseSelector) -> bool:
-        """Write what waits, wait for news for a second at most, read it all; False when the connection has ended."""
+        """Write what waits, wait for news for a second at most, read it; False when the connection has ended."""
         if self._client.want_write():
             self._client.loop_write()
         link = self._client.socket()
@@ -295,9 +298,9 @@ class _Connection:
         elif self._registered != wanted:
             selector.modify(link, wanted)
         self._registered = wanted
-        for key, _ in selector.select(1.0):
-            if key.fileobj is link:
-                self._read_all(link)
+        ready = selector.select(0.0 if self._more else 1.0)
+        if self._more or any(key.fileobj is link for key, _ in ready):
+            self._read_some(link)
         self._client.loop_misc()
         return self._client.socket() is not None
 
@@ -317,11 +320,14 @@ class _Connection:
             self._client.disconnect()
             self._client.loop_write()
 
-    def _read_all(self, link: Any) -> None:
-        """Read until the TLS layer holds nothing: what lies there no selector tells of."""
-        going = self._client.loop_read()
-        while going == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.socket() is not None and link.pending():
+    def _read_some(self, link: Any) -> None:
+        """Read until the TLS layer holds nothing, which no selector tells of, or until it is time that something is said in between."""
+        self._more = True
+        for _ in range(_READS):
             going = self._client.loop_read()
+            if going != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None or not link.pending():
+                self._more = False
+                return
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None

@@ -70,7 +70,10 @@ def test_a_worker_sleeps_as_long_as_there_can_be_no_news() -> None:
     talk = seldom()
     assert talk.core.deadline() == 1000.0 + 40.0
     talk.start(LONG)
-    assert talk.core.deadline() <= 1000.0 + 5.0
+    assert sent(talk.after(1.0), wire.Started)
+    assert talk.core.deadline() == 1000.0 + 40.0, "a running attempt is no news"
+    talk.assign(NEXT)
+    assert talk.core.deadline() <= talk.now + 5.0
 
 
 def test_a_worker_that_must_go_says_so_at_once() -> None:
@@ -83,4 +86,14 @@ def test_a_worker_that_must_go_says_so_at_once() -> None:
 
 def test_a_boss_that_wants_to_hear_more_often_is_obeyed() -> None:
     talk = seldom(interval=1.0)
-    assert len(beats(talk, 5)) == 5
+    for _ in range(5):
+        assert len(beats(talk, 1)) == 1
+        talk.tell(talk.say(wire.Renew, 1.0, 600.0))
+
+
+def test_heartbeats_without_an_answer_become_fewer_and_one_answer_makes_them_as_many_as_before() -> None:
+    talk = seldom(interval=2.0)
+    assert len(beats(talk, 60)) <= 6, "after 2, 2, 4, 8, 16 and 30 s"
+    assert len(beats(talk, 300)) == 10, "one in half a minute at least"
+    talk.tell(talk.say(wire.Renew, 2.0, 600.0))
+    assert len(beats(talk, 4)) == 2
