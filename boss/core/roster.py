@@ -381,7 +381,20 @@ class Roster:
             mine, there = self._entries.get(name, _NOTHING), fresh._entries.get(name, _NOTHING)
             if mine != there:
                 said.append(f"the roster has {name} as {mine}, it is {there}")
-        counted = "_room", "_cpus", "_trips", "_load", "_barred", "_preparing", "_sums", "_coming", "_stuck", "_going", "_kinds", "_jobs"
+        counted = (
+            "_room",
+            "_cpus",
+            "_trips",
+            "_load",
+            "_barred",
+            "_preparing",
+            "_sums",
+            "_coming",
+            "_stuck",
+            "_going",
+            "_kinds",
+            "_jobs",
+        )
         for what in counted:
             if getattr(self, what) != getattr(fresh, what):
                 said.append(f"the roster's {what[1:]} are {getattr(self, what)}, they should be {getattr(fresh, what)}")
