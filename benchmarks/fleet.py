@@ -25,7 +25,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fleet_boss import SOCKETS
-from benchmarks.private_boss import ROOT, cpu_of, memory_of, start, stop
+from benchmarks.private_boss import ROOT, start, stop
+from benchmarks.processes import cpu_of, memory_of
 from client import Client, Job
 
 #: How long anything may take, in seconds.

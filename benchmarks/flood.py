@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.loads import WARM_UP
 from benchmarks.private_boss import PrivateBoss, private_boss
-from benchmarks.throughput import warm_up
 from boss.adapters.certificates import Authority
 from worker.protocol import Goodbye, Heartbeat, LogChunk, Result, Results, encode, topic_log, topic_out, topic_status
 
@@ -84,7 +84,7 @@ def main() -> None:
         port, files, cluster, kind = options.flood
         flood(int(port), Path(files), cluster, kind)
     with private_boss(None) as boss:
-        warm_up(boss)
+        boss.client.submit(WARM_UP.document).wait(_WAIT)
         port = (boss.state / "mosquitto" / "port").read_text().strip()
         cluster = boss.client.context()["cluster"]
         found = {"in peace": measure(boss, "peace", options.tasks)}

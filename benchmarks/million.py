@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fleet import Failed, Fleet, wait_for
-from benchmarks.private_boss import cpu_of, memory_of
+from benchmarks.processes import cpu_of, memory_of
 from client import Client, ClientError
 
 #: Seconds that a run may take, per size.

@@ -5,17 +5,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.loads import SLOTS
+from benchmarks.processes import cpu_of_tree, memory_of
 from client import Client
 
 ROOT = Path(__file__).resolve().parents[1]
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_TIMEOUT = 60.0
 
 
@@ -33,16 +32,7 @@ class PrivateBoss:
 
     def cpu(self) -> float:
         """Cpu seconds, user and system, of the boss and of all its descendants, those that have ended included."""
-        stats = _stats()
-        children = defaultdict(list)
-        for pid, fields in stats.items():
-            children[int(fields[1])].append(pid)
-        total, todo = 0, [self.pid]
-        while todo:
-            pid = todo.pop()
-            total += sum(int(ticks) for ticks in stats[pid][11:15])  # utime, stime, and both of waited-for children
-            todo += children[pid]
-        return total / _TICKS
+        return cpu_of_tree(self.pid)
 
     def peak_memory(self) -> int:
         """The largest resident size of the boss itself so far, in bytes."""
@@ -86,29 +76,3 @@ def stop(boss: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         boss.kill()
         boss.wait()
-
-
-def memory_of(pid: int, what: str) -> int:
-    """Bytes of one process by the kernel's name for them: ``VmRSS`` now, ``VmHWM`` at most so far."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [kilobytes] = [line.split()[1] for line in lines if line.startswith(f"{what}:")]
-    return int(kilobytes) * 1024
-
-
-def cpu_of(pid: int) -> float:
-    """Cpu seconds of one process so far, without its children's."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _stats() -> dict[int, list[str]]:
-    """The fields of /proc/<pid>/stat after the command's name, for each process that can be read."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                text = (entry / "stat").read_text(errors="replace")
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # ended while we looked
-            found[int(entry.name)] = text[text.rindex(")") + 2 :].split()
-    return found

@@ -1,176 +1,163 @@
 #!/usr/bin/env python3
-"""How fast tasks go through a boss on two slots, beside ``xargs`` in the same run. Prints a table; ``--out`` writes JSON.
+"""How ecloud compares with other ways to run the same tasks on this machine: a row for each system, beside xargs in the same minutes.
+
+    benchmarks/throughput.py                      ecloud on SQLite and on MariaDB, make
+    benchmarks/throughput.py --peers --runs 5     HyperQueue, Ray, Dask and Huey, too
+    benchmarks/throughput.py --systems sqlite --only true chain --short
 
 Rules:
-- Times come from the task rows (first start to last end); ``wall`` is what a user waits from the push to the end of ``wait()``.
-- xargs runs before and after each load, and the mean counts, because a machine's speed changes while one measures.
-- Cpu is that of all processes involved, the tasks' own included: boss, broker, sshd, workers; or xargs and its children.
-- Workers are up before a load starts: their creation is not measured.
+- Each task is the same command as its own process, on two slots everywhere. ecloud runs as shipped: every change committed, mutual TLS,
+  a folder and a log for each attempt.
+- Seconds are what a user waits: from the first call that submits (ecloud: writing the task file) to the knowledge that all have succeeded.
+- xargs runs the same number of commands right before and right after each load: ratios hold on a machine whose speed changes.
+- Cpu is the kernel's accounting of all processes of a system, its client, its database and the tasks themselves included.
+- The queue of 100,000 tasks is submitted to a system that was just started and whose slots are taken; bytes are the growth of the
+  processes that hold what waits.
+- Systems take turns, a run each; the table has the median of the runs, with the lowest and the highest.
+- A system is started for each of its runs, and warmed up before each load, which is not measured.
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
+import shlex
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.loads import LOADS, SLOTS, Load
-from benchmarks.private_boss import PrivateBoss, private_boss
-from client import ClientError
-
-_WAIT = 900.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One load, measured. Seconds; cpu in seconds per task; ``memory`` in bytes. What does not apply is None."""
-
-    load: str
-    tasks: int
-    push: float
-    wall: float
-    run: float | None
-    cpu_per_task: float
-    xargs: float | None
-    xargs_cpu_per_task: float | None
-    cancel: float | None
-    memory: int
-
-    @property
-    def ratio(self) -> float | None:
-        """The speed in units of xargs' speed."""
-        return self.xargs / self.run if self.xargs and self.run else None
-
-
-class LoadFailed(Exception):
-    """A load that did not succeed measures nothing."""
-
-
-def measure(boss: PrivateBoss, load: Load) -> Figures:
-    """Run one load, with xargs before and after it."""
-    warm_up(boss)
-    before = run_xargs(load)
-    file = boss.state / f"{load.name}.json"
-    file.write_text(json.dumps(load.document))
-    cpu, begun = boss.cpu(), time.monotonic()
-    job = boss.client.push(file)
-    pushed = time.monotonic()
-    if not load.command:
-        job.cancel()
-        ended = time.monotonic()
-        return Figures(
-            load.name, load.tasks, pushed - begun, ended - begun, None, (boss.cpu() - cpu) / load.tasks, None, None,
-            ended - pushed, boss.peak_memory(),
-        )  # fmt: skip
-    state = job.wait(_WAIT)
-    ended = time.monotonic()
-    cpu = boss.cpu() - cpu
-    if state != "succeeded":
-        raise LoadFailed(f"the job has {state}: {job.status()['tasks']}")
-    tasks = job.tasks()
-    run = max(task["finished"] for task in tasks) - min(task["started"] for task in tasks)
-    after = run_xargs(load)
-    xargs, xargs_cpu = ((one + other) / 2 for one, other in zip(before, after, strict=True))
-    return Figures(
-        load.name, load.tasks, pushed - begun, ended - begun, run, cpu / load.tasks, xargs, xargs_cpu / load.tasks,
-        None, boss.peak_memory(),
-    )  # fmt: skip
-
-
-def warm_up(boss: PrivateBoss) -> None:
-    """Have all workers up."""
-    tasks = [{"id": f"warm-{number}", "command": "sleep 0.5"} for number in range(SLOTS)]
-    boss.client.submit({"job": "warm-up", "tasks": tasks}).wait(_WAIT)
+from benchmarks.figures import Line, Measured, ratio, table
+from benchmarks.loads import LOADS, SHORT, SLOTS, Load
+from benchmarks.processes import cpu_below, cpu_of_children
+from benchmarks.systems import OWN, PEERS, SYSTEMS, LoadFailed, Missing, Running, System, python_of, running
+from worker.processes import become_subreaper
 
 
 def run_xargs(load: Load) -> tuple[float, float]:
-    """Seconds and cpu seconds of xargs running the load's command as often; zeros if it has none."""
-    if not load.command:
-        return 0.0, 0.0
+    """Seconds and cpu seconds of xargs running the load's command as often."""
     lines = "".join(f"{number}\n" for number in range(load.tasks))
-    used, begun = _children_cpu(), time.monotonic()
+    used, begun = cpu_of_children(), time.monotonic()
     subprocess.run(["xargs", "-P", str(load.parallel), "-I", "NUMBER", *load.command], input=lines, text=True, check=True)
-    return time.monotonic() - begun, _children_cpu() - used
+    return time.monotonic() - begun, cpu_of_children() - used
 
 
-def _children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def measure(system: Running, name: str, run: int, load: Load, short: bool) -> Measured:
+    """Run one load on a started system, with xargs before and after it. Raises LoadFailed."""
+    busy = os.getloadavg()[0]
+    if load.held:
+        system.ask("hold")
+    before = () if load.held else (run_xargs(load),)
+    if not load.held:
+        system.ask("warm-up")
+    cpu = cpu_below()
+    found = system.ask("run", load=load.name, short=short)
+    cpu = cpu_below() - cpu
+    if "unable" in found:
+        return Measured(name, run, load.name, load.tasks, unable=found["unable"])
+    beside = () if load.held else (*before, run_xargs(load))
+    return Measured(
+        name, run, load.name, load.tasks, found["seconds"], cpu, found["bytes"],
+        tuple(seconds for seconds, _ in beside), tuple(used for _, used in beside), busy,
+    )  # fmt: skip
 
 
-def table(all_figures: list[Figures]) -> str:
-    """The figures as a Markdown table."""
-    rows = [
-        ("load", "tasks/s", "ms a task", "run s", "wall s", "push s", "xargs s", "x xargs", "cpu ms", "xargs cpu ms", "boss MB"),
-        ("---",) + ("---:",) * 10,
-    ]
-    for figures in all_figures:
-        run = figures.run or figures.push
-        rows.append(
-            (
-                LOADS[figures.load].title,
-                f"{figures.tasks / run:,.0f}",
-                f"{1000 * run / figures.tasks:.2f}",
-                _number(figures.run),
-                _number(figures.wall),
-                _number(figures.push),
-                _number(figures.xargs),
-                _number(figures.ratio),
-                _number(1000 * figures.cpu_per_task),
-                _number(figures.xargs_cpu_per_task and 1000 * figures.xargs_cpu_per_task),
-                f"{figures.memory / 2**20:.0f}",
-            )
-        )
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def measure_system(system: System, python: Path, run: int, loads: Sequence[Load], short: bool, line: Line) -> None:
+    """One run of a system: its loads on one life of it, and the queue on another. Raises LoadFailed."""
+    for those in ([load for load in loads if not load.held], [load for load in loads if load.held]):
+        if not those:
+            continue
+        with running(system, python) as started:
+            line.title, line.durable = started.about, started.durable
+            for load in those:
+                one = measure(started, system.name, run, load, short)
+                line.measured.append(one)
+                print(f"throughput: run {run}, {system.name}, {told(one)}", file=sys.stderr)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def told(one: Measured) -> str:
+    """One measurement in a line, for whoever waits."""
+    if one.unable:
+        return f"{one.load}: {one.unable}"
+    beside = f", {found:.2f} x xargs" if (found := ratio(one)) else ""
+    return f"{one.load}: {one.tasks / one.seconds:,.0f} tasks/s{beside}, {1000 * one.cpu / one.tasks:.2f} ms cpu"
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """What the figures were measured on, and when."""
+    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    release = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    names = [line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("PRETTY_NAME=")]
     return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
+        "date": time.strftime("%Y-%m-%d"),
         "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg()[0],
-        "time": time.time(),
+        "processor": models[0] if models else platform.machine(),
+        "system": names[0] if names else platform.platform(),
+        "python": platform.python_version(),
+        "command": shlex.join(["benchmarks/throughput.py", *sys.argv[1:]]),
     }
+
+
+def heading(about: dict[str, object], lines: Sequence[Line], runs: int) -> str:
+    """When, where, how, and how busy the machine was with other things."""
+    busy = [one.load_average for line in lines for one in line.measured if not one.unable]
+    averages = f"load average {min(busy):.1f} to {max(busy):.1f}" if busy else "nothing measured"
+    return (
+        f"{about['date']}, {about['cores']} cores ({about['processor']}), {about['system']}, Python {about['python']}; "
+        f"{runs} runs, {averages}; `{about['command']}`"
+    )
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEMS, metavar="NAME", help=f"of {', '.join(SYSTEMS)} (default: {' '.join(OWN)})"
+    )
+    parser.add_argument(
+        "--peers", action="store_true", help=f"with {', '.join(PEERS)}, each installed into a cache the first time"
+    )
+    parser.add_argument("--only", nargs="+", choices=LOADS, metavar="LOAD", help=f"of {', '.join(LOADS)} (default: all)")
+    parser.add_argument("--runs", type=int, default=3, help="how often (default: 3)")
+    parser.add_argument("--short", action="store_true", help="fewer tasks: seconds a load")
+    parser.add_argument("--out", type=Path, help="write everything that was measured as JSON, too")
+    chosen = parser.parse_args()
+    if chosen.runs < 1:
+        parser.error("--runs: at least 1")
+    return chosen
 
 
 def main() -> int:
     """Measure what was asked for; 1 if a load failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=sorted(LOADS), default=list(LOADS), help="the loads to run (default: all)")
-    parser.add_argument("--database", help="an empty database, mysql://user:password@host/name (default: SQLite)")
-    parser.add_argument("--out", type=Path, help="write the figures as JSON too")
-    options = parser.parse_args()
-    about, measured, failed = machine(), [], False
-    with private_boss(options.database) as boss:
-        for name in options.only:
+    chosen, about, failed = arguments(), machine(), False
+    become_subreaper()
+    loads = [load for load in (SHORT if chosen.short else LOADS).values() if not chosen.only or load.name in chosen.only]
+    wanted: dict[str, Path] = {}
+    for name in dict.fromkeys([*(chosen.systems or OWN), *(PEERS if chosen.peers else [])]):
+        try:
+            wanted[name] = python_of(SYSTEMS[name])
+        except Missing as error:
+            print(f"throughput: {name} is left out: {error}", file=sys.stderr)
+    lines = {name: Line(name, "") for name in wanted}
+    for run in range(1, chosen.runs + 1):
+        for name, python in wanted.items():
             try:
-                measured.append(measure(boss, LOADS[name]))
-                print(f"throughput: {name} is measured", file=sys.stderr)
-            except (LoadFailed, ClientError) as error:
+                measure_system(SYSTEMS[name], python, run, loads, chosen.short, lines[name])
+            except LoadFailed as error:
                 failed = True
-                print(f"throughput: {name} failed: {error}", file=sys.stderr)
-    print(
-        f"{about['cores']} cores, Python {about['python']}, load average {about['load_average']:.1f} at the start; {SLOTS} slots"
-    )
-    print()
-    print(table(measured))
-    if options.out:
-        rows = [asdict(figures) | {"ratio": figures.ratio} for figures in measured]
-        options.out.write_text(json.dumps({"machine": about, "slots": SLOTS, "figures": rows}, indent=1))
-    return 1 if failed else 0
+                print(f"throughput: run {run}, {name} failed: {error}", file=sys.stderr)
+    found = [line for line in lines.values() if line.measured]
+    print(heading(about, found, chosen.runs))
+    if found:
+        print(f"\n{table(found)}")
+    if chosen.out:
+        measured = [asdict(line) for line in found]
+        chosen.out.write_text(json.dumps({"machine": about, "slots": SLOTS, "runs": chosen.runs, "systems": measured}, indent=1))
+    return 1 if failed or not found else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.loads import FAN_IN, LOADS, SLOTS, WIDTH, Load
+from benchmarks.loads import FAN_IN, LAYERS, LOADS, SHORT, SLOTS, WIDTH, Load
 from boss.taskfile.context import Context
 from boss.taskfile.expansion import Expansion, expand
 
@@ -46,10 +46,22 @@ def test_ising_report_waits_for_every_temperature_and_each_for_its_seeds() -> No
     assert {count for name, count in needed.items() if name.startswith("simulate")} == {0}
 
 
-@pytest.mark.parametrize("load", LOADS.values(), ids=lambda load: load.name)
+@pytest.mark.parametrize("load", [*LOADS.values(), *SHORT.values()], ids=lambda load: f"{load.name}-{load.tasks}")
 def test_load_has_as_many_tasks_as_it_says(load: Load) -> None:
     assert expanded(load.document).tasks == load.tasks
     assert load.parallel <= SLOTS
+
+
+@pytest.mark.parametrize("load", LOADS.values(), ids=lambda load: load.name)
+def test_what_waits_for_whom_is_the_same_for_ecloud_as_for_the_others(load: Load) -> None:
+    needed = [list(spec.dependencies) for spec in expanded(load.document).specs()]
+    assert needed == [list(numbers) for numbers in load.after or ((),) * load.tasks]
+
+
+def test_a_load_has_ended_when_the_tasks_have_that_no_other_waits_for() -> None:
+    assert LOADS["chain"].ends == [LOADS["chain"].tasks - 1]
+    assert LOADS["layers"].ends[-WIDTH:] == list(range((LAYERS - 1) * WIDTH, LAYERS * WIDTH))
+    assert LOADS["true"].ends == list(range(LOADS["true"].tasks))
 
 
 def test_each_task_of_a_lower_layer_waits_for_three_others() -> None:
