@@ -27,7 +27,7 @@ class Idle:
 
     def run(self, load: Load) -> None:
         """One after the other."""
-        if load.after is not None:
+        if load.name == "layers":
             raise Unable("no graph")
         for _ in range(load.tasks):
             spawn(("false",) if self._word == "fails" else load.command)

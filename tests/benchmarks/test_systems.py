@@ -21,11 +21,11 @@ def idle(*words: str) -> System:
 def test_a_load_is_run_and_its_processes_are_counted() -> None:
     with subreaper(), running(idle(), PYTHON) as system:
         before = cpu_below()
-        found = system.ask("run", load="true", short=True)
+        found = system.ask("run", load="chain", short=True)
         assert (system.about, system.durable) == ("Idle 1", "no")
         assert found["seconds"] > 0
         assert found["bytes"] is None
-        assert cpu_below() - before > 0.1  # 3,000 processes; each costs half a millisecond and more
+        assert cpu_below() - before > 0.02  # 200 processes; each costs some half a millisecond
 
 
 def test_what_a_system_cannot_do_is_told_and_is_no_failure() -> None:
@@ -38,7 +38,7 @@ def test_a_task_that_fails_fails_the_load_and_the_system_goes_on() -> None:
     with subreaper(), running(idle("fails"), PYTHON) as system:
         with pytest.raises(LoadFailed, match="false"):
             system.ask("run", load="true", short=True)
-        assert system.ask("run", load="chain", short=True) == {"unable": "no graph"}
+        assert system.ask("run", load="layers", short=True) == {"unable": "no graph"}
 
 
 def test_a_driver_that_ends_is_reported_with_its_last_words() -> None:
