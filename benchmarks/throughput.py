@@ -18,6 +18,7 @@ Rules:
 """
 
 import argparse
+import fcntl
 import json
 import os
 import platform
@@ -25,7 +26,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,6 +89,17 @@ def told(one: Measured) -> str:
     return f"{one.load}: {one.tasks / one.seconds:,.0f} tasks/s{beside}, {1000 * one.cpu / one.tasks:.2f} ms cpu"
 
 
+@contextmanager
+def alone(lock: Path | None) -> Iterator[None]:
+    """Nobody else who takes this lock measures meanwhile."""
+    if lock is None:
+        yield
+        return
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def machine() -> dict[str, object]:
     """What the figures were measured on, and when."""
     models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
@@ -124,6 +137,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=LOADS, metavar="LOAD", help=f"of {', '.join(LOADS)} (default: all)")
     parser.add_argument("--runs", type=int, default=3, help="how often (default: 3)")
     parser.add_argument("--short", action="store_true", help="fewer tasks: seconds a load")
+    parser.add_argument(
+        "--lock", type=Path, metavar="FILE", help="measure each system under this file's lock (flock), where others measure, too"
+    )
     parser.add_argument("--out", type=Path, help="write everything that was measured as JSON, too")
     chosen = parser.parse_args()
     if chosen.runs < 1:
@@ -146,7 +162,8 @@ def main() -> int:
     for run in range(1, chosen.runs + 1):
         for name, python in wanted.items():
             try:
-                measure_system(SYSTEMS[name], python, run, loads, chosen.short, lines[name])
+                with alone(chosen.lock):
+                    measure_system(SYSTEMS[name], python, run, loads, chosen.short, lines[name])
             except LoadFailed as error:
                 failed = True
                 print(f"throughput: run {run}, {name} failed: {error}", file=sys.stderr)

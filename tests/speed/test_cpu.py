@@ -1,8 +1,8 @@
 """What a task costs in cpu through the real boss, broker and workers, beside xargs running the same command in the same minutes.
 
-Cpu of all processes by the kernel's accounting, as a ratio: a busy or slow machine makes both dearer. On 2026-11-28 the ratios were 1.4 and 4
-on a quiet machine, 1.7 to 2.3 and 5 to 7 on one with eight other programs on its two cores (Python suffers more than ``/bin/true``
-from a shared cache). So the bounds are reached by mistakes and not by noise. Wall clocks have no part in it.
+Cpu of all processes by the kernel's accounting, as a ratio: a busy or slow machine makes both dearer. On 2026-11-28 the ratios were
+1.4 and 4 on a quiet machine, and up to 2.3 and 6.6 where eight other programs wanted its two cores (a shared cache hurts Python more
+than it hurts ``/bin/true``). So the bounds are reached by mistakes and not by noise. Wall clocks have no part in it.
 """
 
 from collections.abc import Iterator
