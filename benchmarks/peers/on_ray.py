@@ -24,9 +24,9 @@ class Ray:
     durable = "no"
 
     def start(self, folder: Path) -> None:
-        """Start it without its dashboard."""
+        """Start it without its dashboard; its sessions' files are in the folder, too."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, configure_logging=False, _temp_dir=str(folder / "ray"))
         self._remote = ray.remote(run_after)
         self._held: list[Any] = []
 
