@@ -159,14 +159,18 @@ def main() -> int:
         except Missing as error:
             print(f"throughput: {name} is left out: {error}", file=sys.stderr)
     lines = {name: Line(name, "") for name in wanted}
-    for run in range(1, chosen.runs + 1):
-        for name, python in wanted.items():
-            try:
-                with alone(chosen.lock):
-                    measure_system(SYSTEMS[name], python, run, loads, chosen.short, lines[name])
-            except LoadFailed as error:
-                failed = True
-                print(f"throughput: run {run}, {name} failed: {error}", file=sys.stderr)
+    try:
+        for run in range(1, chosen.runs + 1):
+            for name, python in wanted.items():
+                try:
+                    with alone(chosen.lock):
+                        measure_system(SYSTEMS[name], python, run, loads, chosen.short, lines[name])
+                except LoadFailed as error:
+                    failed = True
+                    print(f"throughput: run {run}, {name} failed: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        failed = True
+        print("throughput: interrupted; this was measured:", file=sys.stderr)
     found = [line for line in lines.values() if line.measured]
     print(heading(about, found, chosen.runs))
     if found:

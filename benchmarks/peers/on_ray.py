@@ -26,7 +26,9 @@ class Ray:
     def start(self, folder: Path) -> None:
         """Start it without its dashboard; its sessions' files are in the folder, too."""
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, configure_logging=False, _temp_dir=str(folder / "ray"))
+        ray.init(
+            num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, configure_logging=False, _temp_dir=str(folder / "ray")
+        )
         self._remote = ray.remote(run_after)
         self._held: list[Any] = []
 
