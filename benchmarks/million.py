@@ -201,6 +201,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the figures as JSON here")
     parser.add_argument("--plot", type=Path, help="draw time and size per task here (PNG or SVG)")
     given = parser.parse_args(words)
+    if min(given.tasks) < 10_000:
+        parser.error("--tasks: at least 10000, or none is left when the boss is killed")
     found: list[Figures] = []
     try:
         for tasks in given.tasks:

@@ -76,3 +76,5 @@ def stop(boss: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         boss.kill()
         boss.wait()
+    if boss.stdout is not None:
+        boss.stdout.close()

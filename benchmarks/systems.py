@@ -118,7 +118,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.communicate(timeout=90)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        process.communicate()
     while left := [pid for pid, _ in descendants(os.getpid())]:
         for pid in left:
             try:
