@@ -4,6 +4,7 @@
     benchmarks/throughput.py                      ecloud on SQLite and on MariaDB, make
     benchmarks/throughput.py --peers --runs 5     HyperQueue, Ray, Dask and Huey, too
     benchmarks/throughput.py --systems sqlite --only true chain --short
+    benchmarks/throughput.py --show figures.json  what an earlier one has written with --out
 
 Rules:
 - Each task is the same command as its own process, on two slots everywhere. ecloud runs as shipped: every change committed, mutual TLS,
@@ -115,13 +116,14 @@ def machine() -> dict[str, object]:
     }
 
 
-def heading(about: dict[str, object], lines: Sequence[Line], runs: int) -> str:
+def heading(about: dict[str, object], lines: Sequence[Line]) -> str:
     """When, where, how, and how busy the machine was with other things."""
+    runs = max((one.run for line in lines for one in line.measured), default=0)
     busy = [one.load_average for line in lines for one in line.measured if not one.unable]
     averages = f"load average {min(busy):.1f} to {max(busy):.1f}" if busy else "nothing measured"
     return (
         f"{about['date']}, {about['cores']} cores ({about['processor']}), {about['system']}, Python {about['python']}; "
-        f"{runs} runs, {averages}; `{about['command']}`"
+        f"{'1 run' if runs == 1 else f'{runs} runs'}, {averages}; `{about['command']}`"
     )
 
 
@@ -141,15 +143,40 @@ def arguments() -> argparse.Namespace:
         "--lock", type=Path, metavar="FILE", help="measure each system under this file's lock (flock), where others measure, too"
     )
     parser.add_argument("--out", type=Path, help="write everything that was measured as JSON, too")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: print the table of what --out has written")
     chosen = parser.parse_args()
     if chosen.runs < 1:
         parser.error("--runs: at least 1")
     return chosen
 
 
+def show(about: dict[str, object], lines: Sequence[Line]) -> None:
+    """Print everything."""
+    print(heading(about, lines))
+    if lines:
+        print(f"\n{table(lines)}")
+
+
+def show_file(path: Path) -> int:
+    """Print what an earlier run has written; 2 if that cannot be read."""
+    try:
+        found = json.loads(path.read_text())
+        lines = [
+            Line(one["title"], one["durable"], [Measured(**measured) for measured in one["measured"]]) for one in found["systems"]
+        ]
+        about = dict(found["machine"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"throughput: {path} is not what --out writes: {error}", file=sys.stderr)
+        return 2
+    show(about, lines)
+    return 0
+
+
 def main() -> int:
     """Measure what was asked for; 1 if a load failed."""
     chosen, about, failed = arguments(), machine(), False
+    if chosen.show:
+        return show_file(chosen.show)
     become_subreaper()
     loads = [load for load in (SHORT if chosen.short else LOADS).values() if not chosen.only or load.name in chosen.only]
     wanted: dict[str, Path] = {}
@@ -172,12 +199,10 @@ def main() -> int:
         failed = True
         print("throughput: interrupted; this was measured:", file=sys.stderr)
     found = [line for line in lines.values() if line.measured]
-    print(heading(about, found, chosen.runs))
-    if found:
-        print(f"\n{table(found)}")
+    show(about, found)
     if chosen.out:
         measured = [asdict(line) for line in found]
-        chosen.out.write_text(json.dumps({"machine": about, "slots": SLOTS, "runs": chosen.runs, "systems": measured}, indent=1))
+        chosen.out.write_text(json.dumps({"machine": about, "slots": SLOTS, "systems": measured}, indent=1))
     return 1 if failed or not found else 0
 
 

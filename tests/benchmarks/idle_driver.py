@@ -18,12 +18,12 @@ class Idle:
         self._word = word
 
     def start(self, folder: Path) -> None:
-        """Says who is left behind, in a file."""
+        """Starts what it will not end, in a session of its own."""
         if self._word == "dies":
             sys.exit("no such luck")
         if self._word == "leaves":
-            shell = "setsid sleep 1000 & echo $! > left"
-            subprocess.run(["sh", "-c", shell], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            shell = "setsid sleep 1000 &"
+            subprocess.run(["sh", "-c", shell], check=True, stdout=subprocess.DEVNULL)
 
     def run(self, load: Load) -> None:
         """One after the other."""

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import systems
 from benchmarks.processes import cpu_below, descendants
 from benchmarks.systems import SYSTEMS, LoadFailed, Missing, System, python_of, running
+from tests.servers import eventually
 from tests.subreaper import subreaper
 
 PYTHON = Path(sys.executable)
@@ -49,7 +50,7 @@ def test_a_driver_that_ends_is_reported_with_its_last_words() -> None:
 def test_nothing_that_a_system_has_started_outlives_it() -> None:
     with subreaper():
         with running(idle("leaves"), PYTHON):
-            assert "sleep" in {name for _, name in descendants(os.getpid())}
+            eventually(lambda: "sleep" in {name for _, name in descendants(os.getpid())})
         assert not list(descendants(os.getpid()))
 
 
