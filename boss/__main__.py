@@ -27,6 +27,7 @@ from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
 from boss.adapters.consoles import Consoles
 from boss.adapters.daemons import DaemonError, Shutter, broker_names, mosquitto, sshd, write_rights
+from boss.adapters.exposition import Exposition
 from boss.adapters.intake import Intake
 from boss.adapters.keys import write_private
 from boss.adapters.lease import holder_of
@@ -165,6 +166,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     )
     stack.callback(intake.close)
     front = open_front(settings, authority)
+    exposition = Exposition(VERSION, loop.meters, loop.view, loop.waiting, settings.state)
     facts = ApiFacts(
         version=VERSION,
         api_url=front.url,
@@ -183,6 +185,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         broker=broker_place(settings, authority, outer_terms),
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,
+        metrics=exposition.text,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate, shuts_out=lambda: results.shuts_out), intake, facts, hub)
     if doors is not None and certifier is not None:
@@ -193,6 +196,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         stack.callback(part.stop)
     absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
     served = stack.enter_context(Served(app, front.listener, front.files, at_once=AT_ONCE))
+    exposition.connections = served.connections
     keeping.api(settings, served)
     keeping.log_in(gate)
     keeping.workers(local)

@@ -97,6 +97,10 @@ class Inbox:
             if not is_over(event):
                 self._sifted.append(event)
 
+    def depth(self) -> int:
+        """How many events wait, about."""
+        return self._events.qsize() + len(self._sifted)
+
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self._sifted and self._events.empty()

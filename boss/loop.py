@@ -43,6 +43,7 @@ from boss.core.state import State
 from boss.core.tokens import Token
 from boss.core.view import JobView, View
 from boss.inbox import Inbox, LoopClock
+from boss.meters import Meters
 from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, Certified, ToWorker, granted_inputs
 
@@ -92,6 +93,7 @@ class Loop:
         self._clock = clock or LoopClock()
         self._started = self._clock.now
         self._inbox = inbox or Inbox()
+        self.meters = Meters()
         self._state = State(policy, epoch)
         self._connected = False
         self._futures: dict[int, Future[Answer]] = {}
@@ -145,6 +147,10 @@ class Loop:
     def view(self) -> View:
         """The newest published picture."""
         return self._view
+
+    def waiting(self) -> tuple[int, int]:
+        """How many events wait in the inbox, and how many readers hear announcements."""
+        return self._inbox.depth(), len(self._listeners)
 
     def jobs_shown(self) -> Mapping[str, JobView]:
         """The jobs of the newest published picture, by uid."""
@@ -209,10 +215,13 @@ class Loop:
         except StoreError as error:
             self._recover(events, f"the database did not take a change: {error}")
         except Exception:  # a fault of ours, whatever it is: one event must not end the boss, and the replay finds which it was
+            self.meters.faults += 1
             log.exception("the core raised; replaying %d events one by one", len(events))
             self._replay(events)
         self._publish(now)
-        self._breathe(self._clock.steady() - begun)
+        spent = self._clock.steady() - begun
+        self.meters.turned(len(events), spent)
+        self._breathe(spent)
 
     def _breathe(self, spent: float) -> None:
         """Let more arrive before the next turn, where a large fleet speaks all the time: what comes meanwhile shares that turn's commit.
@@ -259,7 +268,9 @@ class Loop:
     def _commit(self) -> None:
         changes = self._state.take_changes()
         if changes:
+            begun = self._clock.steady()
             self._outside.store.commit(changes)
+            self.meters.committed(self._state, changes, self._clock.now, self._clock.steady() - begun)
         if changes.tokens:
             self._show_tokens()
         finished = {job.uid: job for job in (*changes.jobs.values(), *changes.new_jobs.values(), *self._over)}
@@ -292,6 +303,7 @@ class Loop:
     # ---- trouble -------------------------------------------------------------------------------------------------
 
     def _recover(self, events: Iterable[Event], reason: str) -> None:
+        self.meters.recoveries += 1
         log.error("%s; loading everything again", reason)
         for event in events:
             self._answer(getattr(event, "reply", 0), Answer(503, {"error": f"unknown whether it happened: {reason}; ask again"}))
@@ -473,6 +485,7 @@ class Loop:
 
     def _show(self, now: float) -> None:
         begun = self._clock.steady()
+        self.meters.look(self._state, now)
         self._view = publish(self._state, now, self._started)
         self._jobs_shown = {job.uid: job for job in self._view.jobs}
         self._published = now

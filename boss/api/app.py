@@ -3,7 +3,21 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from boss.api import answers, auditing, commands, ears, failing, fleet, listening, machines, pushing, reading, tokens, trials
+from boss.api import (
+    answers,
+    auditing,
+    commands,
+    ears,
+    failing,
+    fleet,
+    listening,
+    machines,
+    pushing,
+    reading,
+    scraping,
+    tokens,
+    trials,
+)
 from boss.api.accounts import Accounts
 from boss.api.door import Door
 from boss.api.house import ApiFacts, House
@@ -38,6 +52,7 @@ def create_app(
     answers.install(app)
     for part in (reading, failing, commands, fleet, pushing, listening, machines, tokens, ears, auditing, trials):
         app.include_router(part.router, prefix=PREFIX)
+    app.include_router(scraping.router)
     roles_of(app.routes)  # raises for a route that nobody guards
     app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file, notes=Notes(desk))
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

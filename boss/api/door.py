@@ -1,8 +1,8 @@
 """The door: no request passes without a token, and none is longer, or slower, than it may be. Plain ASGI, so that nothing is read before.
 
 Rules:
-- Everything below /api/ needs ``Authorization: Bearer <token>``, except what is ``OPEN``. Who that is, ``accounts`` says; what they
-  may do, ``roles``.
+- Everything below /api/, and /metrics, needs ``Authorization: Bearer <token>``, except what is ``OPEN``. Who that is, ``accounts`` says;
+  what they may do, ``roles``.
 - Wrong tokens are counted by address and by token; beyond the limit they are answered 429 until a minute is over. A right token is let in
   from anywhere at any time: its 256 bits are not guessed, and behind a proxy or a router all have one address.
 - What only looks ends with its token: from the moment when it is revoked or expires, an open stream brings nothing more and is closed.
@@ -28,6 +28,8 @@ from boss.core.deeds import Entry
 
 #: What needs no token: whether somebody is there, and by which CA to believe it.
 OPEN = frozenset({"/api/v1/health", "/api/v1/ca"})
+#: Where Prometheus looks.
+METRICS = "/metrics"
 #: The one route that takes a task file with its CSV files.
 PUSHES = "/api/v1/pushes"
 #: Bytes that a push may have beside the task file: the inventory of its files.
@@ -74,7 +76,7 @@ class Door:
         send = _with_headers(scope, send)
         caller = None
         address = scope["client"][0] if scope.get("client") else "?"
-        if scope["path"].startswith("/api/") and scope["path"] not in OPEN:
+        if _is_data(scope) and scope["path"] not in OPEN:
             authorization = Headers(scope=scope).get("authorization", "")
             try:
                 caller = self._accounts.admit(authorization)
@@ -228,9 +230,14 @@ def too_long(limit: int) -> str:
     )
 
 
+def _is_data(scope: Scope) -> bool:
+    """Whether a request is for what only people with a token may know (but for what is ``OPEN``)."""
+    return bool(scope["path"].startswith("/api/")) or scope["path"].rstrip("/") == METRICS
+
+
 def _with_headers(scope: Scope, send: Send) -> Send:
     """Answers with the headers that tell browsers to be careful with them."""
-    more = HEADERS | DATA_HEADERS if scope["path"].startswith("/api/") else HEADERS
+    more = HEADERS | DATA_HEADERS if _is_data(scope) else HEADERS
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -73,7 +73,7 @@ class ApiFacts:
     ``check_datastore`` logs in at one, writes, reads back and removes a small file; it returns one sentence and raises DatastoreDown
     (what was tried) or ValueError (what is wrong with the address). ``probe_host`` logs in at a plain SSH host and tells what it has, or
     raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address, and what reads its console) and raises
-    MachineDown; None where no worker is on a VM.
+    MachineDown; None where no worker is on a VM. ``metrics`` is the text that Prometheus reads, and its content type.
     """
 
     version: str
@@ -95,6 +95,7 @@ class ApiFacts:
     push_lifetime: float = 3600.0
     patience: float = PATIENCE
     debug: Callable[[str, str, str, Callable[[], str]], Iterator[str]] | None = None
+    metrics: Callable[[], tuple[bytes, str]] = lambda: (b"", "text/plain")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,6 @@ def roles_of(routes: Sequence[BaseRoute]) -> dict[tuple[str, str], Role | None]:
         route, path = context.original_route, str(context.path)
         if isinstance(route, Guarded):
             found |= {(method, path): route.role for method in sorted(context.methods or ())}
-        elif path.startswith("/api/"):
+        elif path.startswith(("/api/", "/metrics")):
             raise TypeError(f"the route {path} has no guard: make its router with route_class=Guarded")
     return found

@@ -116,6 +116,10 @@ class Served:
         """Whether it speaks TLS."""
         return self._context is not None
 
+    def connections(self) -> int:
+        """How many clients are connected at this moment."""
+        return len(self._server.server_state.connections)
+
     def renew(self) -> bool:
         """Show what the certificate's files hold now, if that has changed, to whoever connects from now on; whether it has.
 

@@ -15,6 +15,7 @@ from tests.api.rig import Rig, parts
 DECIDED: dict[str, Role | None] = {
     "GET /health": None,
     "GET /ca": None,
+    "GET /metrics": Role.VIEWER,  # beside /api/v1
     "GET /status": Role.VIEWER,
     "GET /jobs": Role.VIEWER,
     "GET /jobs/{job}": Role.VIEWER,
