@@ -16,7 +16,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -280,6 +280,11 @@ class Settings(BaseSettings):
         default=365 * 86400.0,
         description="How long the boss's own certificates (API, broker, log-ins, local workers) are valid; "
         "each is made anew while the boss runs when a third of it is left.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="Form of the boss's log on stderr: `json`, one object a line, or `text` for people; "
+        "`auto`: text on a terminal, else JSON.",
     )
     api: ApiSettings = ApiSettings()
     broker: BrokerSettings = BrokerSettings()

@@ -20,11 +20,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from boss import absent, config, datastores
+from boss.adapters import logs
 from boss.adapters.address import FACT as ADDRESS
 from boss.adapters.broker import MqttBroker
 from boss.adapters.bundle import BundleError, gate_bundle, worker_bundle
 from boss.adapters.certificates import Authority, Gate, GateIssuer, TlsFiles
 from boss.adapters.certifier import WorkerCertifier
+from boss.adapters.chronicle import Chronicle
 from boss.adapters.consoles import Consoles
 from boss.adapters.daemons import DaemonError, Shutter, broker_names, mosquitto, sshd, write_rights
 from boss.adapters.exposition import Exposition
@@ -80,13 +82,12 @@ def main(words: Sequence[str], clouds: Clouds = open_clouds) -> int:
         from boss import doctor  # noqa: PLC0415 (a boss that starts needs nothing of it)
 
         return doctor.run(words)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("paramiko").setLevel(logging.WARNING)
     try:
         settings = config.load()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
+    logs.begin(sys.stderr, settings.log_format)
     try:
         with ExitStack() as stack:
             return run(settings, stack, clouds, standby)
@@ -155,6 +156,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
     store.keep(loop.lose)
     reader.keep(loop.jobs_shown)
+    loop.listen(Chronicle().hear)
 
     intake = Intake(
         settings.inbox,

@@ -142,7 +142,7 @@ class BossConfig:
     that task files of the original may read below (empty: none). ``clouds`` has what the servers of the pools in a cloud are made of.
     ``software`` is what their VMs are given, by pool; ``task_limits`` what tasks are held to, by pool of the settings.
     ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
-    ``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only.
+    ``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only. ``log_format``: auto, json or text.
     """
 
     file: Path | None
@@ -173,6 +173,7 @@ class BossConfig:
     audit_keep: float = 365 * 86400.0
     task_limits: Mapping[str, Limits] = field(default_factory=dict)
     signers: Mapping[str, str] = field(default_factory=dict)
+    log_format: str = "auto"
 
     @property
     def has_vms(self) -> bool:
@@ -272,6 +273,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         certificate_lifetime=values.certificate_lifetime,
         audit_keep=values.api.audit_keep,
         signers=signers,
+        log_format=values.log_format,
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
         task_limits={name: _task_limits(pool) for name, pool in values.pools.items()},

@@ -21,7 +21,7 @@ import uuid
 from typing import Dict, Optional, Tuple
 
 from datastore.channel import Endpoint
-from worker import cgroups, config, processes, users
+from worker import cgroups, config, logs, processes, users
 from worker.cells import Cells, confinement
 from worker.command import Surroundings
 from worker.core import Core, Identity
@@ -52,9 +52,10 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="worker", description="An ecloud worker: runs the attempts that its boss assigns.")
     arguments.add_argument("--config", required=True, help="the worker's JSON file")
     path = arguments.parse_args().config
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logs.begin(sys.stderr)
     try:
         settings = config.load(path)
+        logs.begin(sys.stderr, settings.worker)
         loop = _compose(settings)
     except (config.ConfigError, OSError, ValueError) as error:
         for line in str(error).splitlines():

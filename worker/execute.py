@@ -238,7 +238,7 @@ class Executor:
         try:
             self._folders.take_back(assignment)
         except OSError as error:
-            _LOG.warning("the folder of attempt %s: %s", assignment.attempt, error)
+            _LOG.warning("the folder of attempt %s: %s", assignment.attempt, error, extra={"attempt": assignment.attempt})
 
     def _kill_leftovers(self) -> None:
         """Kill what ended attempts left behind in sessions of their own, and all below that."""

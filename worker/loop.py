@@ -194,7 +194,7 @@ class Loop:
     def _keep(self, effect: ev.Keep, now: float) -> None:
         for result in effect.results:
             if result.outcome == "failed":
-                _LOG.info("attempt %s failed: %s", result.attempt, result.reason)
+                _LOG.info("attempt %s failed: %s", result.attempt, result.reason, extra={"attempt": result.attempt})
         try:
             self._parts.spool.keep(effect.results)
         except OSError as error:

@@ -155,7 +155,7 @@ class Staging:
                     attempt, phase, "%s: %s" % (error.strerror or error, error.filename or "this worker's disk"), True
                 )
             except Exception as error:  # a fault of ours must not end the thread: the attempt fails, the log says where
-                _LOG.exception("the stage stumbled over attempt %s", attempt)
+                _LOG.exception("the stage stumbled over attempt %s", attempt, extra={"attempt": attempt})
                 event = ev.StageFailed(attempt, "infrastructure", "internal error: %r" % error, True)
             if event is not None:
                 self._stops.pop(attempt, None)
@@ -169,7 +169,7 @@ class Staging:
             try:
                 self._folders.remove(attempt)
             except OSError as error:
-                _LOG.warning("the folder of attempt %s cannot be removed: %s", attempt, error)
+                _LOG.warning("the folder of attempt %s cannot be removed: %s", attempt, error, extra={"attempt": attempt})
 
 
 def _check(stopped: threading.Event, phase: str) -> None:

@@ -126,7 +126,8 @@ class Verifier:
         try:
             return self._verify(assignment, fetch)
         except NotSigned as error:
-            _LOG.error("attempt %s is NOT RUN: %s", assignment.attempt, error)
+            ids = {"job": assignment.job, "task": assignment.task, "attempt": assignment.attempt}
+            _LOG.error("attempt %s is NOT RUN: %s", assignment.attempt, error, extra=ids)
             raise
 
     def _verify(self, assignment: Assignment, fetch: Callable[[], bytes]) -> Document:
@@ -189,7 +190,7 @@ class Verifier:
             return "the signed document %s" % error
         except SignatureRefused as error:
             return str(error)
-        _LOG.info("job %s is signed by %s, %s", document.job, signer.name, signer.fingerprint)
+        _LOG.info("job %s is signed by %s, %s", document.job, signer.name, signer.fingerprint, extra={"job": document.job})
         return Verified(document, signer)
 
 

@@ -118,7 +118,7 @@ class MqttBroker:
                 for attempt in message.attempts:
                     self.send(worker, message._replace(attempts=(attempt,)))
                 return
-            _log.error("a message to %s is not sent: %s", worker, error)
+            _log.error("a message to %s is not sent: %s", worker, error, extra={"worker": worker})
             return
         topic = topic_in(self._cluster, worker)
         self._outgoing.extend(_Outgoing(topic, payload) for payload in payloads)

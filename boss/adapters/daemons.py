@@ -306,7 +306,7 @@ class Shutter:
             try:
                 self._write()
             except OSError as error:  # it is asked for again while the worker goes on
-                _log.error("the broker cannot be told to shut worker %s out: %s", worker, error)
+                _log.error("the broker cannot be told to shut worker %s out: %s", worker, error, extra={"worker": worker})
 
     def write(self, listeners: Sequence[str]) -> None:
         """Let the broker know who may listen from now on. Raises OSError."""

@@ -97,7 +97,7 @@ class Incoming:
     def _drop(self, worker: str, why: str) -> None:
         count = self.floods.drop(worker, why)
         if count & (count - 1) == 0:
-            _log.warning("dropped message %d of worker %s: %s", count, worker, why)
+            _log.warning("dropped message %d of worker %s: %s", count, worker, why, extra={"worker": worker})
 
     def begin(self) -> None:
         """A new connection: what was under way on the last one may be lost."""

@@ -164,7 +164,9 @@ class LocalCloud:
         for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
             process = processes.recorded(folder / "pid")
             if process and self._recognise(folder, process):
-                _log.info("found worker %s of an earlier life, process %d", folder.name, process.pid)
+                _log.info(
+                    "found worker %s of an earlier life, process %d", folder.name, process.pid, extra={"worker": folder.name}
+                )
             else:
                 self._kill_all(folder)
         self._prune()
@@ -174,7 +176,7 @@ class LocalCloud:
             pool = json.loads((folder / worker_config.FILE).read_text())["pool"]
             self._watch(folder.name, pool, process)
         except (OSError, ValueError, KeyError) as error:
-            _log.warning("worker %s of an earlier life is ended: %s", folder.name, error)
+            _log.warning("worker %s of an earlier life is ended: %s", folder.name, error, extra={"worker": folder.name})
             return False
         return True
 
@@ -213,9 +215,9 @@ class LocalCloud:
         for vm in self._alive:
             try:
                 if self._authority.renew_worker(vm, self._folder / vm, self._gate()):
-                    _log.info("the certificates of worker %s are renewed", vm)
+                    _log.info("the certificates of worker %s are renewed", vm, extra={"worker": vm})
             except (OSError, ValueError) as error:
-                _log.error("the certificates of worker %s cannot be renewed: %s", vm, error)
+                _log.error("the certificates of worker %s cannot be renewed: %s", vm, error, extra={"worker": vm})
 
     def _list(self, asked: float) -> None:
         self._put(ServersListed(self.provider, asked, tuple(server for server, _ in self._alive.values())))
@@ -229,7 +231,7 @@ class LocalCloud:
             if code == 0:  # drained, or its lease was over: it held nothing any more
                 _remove(folder)
             else:
-                _log.warning("worker %s has died (%s); see %s", vm, _ending(code), folder / "worker.log")
+                _log.warning("worker %s has died (%s); see %s", vm, _ending(code), folder / "worker.log", extra={"worker": vm})
                 self._prune()
         finally:
             self._list(math.inf)

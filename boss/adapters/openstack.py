@@ -129,5 +129,5 @@ class OpenStackCloud:
             try:
                 self._keep_console(vm, end)
             except OSError as error:
-                _log.warning("the console of %s could not be kept: %s", vm, error)
+                _log.warning("the console of %s could not be kept: %s", vm, error, extra={"vm": vm})
         self._put(ConsoleRead(vm, end))

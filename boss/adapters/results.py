@@ -338,11 +338,11 @@ class DatastoreGate:
                 if verdict == ACCEPTED:
                     event = ResultAccepted(attempt)
                     if reason:
-                        log.warning("accepted attempt %s: %s", attempt, reason)
+                        log.warning("accepted attempt %s: %s", attempt, reason, extra={"attempt": attempt})
                 elif verdict == REFUSED:
                     event = ResultRefused(attempt, reason)
                 else:
-                    log.warning("the datastore cannot accept attempt %s yet: %s", attempt, reason)
+                    log.warning("the datastore cannot accept attempt %s yet: %s", attempt, reason, extra={"attempt": attempt})
                     trouble, self._full = True, self._full or verdict == FULL
                     continue
                 self._granted([("accept", attempt)])
@@ -370,10 +370,10 @@ def result_of(attempt: str, record: dict[str, Any] | None) -> Result | None:
         message = decode(str(record["result"]).encode("utf-8"))
         files = tuple((str(path), int(size), str(digest)) for path, size, digest in record["files"])
     except (ProtocolError, ValueError, TypeError, KeyError) as error:
-        log.warning("the record of attempt %s cannot be read: %s", attempt, error)
+        log.warning("the record of attempt %s cannot be read: %s", attempt, error, extra={"attempt": attempt})
         return None
     if not isinstance(message, Results) or len(message.results) != 1 or message.results[0].attempt != attempt:
-        log.warning("the record of attempt %s is another's", attempt)
+        log.warning("the record of attempt %s is another's", attempt, extra={"attempt": attempt})
         return None
     return message.results[0]._replace(files=files)
 

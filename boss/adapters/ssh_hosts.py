@@ -225,14 +225,14 @@ class SshHosts:
         except (HostRefused, ValueError) as error:
             _log.warning("the certificates of worker %s on %s are not renewed, and tried again: %s", vm, login, error)
         else:
-            _log.info("the certificates of worker %s are renewed", vm)
+            _log.info("the certificates of worker %s are renewed", vm, extra={"worker": vm})
 
     def _bury(self, vm: str, known: Known) -> None:
         """A worker that ended by itself has left its folder."""
         try:
             self._run(known.login, "stop", vm)
         except HostRefused as error:
-            _log.info("what %s left on its host stays for now: %s", vm, error)
+            _log.info("what %s left on its host stays for now: %s", vm, error, extra={"worker": vm})
             return
         with self._lock:
             self._started.pop(vm, None)

@@ -166,7 +166,7 @@ class JoinDoor:
             self._note(address, f"{token.group} {body.name} {body.server}".strip(), answer.code, reason)
             return _refused(answer.code, NOT_VALID if token.over else reason)
         worker, pool = str(answer.detail["worker"]), str(answer.detail["pool"])
-        _log.info("worker %s joins from %s (%s)", worker, address, body.name or "?")
+        _log.info("worker %s joins from %s (%s)", worker, address, body.name or "?", extra={"worker": worker})
         if body.host_key:
             self._remember(worker, where, body.host_key)
         offered = answer.detail.get("resources", {})
