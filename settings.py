@@ -4,8 +4,9 @@ Rules:
 - One file is read: the one that ``ECLOUD_CONFIG`` names, else ``ecloud.toml`` in the working folder, else in the state folder.
 - ``[broker] host`` in the file is ``ECLOUD_BROKER__HOST`` in the environment.
 - An unknown setting is an error that names the nearest known one; all errors are told at once; none shows a value of a secret.
-- A pool and its flavors are in ``settings_pools``, how durations and sizes are written in ``settings_types``.
-- Only entry points and ``boss/config.py`` import these three. ``ECLOUD_API_URL``, ``ECLOUD_CA`` and ``ECLOUD_TOKEN`` belong to ``client/``.
+- A pool and its flavors are in ``settings_pools``, who is told what in ``settings_notify``, how durations and sizes are written in
+  ``settings_types``.
+- Only entry points and ``boss/config.py`` import these four. ``ECLOUD_API_URL``, ``ECLOUD_CA`` and ``ECLOUD_TOKEN`` belong to ``client/``.
 
 ``python settings.py`` prints the table of ``docs/settings.md``.
 """
@@ -22,6 +23,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from settings_notify import NotifySettings
 from settings_pools import PoolSettings
 from settings_types import Duration, Port, Section, Size
 
@@ -33,6 +35,10 @@ _NOT_SETTINGS = frozenset(
         *("CONFIG", "API_URL", "CA", "TOKEN", "JOB", "TASK", "ATTEMPT", "ATTEMPT_ID", "CPUS", "INIT", "WORKER", "WORKER_FOLDER"),
     )
 )
+
+
+#: Tables whose entries have names of their own.
+_NAMED = tuple(f"{_PREFIX}{table}__" for table in ("POOLS", "NOTIFY__TARGETS", "NOTIFY__PEOPLE"))
 
 
 class SettingsError(Exception):
@@ -293,6 +299,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     vms: VmSettings = VmSettings()
     workers: WorkersSettings = WorkersSettings()
+    notify: NotifySettings = NotifySettings()
     pools: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")], PoolSettings] = {}
 
     @classmethod
@@ -401,7 +408,7 @@ def _problem(error: dict[str, Any], path: Path | None) -> str:
 def _unknown_variables() -> Iterator[str]:
     known = {row.variable for row in rows()} | {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and name not in known and not name.startswith(f"{_PREFIX}POOLS__"):
+        if name.startswith(_PREFIX) and name not in known and not name.startswith(_NAMED):
             yield f"{name}: unknown setting{_nearest(name, known)}"
 
 

@@ -44,7 +44,7 @@ from boss.adapters.store import Store
 from boss.adapters.tls import check_client
 from boss.adapters.worker_config import WorkerTerms
 from boss.api.app import create_app
-from boss.api.house import ApiFacts
+from boss.api.house import ApiFacts, nobody_told
 from boss.api.loghub import LogHub
 from boss.api.serving import Served, tokens_of
 from boss.clouds import open_clouds
@@ -55,8 +55,10 @@ from boss.deploy import DeployError
 from boss.front import broker_place, open_front
 from boss.keeping import Keeping
 from boss.loop import Loop, Outside
+from boss.notices.noting import Noting
 from boss.ports import Broker, Cloud, Results, StoreError
 from boss.standby import NoStandby, check, keys_of, open_in_turn
+from boss.telling import notifier_of, surroundings
 from boss.vms import Doors
 from datastore.channel import Endpoint
 
@@ -153,7 +155,11 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     if doors is not None:
         certifier = WorkerCertifier(authority, lambda: outer, settings.vms.certificate_lifetime)
         there.update(clouds(settings, cluster, epoch, doors.user_data(authority, cluster, bundle).render))
-    loop = Loop(Outside(store, broker, results, there, certifier), settings.policy, epoch, audit_keep=settings.audit_keep)
+    front = open_front(settings, authority)
+    notifier = notifier_of(settings, cluster, front.public_url or front.url)
+    noting = Noting(settings.telling, notifier) if notifier is not None else None
+    outside = Outside(store, broker, results, there, certifier)
+    loop = Loop(outside, settings.policy, epoch, audit_keep=settings.audit_keep, noting=noting)
     store.keep(loop.lose)
     reader.keep(loop.jobs_shown)
     loop.listen(Chronicle().hear)
@@ -167,7 +173,6 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         signers=settings.signers,
     )
     stack.callback(intake.close)
-    front = open_front(settings, authority)
     exposition = Exposition(VERSION, loop.meters, loop.view, loop.waiting, settings.state)
     facts = ApiFacts(
         version=VERSION,
@@ -188,6 +193,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         max_task_file=settings.max_task_file,
         debug=doors.hosts().debug if doors is not None else None,
         metrics=exposition.text,
+        notify_test=notifier.test if notifier is not None else nobody_told,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate, shuts_out=lambda: results.shuts_out), intake, facts, hub)
     if doors is not None and certifier is not None:
@@ -204,6 +210,11 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     keeping.workers(local)
     keeping.hosts(plain)
     stack.enter_context(keeping)
+    if notifier is not None:
+        private = settings.datastore is None and not reader.context().get(datastores.FACT)
+        notifier.begin(loop, surroundings(settings, loop, results, tuple(there.values()), private))
+        exposition.told = notifier.counts
+        stack.enter_context(notifier)
     _end_on_signals(loop)
     gc.set_threshold(GARBAGE)
     loop.run(lambda: print(f"ready: {front.url}", flush=True))

@@ -16,7 +16,10 @@ from pathlib import Path
 import settings
 from boss.core import hosts
 from boss.core.model import Flavor, Policy, Pool, Resources
+from boss.notices.notice import Severity
+from boss.notices.targets import Smtp, Target, Telling
 from settings import Settings, SettingsError
+from settings_notify import SmtpSettings, TargetSettings
 from settings_pools import FlavorSettings, PoolSettings
 from worker.limits import Limits
 from worker.trust import TrustError, read_signers
@@ -143,6 +146,7 @@ class BossConfig:
     ``software`` is what their VMs are given, by pool; ``task_limits`` what tasks are held to, by pool of the settings.
     ``api_plain``: plain HTTP beyond loopback, too. Times in seconds.
     ``signers`` are the texts of the ``allowed_signers`` of pools that run signed jobs only. ``log_format``: auto, json or text.
+    ``telling``: who is told what.
     """
 
     file: Path | None
@@ -174,6 +178,7 @@ class BossConfig:
     task_limits: Mapping[str, Limits] = field(default_factory=dict)
     signers: Mapping[str, str] = field(default_factory=dict)
     log_format: str = "auto"
+    telling: Telling = field(default_factory=Telling)
 
     @property
     def has_vms(self) -> bool:
@@ -274,6 +279,7 @@ def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:
         audit_keep=values.api.audit_keep,
         signers=signers,
         log_format=values.log_format,
+        telling=_telling(values, file),
         vms=_doors(values),
         software={name: _software(pool) for name, pool in values.pools.items()},
         task_limits={name: _task_limits(pool) for name, pool in values.pools.items()},
@@ -432,6 +438,40 @@ def _broker(values: Settings, file: Path | None) -> OutsideBroker:
     return OutsideBroker(
         broker.host, broker.port, _beside(file, broker.ca), _beside(file, broker.certificate), _beside(file, broker.key)
     )
+
+
+def _telling(values: Settings, file: Path | None) -> Telling:
+    notify = values.notify
+    return Telling(
+        targets=tuple(_target(name, target, file) for name, target in notify.targets.items()),
+        people=notify.people,
+        smtp=_smtp(notify.smtp, file) if notify.smtp.host else None,
+        gather=notify.gather,
+        retry_for=notify.retry_for,
+        burst=notify.burst_failures,
+        window=notify.burst_window,
+        disk=notify.disk,
+        templates=_beside(file, notify.templates),
+    )
+
+
+def _target(name: str, values: TargetSettings, file: Path | None) -> Target:
+    return Target(
+        name=name,
+        webhook=values.webhook.get_secret_value(),
+        mail=tuple(values.mail),
+        kinds=frozenset(values.kinds),
+        severity=Severity(values.severity),
+        owners=frozenset(values.owners),
+        secret=values.secret.get_secret_value(),
+        ca=_beside(file, values.ca),
+        template=values.template,
+    )
+
+
+def _smtp(values: SmtpSettings, file: Path | None) -> Smtp:
+    password = values.password.get_secret_value()
+    return Smtp(values.host, values.port, values.security, values.sender, values.user, password, _beside(file, values.ca))
 
 
 def _own_certificate(values: Settings, file: Path | None) -> OwnCertificate | None:

@@ -44,6 +44,7 @@ from boss.core.tokens import Token
 from boss.core.view import JobView, View
 from boss.inbox import Inbox, LoopClock
 from boss.meters import Meters
+from boss.notices.noting import Noting
 from boss.ports import Broker, Certifier, Cloud, Results, Store, StoreError, Superseded
 from worker.protocol import Assign, Assignment, Certified, ToWorker, granted_inputs
 
@@ -86,6 +87,7 @@ class Loop:
         clock: LoopClock | None = None,
         audit_keep: float = 365 * 86400.0,
         inbox: Inbox | None = None,
+        noting: Noting | None = None,
     ) -> None:
         self._outside = outside
         self._policy = policy
@@ -94,6 +96,7 @@ class Loop:
         self._started = self._clock.now
         self._inbox = inbox or Inbox()
         self.meters = Meters()
+        self._noting = noting
         self._state = State(policy, epoch)
         self._connected = False
         self._futures: dict[int, Future[Answer]] = {}
@@ -268,9 +271,13 @@ class Loop:
     def _commit(self) -> None:
         changes = self._state.take_changes()
         if changes:
+            if self._noting is not None:
+                self._noting.note(self._state, changes, self._clock.now)
             begun = self._clock.steady()
             self._outside.store.commit(changes)
             self.meters.committed(self._state, changes, self._clock.now, self._clock.steady() - begun)
+            if self._noting is not None:
+                self._noting.committed()
         if changes.tokens:
             self._show_tokens()
         finished = {job.uid: job for job in (*changes.jobs.values(), *changes.new_jobs.values(), *self._over)}
@@ -378,6 +385,9 @@ class Loop:
         self._state = state_of(
             self._policy, self._epoch, picture.context, picture.jobs, picture.workers, picture.vms, picture.tokens
         )
+        self.meters.loaded(self._state)
+        if self._noting is not None:
+            self._noting.load(self._state)
         self._show_tokens()
         self._state.connected, self._state.stopping, self._state.stop_deadline = self._connected, old.stopping, old.stop_deadline
         for worker in self._state.workers.values():  # this is still the same epoch: numbers of messages only grow

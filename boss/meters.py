@@ -47,8 +47,8 @@ class Histogram:
 class Standing:
     """How the fleet stands, as of a picture of the loop. Workers and VMs by ``(pool, state)``, cpus by pool.
 
-    ``wanted`` are the cpus of all that may run now: dealt out, or ready in a job that is not paused. ``paused`` says of pools that rest
-    after failures why; ``strays`` counts servers that no claim knows, by provider.
+    ``wanted`` are the cpus of all that may run now: dealt out, or ready in a job that is not paused. ``paused`` says of pools that are
+    paused for failures (and tried again at growing intervals) why; ``strays`` counts servers that no claim knows, by provider.
     """
 
     workers: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -79,6 +79,10 @@ class Meters:
         self.standing = Standing()
         self._dropped: dict[str, int] = {}
         self._finished: dict[str, float] = {}  # when jobs finished that were counted, by uid
+
+    def loaded(self, state: State) -> None:
+        """A state was loaded: jobs that have finished in it were counted, or are not this life's."""
+        self._finished = {job.uid: job.finished for job in state.jobs.values() if job.finished is not None}
 
     def turned(self, events: int, seconds: float) -> None:
         """A turn is over, the wait for its events not counted."""
@@ -129,11 +133,7 @@ class Meters:
             used=used,
             wanted=held + ready,
             limits={pool.name: pool.maximum for pool in state.policy.pools if pool.flavors},
-            paused={
-                pool: rest.reason
-                for (pool, _flavor), rest in state.health.items()
-                if rest.bursts >= health.PAUSED_AFTER and now < rest.resume_at
-            },
+            paused={pool: rest.reason for (pool, _flavor), rest in state.health.items() if rest.bursts >= health.PAUSED_AFTER},
             strays=Counter(provider for provider, _server in state.strays),
             connected=state.connected,
             datastore_up=state.datastore_up,

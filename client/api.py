@@ -137,6 +137,11 @@ class Client:
         found: list[Plain] = self.connection.get("/listeners")
         return found
 
+    def notify_test(self, target: str = "") -> list[Plain]:
+        """Send a test message to one target of the settings, or to all (for admins): ``target``, ``to``, ``sent``, ``said`` of each."""
+        tried: list[Plain] = self.connection.post("/notify/test", {"target": target}, timeout=180.0)
+        return tried
+
     def audit(self, job: str = "", who: str = "", since: float = 0.0, limit: int = 1000) -> list[Plain]:
         """Who has changed what, and tried to (for admins): the newest entries, oldest first; ``since`` is Unix time."""
         found: list[Plain] = self.connection.get("/audit", {"job": job, "who": who, "since": since, "limit": limit})

@@ -37,7 +37,8 @@ class Chronicle:
             return
         name, reason = facts.get(kind, ""), facts.get("reason")
         level = logging.WARNING if state in _BAD else logging.INFO
-        log.log(level, "%s %s is %s%s", kind, name, state, f": {reason}" if reason else "", extra=_fields(facts))
+        more = (", draining" if facts.get("draining") else "") + (f": {reason}" if reason else "")
+        log.log(level, "%s %s is %s%s", kind, name, state, more, extra=_fields(facts))
 
     def _failure(self, facts: Mapping[str, object]) -> None:
         now = self._clock()

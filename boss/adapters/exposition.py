@@ -122,7 +122,11 @@ class _Collector(Collector):
         yield _gauges("ecloud_cpus_used", "Cpus of those that are given to attempts.", "pool", pools, standing.used)
         yield _gauge("ecloud_cpus_wanted", "Cpus of all tasks that are dealt out or could be.", standing.wanted)
         yield _gauges(
-            "ecloud_pool_paused", "Whether a pool rests after failures.", "pool", pools, dict.fromkeys(standing.paused, 1)
+            "ecloud_pool_paused",
+            "Whether a pool is paused after failures in a row, and tried again at growing intervals only.",
+            "pool",
+            pools,
+            dict.fromkeys(standing.paused, 1),
         )
         yield _gauge("ecloud_stray_servers", "Servers with the cluster's tag that no claim knows.", sum(standing.strays.values()))
         boots = HistogramMetricFamily("ecloud_vm_boot_seconds", "From a VM's claim until its worker was heard.", labels=["pool"])

@@ -180,6 +180,11 @@ class DatastoreGate:
             wrong.extend((source, reason) for source, reason in answer["wrong"])
         return wrong
 
+    def space(self) -> tuple[str, int, int]:
+        """Where the datastore is, its free bytes, and all (0 from a gate of an earlier version). Raises DatastoreDown."""
+        answer = self._ask({"op": "space"}, None)
+        return "{}:{}".format(self._host, answer.get("root", "")), int(answer["free"]), int(answer.get("size", 0))
+
     def check(self) -> str:
         """Log in, write, read back and remove a small file; returns one sentence. Raises DatastoreDown."""
         answer = self._ask({"op": "check"}, None)

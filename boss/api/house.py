@@ -14,6 +14,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from boss.adapters.notifier import Tried, UnknownTarget
 from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal
 from boss.api.doing import doing
@@ -62,6 +63,13 @@ class NoListeners:
         return []
 
 
+def nobody_told(target: str, caller: str) -> Sequence[Tried]:
+    """Where the settings have nobody to tell."""
+    if target:
+        raise UnknownTarget(target)
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class ApiFacts:
     """What only the composition root knows. Sizes in bytes, times in seconds.
@@ -74,6 +82,7 @@ class ApiFacts:
     (what was tried) or ValueError (what is wrong with the address). ``probe_host`` logs in at a plain SSH host and tells what it has, or
     raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address, and what reads its console) and raises
     MachineDown; None where no worker is on a VM. ``metrics`` is the text that Prometheus reads, and its content type.
+    ``notify_test`` sends a test message to a target (empty: to all) for a caller, blocks, and raises UnknownTarget.
     """
 
     version: str
@@ -96,6 +105,7 @@ class ApiFacts:
     patience: float = PATIENCE
     debug: Callable[[str, str, str, Callable[[], str]], Iterator[str]] | None = None
     metrics: Callable[[], tuple[bytes, str]] = lambda: (b"", "text/plain")
+    notify_test: Callable[[str, str], Sequence[Tried]] = nobody_told
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ VERBS: Mapping[tuple[str, str], str] = {
     ("POST", "/certificates"): "certificate",
     ("POST", "/listeners"): "create_listener",
     ("DELETE", "/listeners/{name}"): "revoke_listener",
+    ("POST", "/notify/test"): "notify_test",
 }
 #: Questions that are more than that: a program is run for them.
 LOOKS = frozenset({"debug"})

@@ -68,6 +68,7 @@ DECIDED: dict[str, Role | None] = {
     "GET /listeners": Role.ADMIN,
     "POST /listeners": Role.ADMIN,
     "DELETE /listeners/{name}": Role.ADMIN,
+    "POST /notify/test": Role.ADMIN,
 }
 #: Every command about jobs, and a state of the job's tasks in which the owner may give it.
 STEERING = ("/cancel", "/pause", "/resume", "/redo", "/retry")

@@ -22,8 +22,8 @@ def keys(document: dict[str, object], above: str = "") -> set[str]:
     """The dotted names in a TOML document, as ``settings.rows`` writes them."""
     found = set()
     for name, value in document.items():
-        dotted = re.sub(r"^pools\.[^.]+", "pools.<name>", f"{above}{name}")
-        leaf = not isinstance(value, dict) or dotted.endswith((".limits", ".resources", ".metadata", ".head_room"))
+        dotted = re.sub(r"^(pools|notify\.targets)\.[^.]+", r"\1.<name>", f"{above}{name}")
+        leaf = not isinstance(value, dict) or dotted.endswith((".limits", ".resources", ".metadata", ".head_room", ".people"))
         if isinstance(value, list) and value and isinstance(value[0], dict):
             found |= {dotted} | keys(value[0], f"{dotted}[].")
         elif leaf:

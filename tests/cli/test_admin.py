@@ -18,7 +18,7 @@ COMMANDS = {
     "show_vms", "show_context", "drop_context", "set_datastore", "set_boss_address", "debug", "instantiate_worker", "drain_worker",
     "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
-    "revoke_token", "show_tokens", "audit", "create_listener", "revoke_listener", "show_listeners",
+    "revoke_token", "show_tokens", "audit", "create_listener", "revoke_listener", "show_listeners", "notify_test",
     "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
     "deploy",
 }  # fmt: skip
