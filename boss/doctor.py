@@ -17,6 +17,7 @@ from boss import backup, config, deploy
 from boss.adapters.hostdata import KINDS
 from boss.certificate_checks import examine_certificates
 from boss.checks import Finding, Verdict, examine, python
+from boss.notify_checks import examine_targets
 
 
 def run(argv: Sequence[str]) -> int:
@@ -31,7 +32,8 @@ def diagnose() -> list[Finding]:
     """Every check; only the first two when the settings cannot be read."""
     try:
         settings = config.load()
-        return [*examine(settings), *examine_certificates(settings), *(_examine_clouds(settings) if settings.clouds else [])]
+        clouds = _examine_clouds(settings) if settings.clouds else []
+        return [*examine(settings), *examine_certificates(settings), *clouds, *examine_targets(settings)]
     except config.SettingsError as error:
         wrong = [Finding("settings", Verdict.FAILED, line, "see docs/settings.md") for line in str(error).splitlines()]
         return [python(), *wrong]

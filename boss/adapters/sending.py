@@ -55,6 +55,29 @@ class Sender:
         except NotSent as error:
             raise NotSent(_masked(str(error), target, self._smtp), error.for_good, error.wait) from None
 
+    def reach_webhook(self, target: Target) -> str:
+        """Whether a webhook is there, in a sentence; sends nothing. Raises NotSent."""
+        try:
+            with _client(target) as client:
+                status = client.head(target.webhook).status_code
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            reason = _masked(f"it cannot be reached: {error or type(error).__name__}", target, self._smtp)
+            raise NotSent(reason) from None
+        return f"it is there, and answers a question with {status}"
+
+    def reach_mail_server(self) -> str:
+        """Whether the mail server lets us in, in a sentence; sends nothing. Raises NotSent."""
+        smtp = self._smtp
+        assert smtp is not None
+        try:
+            with self._connected(smtp) as server:
+                server.noop()
+        except smtplib.SMTPResponseException as error:
+            raise NotSent(f"{smtp.host} says {error.smtp_code} {_said(error.smtp_error)}") from None
+        except (smtplib.SMTPException, OSError) as error:
+            raise NotSent(f"{smtp.host}:{smtp.port} cannot be used: {error or type(error).__name__}") from None
+        return f"{smtp.host}:{smtp.port} lets us in ({smtp.security}{', with a password' if smtp.user else ''})"
+
     def _post(self, target: Target, message: Message) -> None:
         now = f"{self._clock():.0f}"
         headers = {
@@ -67,7 +90,7 @@ class Sender:
             headers["X-Ecloud-Signature"] = "sha256=" + signature(target.secret, now, message.payload)
         try:
             with ExitStack() as stack:
-                client = stack.enter_context(httpx.Client(verify=_trust(target.ca), timeout=PATIENCE, follow_redirects=False))
+                client = stack.enter_context(_client(target))
                 answer = stack.enter_context(client.stream("POST", target.webhook, content=message.payload, headers=headers))
                 status, retry = answer.status_code, answer.headers.get("retry-after", "")
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -124,6 +147,10 @@ class Sender:
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """What ``X-Ecloud-Signature`` has after ``sha256=``: HMAC-SHA256 of ``TIMESTAMP.BODY``, in hex."""
     return hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+def _client(target: Target) -> httpx.Client:
+    return httpx.Client(verify=_trust(target.ca), timeout=PATIENCE, follow_redirects=False)
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:

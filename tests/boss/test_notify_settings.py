@@ -8,7 +8,9 @@ import settings
 from boss import config
 from boss.adapters.wording import WordingError
 from boss.notices.notice import Severity
+from boss.notify_checks import examine_targets
 from boss.telling import notifier_of
+from tests.receivers import Hook, MailServer
 
 MAIL = '[notify.smtp]\nhost = "mail.example.org"\nsender = "ecloud@example.org"\n'
 WHOLE = f"""
@@ -116,3 +118,34 @@ def test_a_form_that_there_is_no_template_for_is_said_at_the_start(file: Path) -
 def test_without_targets_there_is_nothing_of_it(file: Path) -> None:
     file.write_text("")
     assert notifier_of(config.load(), "c", "http://x") is None
+
+
+def test_doctor_reaches_everybody_and_sends_nothing(file: Path, tmp_path: Path) -> None:
+    with Hook() as gone:
+        gone_url = gone.url
+    with MailServer(tmp_path, "starttls") as server, Hook(tmp_path) as hook:
+        file.write_text(
+            f'''
+[notify.smtp]
+host = "127.0.0.1"
+port = {server.port}
+sender = "ecloud@example.org"
+ca = "{server.ca}"
+[notify.targets.ops]
+webhook = "{hook.url}/hooks/s3cret-path"
+ca = "{hook.ca}"
+[notify.targets.gone]
+webhook = "{gone_url}/hooks/s3cret-path"
+[notify.targets.people]
+mail = ["owner"]
+'''
+        )
+        file.chmod(0o644)
+        found = {finding.check: (finding.verdict.value, finding.detail) for finding in examine_targets(config.load())}
+        assert found["mail"] == ("ok", f"127.0.0.1:{server.port} lets us in (starttls)")
+        assert found["webhook ops"][0] == "ok" and found["webhook gone"][0] == "note"
+        assert "can be read by others" in found["being told"][1]
+        assert "s3cret" not in str(found)
+        assert hook.posts == [] and server.mails == []
+        file.chmod(0o600)
+        assert "being told" not in {finding.check for finding in examine_targets(config.load())}
