@@ -1,6 +1,7 @@
 """The ports Results and Datastore on a real sshd and the real gate."""
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,12 @@ def test_the_api_lists_results_reads_logs_and_checks(gate: DatastoreGate, datast
     assert "was written, read back and removed in" in gate.check()
     with pytest.raises(DatastoreDown, match="no name of a job"):
         gate.listing("../trash")
+
+
+def test_the_room_on_the_datastores_disk_is_told(gate: DatastoreGate, datastore: Datastore) -> None:
+    place, free, size = gate.space()
+    assert place == f"127.0.0.1:{datastore.root}"
+    assert 0 < free < size == shutil.disk_usage(datastore.root).total
 
 
 def test_the_api_lists_shared_data_and_says_what_is_not_there(gate: DatastoreGate, datastore: Datastore) -> None:
