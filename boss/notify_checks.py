@@ -8,10 +8,11 @@ Rules:
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from boss.adapters.sending import NotSent, Sender
+from boss.adapters.sending import Sender
 from boss.adapters.wording import WordingError
 from boss.checks import Finding, Verdict
 from boss.config import BossConfig
+from boss.notices.delivery import NotSent
 from boss.telling import notifier_of
 
 _TRY = "mend [notify] in the settings, or what it names; `admin.py notify_test` sends a message"

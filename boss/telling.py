@@ -11,7 +11,6 @@ from pathlib import Path
 
 from boss.adapters.notifier import Notifier, Surroundings
 from boss.adapters.results import DatastoreGate
-from boss.adapters.sending import Sender
 from boss.adapters.wording import Wording, WordingError
 from boss.config import BossConfig
 from boss.core.view import View
@@ -28,6 +27,8 @@ def notifier_of(settings: BossConfig, cluster: str, url: str) -> Notifier | None
     telling = settings.telling
     if not telling.targets:
         return None
+    from boss.adapters.sending import Sender  # noqa: PLC0415 (httpx takes its time to load)
+
     wording = Wording(cluster, url, telling.templates)
     for target in telling.targets:
         if target.template and not wording.has(target.template):

@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol
 
-from boss.adapters.sending import NotSent, Sender
 from boss.adapters.wording import Wording
 from boss.core.events import Event
 from boss.core.requests import ContextSet
+from boss.notices.delivery import Message, NotSent, Tried, UnknownTarget
 from boss.notices.notice import Kind, Notice, made, to_text
 from boss.notices.noting import FACT, STANDING, Row
 from boss.notices.outbox import Batch, Outbox
@@ -38,16 +39,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """How a test message went: to which target and receiver (empty for a webhook), whether it was taken, and what was said."""
-
-    target: str
-    to: str
-    sent: bool
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What can stand for a while: ``paused`` pools with the reasons, ``disks``, and what was ``left`` in the clouds. They may block."""
 
@@ -56,8 +47,11 @@ class Surroundings:
     left: Callable[[], Sequence[Left]]
 
 
-class UnknownTarget(KeyError):
-    """The settings have no such target."""
+class Sender(Protocol):
+    """Whoever brings messages to their receivers (``boss.adapters.sending``)."""
+
+    def send(self, target: Target, address: str, message: Message) -> None:
+        """Deliver a message to a webhook, or to this address. Raises NotSent."""
 
 
 class Notifier:

@@ -22,21 +22,13 @@ from pathlib import Path
 
 import httpx
 
-from boss.adapters.wording import Message
+from boss.notices.delivery import Message, NotSent
 from boss.notices.targets import Smtp, Target
 
 #: Seconds for each step of a delivery.
 PATIENCE = 20.0
 #: Answers after which the same message will never be taken.
 _NEVER = frozenset({400, 405, 410, 411, 413, 414, 415, 422, 501})
-
-
-class NotSent(Exception):
-    """It did not arrive, for all that is known. ``for_good``: it never will; ``wait``: the seconds that the other side asks for."""
-
-    def __init__(self, reason: str, for_good: bool = False, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.for_good, self.wait = for_good, wait
 
 
 class Sender:

@@ -11,7 +11,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from boss.notices.delivery import Message
 from boss.notices.notice import Kind, Notice, Severity, harmless
 
 OURS = Path(__file__).resolve().parents[2] / "templates" / "notify"
@@ -39,16 +39,6 @@ _MANY = {
 }
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What one receiver gets at once. ``id`` is the same when it is sent again."""
-
-    id: str
-    subject: str
-    text: str
-    payload: bytes
 
 
 class WordingError(ValueError):

@@ -14,7 +14,6 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from boss.adapters.notifier import Tried, UnknownTarget
 from boss.api.accounts import Accounts, Caller
 from boss.api.answers import Refusal
 from boss.api.doing import doing
@@ -25,6 +24,7 @@ from boss.core.requests import Answer
 from boss.core.requests import Request as Asked
 from boss.core.view import View
 from boss.listeners import ListenerKnown, Listeners, ListenerTaken
+from boss.notices.delivery import Tried, UnknownTarget
 from boss.ports import Cloud, Datastore, Desk, Intake, Issuer, Reader
 
 #: Seconds that a caller waits for the loop's answer.

@@ -3,11 +3,11 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from boss.adapters.notifier import UnknownTarget
 from boss.api.answers import Refusal
 from boss.api.house import TheCaller, TheHouse, blocking
 from boss.api.roles import Guarded, needs
 from boss.core.tokens import Role
+from boss.notices.delivery import UnknownTarget
 
 router = APIRouter(tags=["look"], route_class=Guarded)
 

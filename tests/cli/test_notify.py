@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from boss.adapters.intake import Intake
-from boss.adapters.notifier import Tried, UnknownTarget
+from boss.notices.delivery import Tried, UnknownTarget
 from tests.api.rig import Rig
 from tests.cli.shell import Shell
 from tests.servers import eventually

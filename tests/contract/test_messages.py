@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from boss.adapters.certificates import Authority
-from boss.adapters.notifier import Notifier, Surroundings, UnknownTarget
-from boss.adapters.sending import NotSent, Sender
-from boss.adapters.wording import Message, Wording, WordingError
+from boss.adapters.notifier import Notifier, Surroundings
+from boss.adapters.sending import Sender
+from boss.adapters.wording import Wording, WordingError
 from boss.core.events import Event
 from boss.core.requests import Answer, ContextSet, Request
+from boss.notices.delivery import Message, NotSent, UnknownTarget
 from boss.notices.notice import Kind, Notice, made, to_text
 from boss.notices.noting import FACT, STANDING
 from boss.notices.targets import Smtp, Target, Telling
