@@ -149,7 +149,7 @@ class _Collector(Collector):
         yield _counter("ecloud_loop_faults", "Turns in which the core raised.", meters.faults)
         yield _counter("ecloud_messages_dropped", "Messages of workers that were dropped.", meters.dropped)
         yield _gauge("ecloud_api_connections", "Connections of the API's clients.", self._exposition.connections())
-        yield _gauge("ecloud_api_listeners", "Of those that wait for events, and the boss's own.", listeners)
+        yield _gauge("ecloud_api_listeners", "Readers of events and followed logs, the boss's own log among them.", listeners)
         told = self._exposition.told()
         yield _counters(
             "ecloud_notifications",

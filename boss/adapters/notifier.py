@@ -32,8 +32,8 @@ from boss.ports import Desk
 
 #: Seconds between two looks at disks and pools, and between two at what lies in the clouds; and after which what stands is noted again.
 LOOK, LEAKS, SAVE = 30.0, 900.0, 1200.0
-#: Seconds for the loop's answer.
-PATIENCE = 60.0
+#: Seconds for the loop's answer; and for all threads to end.
+PATIENCE, GOODBYE = 60.0, 1.0
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +152,9 @@ class Notifier:
         with self._changed:
             self._over.set()
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(1.0)  # what is under way is told again by the next life, if it was not noted
+        end = time.monotonic() + GOODBYE
+        for thread in self._threads:  # what is under way is told again by the next life, if it was not noted
+            thread.join(max(0.0, end - time.monotonic()))
 
     # ---- delivering ----------------------------------------------------------------------------------------------
 
