@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from boss.core.events import BrokerConnected, WorkerSaid
-from boss.core.requests import ContextSet, TasksRedone
+from boss.core.model import Wanted
+from boss.core.requests import ContextSet, JobPaused, TasksRedone
 from boss.core.view import View, VmView
 from boss.loop import Loop, Outside
 from boss.notices.notice import Kind, Notice, Severity, from_text, harmless, made, to_text
@@ -316,6 +317,21 @@ def test_many_failures_of_a_job_are_told_once(tmp_path: Path) -> None:
         boss.ends(f"u1.{index}.1", "failed")
     assert boss.hearer.kinds == ["failures"]
     assert "3 attempts have failed within 5 min" in boss.hearer.rows[0][0].text
+    boss.store.close()
+
+
+def test_a_job_that_the_boss_has_paused_is_told_and_one_that_a_person_paused_is_not(tmp_path: Path) -> None:
+    boss = Told(tmp_path)
+    boss.push()
+    assert boss.ask(JobPaused("job")).code == 200
+    assert boss.hearer.kinds == []
+    job = boss.loop._state.jobs["u1"]
+    for reason in ("init task env failed", "init task env failed", ""):
+        job.wanted, job.reason = Wanted.PAUSE, reason
+        boss.loop._state.touch_job(job)
+        boss.turn(ContextSet({"a": reason}))
+    assert boss.hearer.kinds == ["job_paused"]
+    assert boss.hearer.rows[0][0].text == "job job of ada is paused: init task env failed"
     boss.store.close()
 
 
