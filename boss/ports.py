@@ -18,6 +18,7 @@ from boss.core.model import Attempt, FileRef, InputSet, Job, Task, TaskSpec, Tas
 from boss.core.requests import Answer, Request
 from boss.core.tokens import Role, Token
 from boss.core.view import View
+from boss.past import Past
 from worker.protocol import ToWorker
 
 #: Puts one event into the loop's inbox, from any thread; False when the inbox is full (only workers' messages are ever refused).
@@ -146,7 +147,7 @@ class JobRow:
     stale: int = 0
 
 
-class Reader(Protocol):
+class Reader(Past, Protocol):
     """The database, for listings, on connections of its own; safe to call from several threads. Jobs are asked for by name."""
 
     def jobs(self) -> list[JobRow]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from boss.adapters import loading, rows
+from boss.adapters import loading, pasts, rows
 from boss.adapters.database import Database, Row
 from boss.adapters.definitions import Definitions
 from boss.core.deeds import Entry
@@ -21,6 +21,7 @@ from boss.core.model import Attempt, Job, TaskState, Template, Vm
 from boss.core.outcomes import job_state
 from boss.core.stale import sentence as stale_sentence
 from boss.core.view import JobView
+from boss.past import PastMachine, PastTask
 from boss.ports import FailureRow, JobRow, Manifest, Origins, TaskRow
 
 #: Rows that are read at a time where a glob must be looked at again.
@@ -208,6 +209,14 @@ class Reader:
             " WHERE j.name = ? AND a.state = 'succeeded' AND a.init = 0 GROUP BY a.task_index ORDER BY a.task_index"
         )
         return [(index, number) for index, number in self._db.select(sql, (job,))]
+
+    def past_tasks(self, job: str, after: int, limit: int) -> list[PastTask]:
+        """The tasks of a job behind this index, with their attempts."""
+        return [task for number in self._names(job) for task in pasts.tasks(self._db, number, after, limit)]
+
+    def past_machines(self, job: str) -> list[PastMachine]:
+        """Who ran attempts of a job."""
+        return [one for number in self._names(job) for one in pasts.machines(self._db, self._definitions, number)]
 
     def vm(self, name: str) -> Vm | None:
         """A claim by its id, also one that is gone or has failed."""
