@@ -9,7 +9,7 @@ from collections.abc import Callable  # noqa: E402
 
 import typer  # noqa: E402
 
-from client.commands import accounts, changing, ears, files, fleet, frame, looking, notifying, sharing, sweeps  # noqa: E402
+from client.commands import accounts, changing, ears, files, fleet, frame, looking, notifying, reporting, sharing, sweeps  # noqa: E402
 
 app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
 
@@ -36,7 +36,7 @@ PANELS: dict[str, list[Callable[..., None]]] = {
         notifying.notify_test,
         fleet.debug,
     ],
-    "Results": [files.fetch, sweeps.table],
+    "Results": [files.fetch, sweeps.table, reporting.report],
     "Shared data": [sharing.put, sharing.show_shared],
     "Change": [
         changing.cancel,

@@ -110,7 +110,7 @@ def cost_of(past: Past) -> Cost:
 
 
 def _vms(past: Past) -> Vms | None:
-    machines = [one for one in past.machines if one.created is not None]
+    machines = [one for one in past.machines if one.created is not None and not one.local]
     if not machines:
         return None
     own: dict[str, float] = defaultdict(float)

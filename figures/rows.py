@@ -65,7 +65,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A worker that ran attempts of the job, with its VM (``created`` None: it has none)."""
+    """A worker that ran attempts of the job, with its VM (``created`` None: it has none).
+
+    ``local``: it is a process of the boss's own machine, which comes and goes like a VM and costs nothing.
+    """
 
     id: str
     pool: str = ""
@@ -75,6 +78,7 @@ class Machine:
     ended: float | None = None
     first: float | None = None
     others: float = 0.0
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ def tasks_of(page: Mapping[str, Any], now: float) -> Iterable[Task]:
 
 def machine_of(row: Mapping[str, Any]) -> Machine:
     """One of ``GET /jobs/{job}/machines``."""
-    return Machine(*(row[name] for name in ("id", "pool", "flavor", "cpus", "created", "ended", "first", "others")))
+    facts = {name: row[name] for name in ("id", "pool", "flavor", "cpus", "created", "ended", "first", "others")}
+    return Machine(**facts, local=row["provider"] == "local")
 
 
 def _attempts(row: Mapping[str, Any], cpus: float, now: float) -> Iterable[Attempt]:

@@ -9,7 +9,7 @@ from boss.api.house import TheHouse, blocking
 from boss.api.origins import made_of
 from boss.api.roles import Guarded, needs
 from boss.api.shapes import ResultFile
-from boss.api.shapes_past import EntryOut, HistoryPage, MachineOut, MadeOut, PastTaskOut, ProvenancePage
+from boss.api.shapes_past import DefinitionOut, EntryOut, HistoryPage, MachineOut, MadeOut, PastTaskOut, ProvenancePage
 from boss.core.model import Attempt, Template
 from boss.core.requests import BasisAsked
 from boss.core.templates import params_of, texts_of
@@ -57,12 +57,14 @@ async def machines(house: TheHouse, job: str) -> list[MachineOut]:
     """The workers that ran attempts of a job and their VMs, in the order of their first attempt."""
     row = await blocking(house.targets.job, job)
     found = await blocking(house.reader.past_machines, row.name)
-    offered = _offered(await house.ask(BasisAsked)) if any(one.flavor for one in found) else {}
+    basis: Mapping[str, Any] = await house.ask(BasisAsked) if any(one.flavor for one in found) else {"pools": (), "sizes": ()}
+    offered, providers = _offered(basis), {pool["name"]: pool["provider"] for pool in basis["pools"]}
     slots = {worker.id: worker.slots for worker in house.view().workers}
     return [
         MachineOut(
             id=one.id,
             pool=one.pool,
+            provider=providers.get(one.pool, ""),
             flavor=one.flavor,
             state=one.state,
             cpus=offered.get((one.pool, one.flavor), slots.get(one.id)),
@@ -96,7 +98,23 @@ def provenance(
     rows = house.reader.tasks(job=name, limit=limit, after=(name, after))
     templates = house.reader.templates(name, {row.template for row in rows})
     made = [_made(house.reader, row, templates.get(row.template, Template(0, row.id, ()))) for row in rows]
-    return ProvenancePage(tasks=made, next=rows[-1].index if len(rows) == limit else None)
+    entries = {number: _defined(one) for number, one in templates.items()}
+    return ProvenancePage(tasks=made, entries=entries, next=rows[-1].index if len(rows) == limit else None)
+
+
+def _defined(one: Template) -> DefinitionOut:
+    return DefinitionOut(
+        name=_written(one.name),
+        commands=[_written(command) for command in one.commands],
+        inputs=[_written(item.source) for item in one.inputs],
+        outputs=[_written(item.path if item.to is None else item.to) for item in one.outputs],
+        env={name: _written(text) for name, text in one.env},
+        needs=dict(one.needs),
+        timeout=one.timeout,
+        retries=one.retries,
+        init=one.init,
+        parameters=[name for name in params_of(one, 0) if one.grid],
+    )
 
 
 def _made(reader: Reader, row: TaskRow, template: Template) -> MadeOut:
@@ -107,8 +125,10 @@ def _made(reader: Reader, row: TaskRow, template: Template) -> MadeOut:
     return MadeOut(
         index=row.index,
         id=row.id,
+        template=row.template,
         state=row.state,
         attempt=accepted.number if accepted else 0,
+        reason=row.reason,
         worker=shown.worker if shown else "",
         exit_code=shown.exit_code if shown else None,
         started=shown.started if shown else None,

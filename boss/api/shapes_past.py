@@ -53,12 +53,14 @@ class HistoryPage(BaseModel):
 class MachineOut(BaseModel):
     """A worker that ran attempts of a job, and its VM. ``cpus`` is null where nobody knows any more.
 
-    Without a VM ``pool`` and ``flavor`` are empty and ``created`` is null; ``ended`` is null while the VM is there. ``first`` is when the
-    first task of any job was dealt to it, ``others`` what tasks of other jobs had there, in CPU seconds by their ``cpus``.
+    ``provider`` is ``local`` for processes of the boss's own machine. Without a VM ``pool``, ``flavor`` and ``provider`` are empty and
+    ``created`` is null; ``ended`` is null while the VM is there. ``first`` is when the first task of any job was
+    dealt to it, ``others`` what tasks of other jobs had there, in CPU seconds by their ``cpus``.
     """
 
     id: str
     pool: str
+    provider: str
     flavor: str
     state: str
     cpus: float | None
@@ -66,6 +68,21 @@ class MachineOut(BaseModel):
     ended: float | None
     first: float | None
     others: float
+
+
+class DefinitionOut(BaseModel):
+    """An entry of the task file as it is written there (``{T}`` stands for a parameter), defaults filled in; ``parameters`` are names."""
+
+    name: str
+    commands: list[str]
+    inputs: list[str]
+    outputs: list[str]
+    env: dict[str, str]
+    needs: dict[str, float]
+    timeout: float
+    retries: int
+    init: bool
+    parameters: list[str]
 
 
 class MadeOut(BaseModel):
@@ -76,8 +93,10 @@ class MadeOut(BaseModel):
 
     index: int
     id: str
+    template: int
     state: str
     attempt: int
+    reason: str
     worker: str
     exit_code: int | None
     started: float | None
@@ -89,7 +108,8 @@ class MadeOut(BaseModel):
 
 
 class ProvenancePage(BaseModel):
-    """How results were made, by place in the job; ``next`` goes into ``after``, null at the end."""
+    """How results were made, by place in the job, and the entries by number; ``next`` goes into ``after``, null at the end."""
 
     tasks: list[MadeOut]
+    entries: dict[int, DefinitionOut]
     next: int | None

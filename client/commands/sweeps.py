@@ -11,12 +11,9 @@ Rules:
 import csv
 import json
 import math
-import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated
@@ -27,7 +24,7 @@ from client import Client
 from client.commands.frame import Json, counted, name_job, say
 from client.commands.tables import clean, lasted, show
 from client.commands.tables import tally as counts_in_words
-from client.errors import ClientError, Conflict
+from client.commands.writing import check_place, written
 from client.metrics import Cell
 from client.table import Table
 
@@ -38,10 +35,6 @@ WIDEST = 40
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-class NotWritten(ClientError):
-    """The table could not be written here."""
-
-
 def table(
     target: Annotated[str, typer.Argument(metavar="JOB[:GLOB]", help="A job, and which of its tasks.")],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write CSV (with --json: JSON) to this file.")] = None,
@@ -50,13 +43,13 @@ def table(
 ) -> None:
     """A job's outcome as a table: a row a task with parameters, state, times and the numbers of its metrics file."""
     if out is not None:
-        _check_place(out, force)
+        check_place(out, force)
     with Client() as client, Table(client, target) as found:
         if found.job:
             name_job(target, found.job)
         write = write_json if as_json else write_csv
         if out is not None:
-            with _written(out, force) as file:
+            with written(out, force) as file:
                 write(file, found)
             say(
                 f"{counted(len(found), 'row')} and {counted(len(found.columns), 'column')} in {out} ({counts_in_words(found.states)})"
@@ -108,46 +101,6 @@ def _guarded(text: str) -> str:
 
 def _json_cell(cell: Cell | None) -> Cell | None:
     return None if isinstance(cell, float) and not math.isfinite(cell) else cell
-
-
-def _check_place(out: Path, force: bool) -> None:
-    """Refuse before anything is read. Raises Conflict, NotWritten."""
-    if out.is_dir():
-        raise NotWritten(f"{out} is a folder: --out takes a file's name")
-    if out.is_file() and not force:
-        raise Conflict(f"{out} is there already; --force overwrites it")
-    if not out.exists() and not out.parent.is_dir():
-        raise NotWritten(f"{out} cannot be written: there is no folder {out.parent}")
-
-
-@contextmanager
-def _written(out: Path, force: bool) -> Iterator[IO[str]]:
-    """A file that gets its name when the block has ended well. Raises Conflict when the name was taken meanwhile, NotWritten."""
-    try:
-        if out.exists() and not out.is_file():  # a device or a pipe
-            with out.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
-            return
-        with _beside(out) as (file, passing):
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if not force:
-                out.open("x").close()  # takes the name, if nobody has it
-            passing.replace(out)
-    except FileExistsError:
-        raise Conflict(f"{out} is there already; --force overwrites it") from None
-    except OSError as error:
-        raise NotWritten(f"{out} cannot be written: {error.strerror or error}") from None
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[tuple[IO[str], Path]]:
-    """A new file in the folder of ``out``, with the rights that any new file has here; it is gone afterwards, unless it was renamed."""
-    with tempfile.TemporaryDirectory(prefix=".ecloud-", dir=out.parent) as folder:
-        passing = Path(folder, "table")
-        with passing.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            yield file, passing
 
 
 # ---- drawing ---------------------------------------------------------------------------------------------------------

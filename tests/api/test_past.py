@@ -45,9 +45,9 @@ def test_machines_are_those_that_ran_the_job_with_what_other_jobs_had_there(rig:
     rig.until(lambda rig: all(job["finished"] for job in rig.get("/jobs")))
     [machine] = rig.get("/jobs/job/machines")
     assert (machine["id"], machine["pool"], machine["flavor"], machine["cpus"]) == ("local-1", "local", "local.2", 2)
+    assert machine["provider"] == "local"
     assert machine["ended"] is None and machine["created"] <= machine["first"]
     assert machine["others"] == 3.0  # 1.5 s on two cpus
-    rig.push({"c": "hold"}, name="alone")
     assert rig.get("/jobs/nobody/machines", 404)["error"]
 
 
@@ -69,4 +69,6 @@ def test_provenance_tells_commands_and_files_in_and_out_with_their_digests(rig: 
     assert [(file["path"], file["sha256"], file["task"]) for file in whole[2]["made_of"]["files"]] == [
         ("1.txt", SHA, "run-1"), ("2.txt", SHA, "run-2")
     ]  # fmt: skip
+    entries = rig.get("/jobs/job/provenance")["entries"]
+    assert (entries["0"]["commands"], entries["0"]["outputs"], entries["0"]["parameters"]) == (["sim {T}"], ["{T}.txt"], ["T"])
     assert (whole[3]["files"], whole[3]["exit_code"]) == ([], 3)

@@ -17,7 +17,7 @@ COMMANDS = {
     "status", "show_jobs", "show_tasks", "show_task", "show_queued", "show_in_progress", "show_failed", "show_succeeded", "show_workers",
     "show_vms", "show_context", "drop_context", "set_datastore", "set_boss_address", "debug", "instantiate_worker", "drain_worker",
     "terminate_workers", "logs", "why",
-    "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "show_graph", "create_token",
+    "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "report", "show_graph", "create_token",
     "revoke_token", "show_tokens", "audit", "create_listener", "revoke_listener", "show_listeners", "notify_test",
     "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
     "deploy",
