@@ -9,11 +9,14 @@ from client.errors import (
     DatastoreTrouble,
     FilesDiffer,
     InvalidRequest,
+    JobFailed,
     NotFound,
     NotPermitted,
     NotTrusted,
+    PandasMissing,
     Problem,
     Refused,
+    WaitTimeout,
 )
 
 __all__ = [
@@ -26,9 +29,12 @@ __all__ = [
     "FilesDiffer",
     "InvalidRequest",
     "Job",
+    "JobFailed",
     "NotFound",
     "NotPermitted",
     "NotTrusted",
+    "PandasMissing",
     "Problem",
     "Refused",
+    "WaitTimeout",
 ]

@@ -15,46 +15,29 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from client import sharing
+from client import sharing, showing
 from client.access import datastore
 from client.connection import Connection, Params, find_boss
-from client.errors import BossUnreachable
+from client.errors import WaitTimeout
+from client.handy import HandyClient, HandyJob
+from client.patience import ENDED, LOOK, patiently
 from client.pushing import Pushed, Sent, TaskFile, Wishes, push, read_task_file, submitted
 from client.signing import VALID
 from client.table import Table
 from datastore.transfer import Fetched, fetch_results
 
-#: Seconds that one request waits for a job's end, and between two looks for a caller who wants to see progress.
+#: Seconds that one request waits for a job's end.
 ONE_WAIT = 30.0
-LOOK = 0.5
-#: Job states in which nothing happens any more.
-ENDED = frozenset({"succeeded", "failed", "cancelled"})
 #: Tasks that are asked for at once.
 PAGE = 5000
 
-#: Seconds that a boss may be away (it is started again) without ending what waits for it.
-PATIENCE = 60.0
-
 Plain = dict[str, Any]
-T = TypeVar("T")
 
 
-def patiently(ask: Callable[[], T]) -> T:
-    """What ``ask`` returns; asked again for a while when the boss does not answer. Raises BossUnreachable after that."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return ask()
-        except BossUnreachable:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(LOOK)
-
-
-class Client:
+class Client(HandyClient):
     """One boss. ``url`` and ``token`` as in ``client.connection``: arguments, environment, or the boss's own note on this machine."""
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
@@ -374,7 +357,7 @@ class Client:
         return found
 
 
-class Job:
+class Job(HandyJob):
     """One job of a boss, by its name."""
 
     def __init__(self, client: Client, name: str) -> None:
@@ -390,12 +373,17 @@ class Job:
         found: Plain = self.client.connection.get(self._path)
         return found
 
-    def wait(self, timeout: float | None = None, progress: Callable[[Plain], None] | None = None) -> str:
+    def wait(self, timeout: float | None = None, progress: Callable[[Plain], None] | bool | None = None) -> str:
         """Wait until the job has ended; returns ``succeeded``, ``failed`` or ``cancelled``.
 
-        ``progress`` is called about twice a second with the job as ``status()`` has it. A boss that is started again meanwhile is
-        waited for. Raises TimeoutError after ``timeout`` seconds.
+        ``progress`` is called about twice a second with the job as ``status()`` has it; True shows a bar on a terminal or in a
+        notebook, and a line now and then elsewhere. A boss that is started again meanwhile is waited for, for a minute. Raises
+        WaitTimeout (which is a TimeoutError) after ``timeout`` seconds; the job goes on.
         """
+        if progress is True:
+            with showing.progress() as show:
+                return self.wait(timeout, show)
+        progress = progress or None
         end = None if timeout is None else time.monotonic() + timeout
         now = self.status()
         while True:
@@ -404,7 +392,7 @@ class Job:
             if now["state"] in ENDED:
                 return str(now["state"])
             if end is not None and time.monotonic() >= end:
-                raise TimeoutError(f"job {self.name} is {now['state']} after {timeout:g} s")
+                raise WaitTimeout(f"job {self.name} is {now['state']} after {timeout:g} s")
             left = ONE_WAIT if end is None else max(0.0, end - time.monotonic())
             question: Params = {"wait": min(left, LOOK if progress else ONE_WAIT)}
             now = patiently(lambda question=question: self.client.connection.get(self._path, question))  # type: ignore[misc]

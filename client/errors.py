@@ -1,7 +1,7 @@
 """What can go wrong between a program and the boss. Each error has one clear sentence, and the exit code of the command line."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from datastore.transfer import Fetched
 
@@ -89,3 +89,21 @@ class FilesDiffer(DatastoreTrouble):
     def __init__(self, message: str, done: Fetched) -> None:
         super().__init__(message)
         self.done = done
+
+
+class JobFailed(ClientError):
+    """A job has ended without success: ``job`` is its name, ``state`` failed or cancelled, ``causes`` as ``Client.failures`` has them."""
+
+    def __init__(self, job: str, state: str, causes: Sequence[Mapping[str, Any]]) -> None:
+        said = "; ".join(f"{one['count']} x {one['line'] or one['reason'] or 'no reason was given'}" for one in causes[:3])
+        more = f"; and {len(causes) - 3} more causes" if len(causes) > 3 else ""
+        super().__init__(f"job {job} {state}{f': {said}' if said else ''}{more} (`admin.py show_failed --job {job}`)")
+        self.job, self.state, self.causes = job, state, tuple(causes)
+
+
+class WaitTimeout(ClientError, TimeoutError):
+    """A job has not ended in time; it goes on."""
+
+
+class PandasMissing(ClientError, ImportError):
+    """A data frame was asked for where there is no pandas."""

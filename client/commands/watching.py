@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 
 from client import Client
-from client.api import ENDED, patiently
 from client.commands.failing import TOLD, summary
 from client.commands.frame import say
 from client.commands.news import News, busy
 from client.commands.tables import clean, jobs_tasks, lasted, lost
+from client.patience import ENDED, patiently
 
 #: Seconds between two looks, and between two plain lines at least.
 LOOK = 0.5
