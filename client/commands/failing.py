@@ -87,8 +87,8 @@ def what(cause: Plain) -> str:
     return clean(before + (cause["reason"] or "no reason was given"))
 
 
-def summary(found: Plain, job: str) -> Iterator[str]:
-    """The largest causes of a job's failures in a line each, and the command that says more."""
+def causes_of(found: Plain) -> Iterator[str]:
+    """The largest causes of a job's failures in a line each."""
     told = found["causes"][:TOLD]
     rest = found["total"] - sum(cause["count"] for cause in told)
     width = len(f"{max([rest, *(cause['count'] for cause in told)]):,}")
@@ -97,4 +97,9 @@ def summary(found: Plain, job: str) -> Iterator[str]:
         yield f"  {cause['count']:>{width},}  {said[:LINE]}{'...' if len(said) > LINE else ''}"
     if rest > 0:
         yield f"  {rest:>{width},}  in other ways"
+
+
+def summary(found: Plain, job: str) -> Iterator[str]:
+    """The largest causes of a job's failures in a line each, and the command that says more."""
+    yield from causes_of(found)
     yield f"  more: ./admin.py show_failed --job {job}"

@@ -1,89 +1,142 @@
-"""Watching a job or everything: a bar on a terminal, a plain line now and then elsewhere; on stderr, so that stdout stays clean.
+"""Watching a job or everything: a live table on a terminal, a plain line now and then elsewhere; on stderr, so that stdout stays clean.
 
 Rules:
 - Ctrl-C only stops the watching: exit code 130, the job goes on.
+- A boss that is started again is waited for, and that is said; the first question of all is asked once.
 - A job that the boss has paused is not watched on: nothing of it goes on before somebody acts. One that a person paused is.
 - What is more than a number (a paused job, trouble outside, why nothing runs) is a line of its own, at once, on a terminal too.
+- At the end the failures come first, then how the job ended, and last the command to type next.
 """
 
 import shlex
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from client import Client
-from client.commands.failing import TOLD, summary
+from client.commands.board import RAN, Pace, Seen, board, facts_of
+from client.commands.failing import TOLD, causes_of
 from client.commands.frame import say
 from client.commands.news import News, busy
-from client.commands.tables import clean, jobs_tasks, lasted, lost
-from client.patience import ENDED, patiently
+from client.commands.tables import clean, jobs_tasks, lasted
+from client.errors import BossUnreachable
+from client.patience import ENDED
 
 #: Seconds between two looks, and between two plain lines at least.
 LOOK = 0.5
 LINE = 5.0
-#: Seconds of progress that the rate is taken from.
-WINDOW = 30.0
-#: Tasks that are looked at after a push, at most.
+#: Seconds between two looks at what runs and what failed, for a terminal.
+DETAIL = 2.0
+#: Seconds that a boss may be away while it is watched.
+AWAY = 600.0
+#: Tasks that are looked at after a push, and running ones that are listed, at most.
 SAMPLED = 20
-DONE = ("succeeded", "failed", "skipped", "cancelled")
-#: Of these, what took workers' time and counts for the rate.
-RAN = ("succeeded", "failed")
+LISTED = 60
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """Where progress goes (``show``), and lines beside it (``tell``)."""
+    """Where progress goes (``show``), and lines beside it (``tell``). ``live``: there is room for what runs and what failed."""
 
-    show: Callable[[dict[str, Any], "Pace"], None]
+    show: Callable[[Seen], None]
     tell: Callable[[str], None]
+    live: bool
 
 
-class Pace:
-    """How fast tasks finish of late, and how long the rest would take at that rate."""
+class Watch:
+    """One boss that is watched; ``name`` is the job's (None: all)."""
 
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+    def __init__(self, client: Client, name: str | None, display: Display) -> None:
+        self._client, self._display = client, display
+        self._name = name
+        self._seen: Seen | None = None
+        self._detail_at = 0.0
+        self._failed = 0
 
-    def look(self, now: float, done: int) -> None:
-        """``done`` tasks had run to their end at ``now`` (seconds of any clock)."""
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
-            self._seen.popleft()
+    def until(self, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Look again and again until this is so of the status; returns that."""
+        paces: dict[str, Pace] = {}
+        pace = Pace()
+        news = News(self._why)
+        status = self._client.status(self._name, brief=True)
+        while True:
+            now = time.monotonic()
+            pace.look(now, _ran(status["tasks"]))
+            for job in () if self._name else status["jobs"]:
+                if job["finished"] is None:
+                    paces.setdefault(job["name"], Pace()).look(now, _ran(job["tasks"]))
+            before = self._seen
+            self._seen = Seen(self._name, status, pace, paces)
+            if before is not None:
+                self._seen.running, self._seen.causes = before.running, before.causes
+            if self._display.live and self._name and now >= self._detail_at:
+                self._detail_at = now + DETAIL
+                self._details(self._name)
+            self._display.show(self._seen)
+            for line in news.of(status, now):
+                self._display.tell(clean(line))
+            if ended(status):
+                return status
+            time.sleep(LOOK)
+            status = self.asked(lambda: self._client.status(self._name, brief=True))
 
-    @property
-    def rate(self) -> float:
-        """Tasks per second."""
-        (start, before), (end, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (end - start) if end > start else 0.0
+    def asked(self, ask: Callable[[], T]) -> T:
+        """What ``ask`` returns; asked again when the boss does not answer, which is said. Raises BossUnreachable after a while."""
+        since = None
+        while True:
+            try:
+                found = ask()
+            except BossUnreachable:
+                now = time.monotonic()
+                if since is None:
+                    since = now
+                    if not self._display.live:
+                        self._display.tell("the boss does not answer; it is asked again")
+                if now - since >= AWAY:
+                    raise
+                if self._seen is not None:
+                    self._seen.away = since
+                    self._display.show(self._seen)
+                time.sleep(LOOK)
+                continue
+            if since is not None:
+                self._display.tell(f"the boss answers again, after {lasted(max(1.0, time.monotonic() - since))}")
+            return found
 
-    def eta(self, left: int) -> str:
-        """How long ``left`` tasks take at this rate."""
-        return f"ETA {lasted(max(1.0, left / self.rate))}" if left and self.rate > 0 else ""
+    def _details(self, name: str) -> None:
+        """What runs of the one job, and what has failed."""
+        assert self._seen is not None
+        counts = self._seen.status["tasks"]
+        question: dict[str, Any] = {"target": name + ":*", "state": "running", "limit": LISTED}
+        running = counts.get("running")
+        self._seen.running = self.asked(lambda: self._client.connection.get("/tasks", question)["tasks"]) if running else ()
+        if counts.get("failed", 0) != self._failed:
+            self._failed = counts.get("failed", 0)
+            self._seen.causes = self.asked(lambda: self._client.failures(name + ":*")["causes"])[:TOLD] if self._failed else ()
+
+    def _why(self) -> str:
+        """The first sentence of why one of the ready tasks is not dealt out; empty when none is ready."""
+        targets = [self._name + ":*"] if self._name else []
+        page = self.asked(lambda: next(self._client.task_pages(*targets, states=["ready"])))
+        if not page:
+            return ""
+        full = f"{page[0]['job']}:{page[0]['id']}"
+        said = self.asked(lambda: self._client.why(full))["why"]
+        return f"{page[0]['id'] if self._name else full} waits: {' '.join(said[:1])} More: ./admin.py why {shlex.quote(full)}"
 
 
-def facts_of(status: dict[str, Any], pace: Pace) -> tuple[int, int, str]:
-    """Tasks done, tasks in all, and the rest in words: paused, running, lost, rate, ETA (while something runs), workers."""
-    counts = status["tasks"]
-    done, total = sum(counts.get(state, 0) for state in DONE), sum(counts.values())
-    workers = status["fleet"]["online"]
-    paused = sum(job["state"] == "paused" for job in status["jobs"])
-    words = [
-        ("paused" if len(status["jobs"]) == 1 else f"{paused} paused") if paused else "",
-        f"{counts.get('running', 0)} running",
-        *lost(counts),
-        f"{pace.rate:.1f}/s",
-        pace.eta(total - done) if busy(status) else "",
-        f"{workers:,} worker{'' if workers == 1 else 's'}",
-    ]
-    return done, total, " · ".join(word for word in words if word)
+def _ran(counts: dict[str, int]) -> int:
+    return sum(counts.get(state, 0) for state in RAN)
 
 
 def watch_job(client: Client, name: str) -> int:
@@ -92,18 +145,29 @@ def watch_job(client: Client, name: str) -> int:
     Returns 0, or 1 when a task failed, was skipped or cancelled, or the job is paused.
     """
     with _stopping(f"stopped watching; job {name} goes on: ./admin.py status --job {name} --watch"), _shown(name) as display:
-        status = _look(client, name, display, lambda status: status["jobs"][0]["state"] in ENDED or _given_up(status))
+        watch = Watch(client, name, display)
+        status = watch.until(lambda status: status["jobs"][0]["state"] in ENDED or _given_up(status))
         job = status["jobs"][0]
         look = status["tasks"].get("failed") or job["state"] not in ENDED
-        causes = patiently(lambda: client.failures(name + ":*")) if look else None
+        causes = watch.asked(lambda: client.failures(name + ":*")) if look else None
     if job["state"] not in ENDED:
         return _tell_paused(job, causes)
+    for line in causes_of(causes) if causes else ():
+        say(line)
     since = job["since"]  # of this run; what was pushed first may have been weeks ago
     took = f" in {lasted(max(0.0, (job['finished'] or time.time()) - since))}" if since else ""
     say(f"{name} {job['state']}: {jobs_tasks(job)}{took}")
-    for line in summary(causes, name) if causes else ():
-        say(line)
+    say(_next(name, status["tasks"]))
     return 0 if job["state"] == "succeeded" else 1
+
+
+def _next(name: str, counts: dict[str, int]) -> str:
+    """The command to type when a job has ended."""
+    if counts.get("failed"):
+        return f"next: ./admin.py show_failed --job {name}"
+    if counts.get("cancelled") or counts.get("skipped"):
+        return f"next: ./admin.py retry_failed {shlex.quote(name + ':*')} (runs what was cancelled)"
+    return f"next: ./admin.py fetch {name} (its results), ./admin.py report {name} (what became of it)"
 
 
 def _given_up(status: dict[str, Any]) -> bool:
@@ -125,33 +189,7 @@ def _tell_paused(job: dict[str, Any], found: dict[str, Any] | None) -> int:
 def watch_all(client: Client) -> None:
     """Show the progress of everything until Ctrl-C."""
     with _stopping("stopped watching"), _shown("all jobs") as display:
-        _look(client, None, display, lambda status: False)
-
-
-def _look(client: Client, job: str | None, display: Display, ended: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    pace = Pace()
-    news = News(lambda: _why(client, job))
-    status = client.status(job, brief=True)
-    while True:
-        now = time.monotonic()
-        pace.look(now, sum(status["tasks"].get(state, 0) for state in RAN))
-        display.show(status, pace)
-        for line in news.of(status, now):
-            display.tell(clean(line))
-        if ended(status):
-            return status
-        time.sleep(LOOK)
-        status = patiently(lambda: client.status(job, brief=True))
-
-
-def _why(client: Client, job: str | None) -> str:
-    """The first sentence of why one of the ready tasks is not dealt out; empty when none is ready."""
-    page = patiently(lambda: next(client.task_pages(*([job + ":*"] if job else []), states=["ready"])))
-    if not page:
-        return ""
-    full = f"{page[0]['job']}:{page[0]['id']}"
-    said = patiently(lambda: client.why(full))["why"]
-    return f"{page[0]['id'] if job else full} waits: {' '.join(said[:1])} More: ./admin.py why {shlex.quote(full)}"
+        Watch(client, None, display).until(lambda status: False)
 
 
 def fits_nowhere(client: Client, job: str) -> str:
@@ -175,29 +213,32 @@ def _stopping(sentence: str) -> Iterator[None]:
 
 @contextmanager
 def _shown(name: str) -> Iterator[Display]:
-    if not sys.stderr.isatty():
-        yield Display(_lines(name), say)
+    console = Console(stderr=True)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield Display(_lines(name), say, live=False)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
-        bar = progress.add_task(name, total=None, words="")
+    last: list[Seen] = []
 
-        def show(status: dict[str, Any], pace: Pace) -> None:
-            done, total, words = facts_of(status, pace)
-            progress.update(bar, completed=done, total=total, words=words)
+    def picture() -> Any:
+        return board(last[-1], console.width, console.height) if last else ""
 
-        yield Display(show, lambda line: progress.console.print(line, markup=False, highlight=False))
+    def show(seen: Seen) -> None:
+        last[:] = [seen]
+        live.refresh()
+
+    with Live(get_renderable=picture, console=console, refresh_per_second=2, vertical_overflow="crop") as live:
+        yield Display(show, lambda line: console.print(line, markup=False, highlight=False), live=True)
 
 
-def _lines(name: str) -> Callable[[dict[str, Any], Pace], None]:
+def _lines(name: str) -> Callable[[Seen], None]:
     """A line when the counts have changed, but not too often."""
     last: list[Any] = [None, 0.0]
 
-    def show(status: dict[str, Any], pace: Pace) -> None:
-        done, total, words = facts_of(status, pace)
+    def show(seen: Seen) -> None:
+        done, total, words = facts_of(seen.status, seen.pace)
         now = time.monotonic()
-        if (status["tasks"] != last[0] and now - last[1] >= LINE) or last[0] is None:
-            last[:] = [status["tasks"], now]
+        if (seen.status["tasks"] != last[0] and now - last[1] >= LINE) or last[0] is None:
+            last[:] = [seen.status["tasks"], now]
             say(f"{name}: {done}/{total} done · {words}")
 
     return show

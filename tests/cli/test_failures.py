@@ -110,17 +110,21 @@ def test_the_end_of_a_watched_job_names_the_largest_causes_and_the_next_command(
     lines = [
         "  20  exit code 1: ValueError: T = # is too high",
         "  10  killed by SIGSEGV: fault 1\\x07",
-        "  more: ./admin.py show_failed --job sweep",
     ]
-    said = shell.admin("status", "--job", "sweep", "--watch", code=1)
-    assert said.err.splitlines()[-3:] == lines
-    assert shell.admin("status", "--job", "sweep").out.splitlines()[-3:] == lines
+    *_, first, second, end, then = shell.admin("status", "--job", "sweep", "--watch", code=1).err.splitlines()
+    assert [first, second] == lines
+    assert end.startswith("sweep failed: ") and "30 failed" in end
+    assert then == "next: ./admin.py show_failed --job sweep"
+    told = shell.admin("status", "--job", "sweep").out.splitlines()[-3:]
+    assert told == [*lines, "  more: ./admin.py show_failed --job sweep"]
     assert "exit code" not in shell.admin("status").out
 
 
 def test_a_push_that_is_watched_ends_with_the_causes(rig: Rig, shell: Shell) -> None:
     said = shell.push({"tasks": [{"id": f"t{number}", "command": "fail"} for number in range(3)]}, "--watch", code=1)
-    assert said.err.splitlines()[-2:] == ["  3  exit code 3: err of it", "  more: ./admin.py show_failed --job x"]
+    *_, cause, end, then = said.err.splitlines()
+    assert cause == "  3  exit code 3: err of it" and end.startswith("x failed: 3 failed in ")
+    assert then == "next: ./admin.py show_failed --job x"
     assert said.out == "x\n"
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from client.commands.board import Pace, facts_of
 from client.commands.news import AGAIN, STUCK, News, busy
-from client.commands.watching import Pace, facts_of
 
 
 def _status(state: str = "running", notes: tuple[str, ...] = (), **tasks: int) -> dict[str, Any]:
