@@ -11,44 +11,55 @@ import typer  # noqa: E402
 
 from client.commands import accounts, changing, ears, files, fleet, frame, looking, notifying, reporting, sharing, sweeps  # noqa: E402
 
-app = typer.Typer(cls=frame.Commands, add_completion=False, no_args_is_help=True, help="Look at and steer an ecloud boss.")
+ABOUT = """Look at and steer an ecloud boss.
+
+TARGET is JOB, JOB:ID, JOB:GLOB ('ising:run-*'), or an id. The boss is the one of this machine, or that of
+ECLOUD_API_URL and ECLOUD_TOKEN."""
+MORE = """With --json a command prints one JSON document. `COMMAND --help` says more, docs/commands.md all.
+Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 boss not reachable, 4 no permission, 130 Ctrl-C."""
+
+app = typer.Typer(cls=frame.Commands, no_args_is_help=True, help=ABOUT, epilog=MORE)
 
 PANELS: dict[str, list[Callable[..., None]]] = {
-    "Look": [
+    "Jobs and tasks": [
         looking.status,
+        looking.why,
+        files.logs,
         looking.show_jobs,
         looking.show_tasks,
         looking.show_task,
-        looking.show_graph,
         looking.show_queued,
         looking.show_in_progress,
         looking.show_failed,
         looking.show_succeeded,
-        looking.show_workers,
-        looking.show_vms,
-        fleet.console,
-        fleet.vm_leaks,
-        looking.show_context,
-        looking.why,
-        files.logs,
+        looking.show_graph,
         looking.listen,
-        files.doctor,
-        notifying.notify_test,
-        fleet.debug,
     ],
     "Results": [files.fetch, sweeps.table, reporting.report],
-    "Shared data": [sharing.put, sharing.show_shared],
-    "Change": [
+    "Steer jobs": [
         changing.cancel,
         changing.pause,
         changing.resume,
         changing.redo_task,
         changing.retry_failed,
+    ],
+    "Shared data": [sharing.put, sharing.show_shared],
+    "Workers and VMs": [
+        looking.show_workers,
+        looking.show_vms,
         fleet.drain_worker,
         fleet.terminate_workers,
         fleet.add_host,
         fleet.remove_host,
+        fleet.console,
+        fleet.debug,
+        fleet.vm_leaks,
         fleet.shutdown,
+    ],
+    "The boss": [
+        files.doctor,
+        notifying.notify_test,
+        looking.show_context,
         changing.set_datastore,
         fleet.set_boss_address,
         changing.drop_context,
@@ -68,11 +79,11 @@ PANELS: dict[str, list[Callable[..., None]]] = {
 for panel, commands in PANELS.items():
     for command in commands:
         app.command(command.__name__, rich_help_panel=panel)(command)
-app.command("open", rich_help_panel="Change")(fleet.open_fleet)
-app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Change")(fleet.instantiate_worker)
+app.command("open", rich_help_panel="Workers and VMs")(fleet.open_fleet)
+app.command("instantiate_worker", cls=fleet.KeepAliveCommand, rich_help_panel="Workers and VMs")(fleet.instantiate_worker)
 
 passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-app.command("deploy", rich_help_panel="Change", context_settings=passed_on)(files.deploy)
+app.command("deploy", rich_help_panel="The boss", context_settings=passed_on)(files.deploy)
 
 if __name__ == "__main__":
     frame.run(app)

@@ -9,7 +9,7 @@ import typer  # noqa: E402
 
 from client.commands import frame, pushing  # noqa: E402
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer()
 app.command("push_tasks")(pushing.push_tasks)
 
 if __name__ == "__main__":

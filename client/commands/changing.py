@@ -6,11 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from client import Client
+from client.commands import completing
 from client.commands.frame import Json, Yes, agree, counted, name_job, on_terminal, print_json, say
 from client.commands.tables import tally
 
-Some = Annotated[list[str], typer.Argument(metavar="TARGET...", help="JOB, JOB:ID, JOB:GLOB, or an id that only one job has.")]
-Jobs = Annotated[list[str], typer.Argument(metavar="JOB...")]
+Some = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TARGET...", autocompletion=completing.targets, help="JOB, JOB:ID, JOB:GLOB, or an id that only one job has."
+    ),
+]
+Jobs = Annotated[list[str], typer.Argument(metavar="JOB...", autocompletion=completing.jobs)]
 UNFINISHED = ("waiting", "ready", "delayed", "assigned", "running", "promoting")
 
 
@@ -60,6 +66,7 @@ def retry_failed(
         list[str] | None,
         typer.Argument(
             metavar="[TARGET]...",
+            autocompletion=completing.targets,
             help="JOB: what failed; JOB:ID, JOB:GLOB and JOB:*: what was cancelled too. "
             "Nothing: every job of yours with failed tasks (an admin: of all).",
         ),

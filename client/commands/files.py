@@ -13,6 +13,7 @@ import typer
 
 from client import Client, FilesDiffer, InvalidRequest, Job, NotFound
 from client.checks import FAILED, examine
+from client.commands import completing
 from client.commands.frame import Json, counted, name_job, print_json, say
 from client.commands.looking import OneTask
 from client.commands.tables import clean, lost, newer_files
@@ -100,7 +101,9 @@ def _follow(client: Client, task: str, stream: str | None) -> None:
 
 
 def fetch(
-    target: Annotated[str, typer.Argument(metavar="JOB[:GLOB]", help="A job, and which paths of its results.")],
+    target: Annotated[
+        str, typer.Argument(metavar="JOB[:GLOB]", autocompletion=completing.jobs, help="A job, and which paths of its results.")
+    ],
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where to; ./JOB/ when not given.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files here that differ.")] = False,
     as_json: Json = False,

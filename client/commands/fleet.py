@@ -8,13 +8,16 @@ import typer
 from typer.core import TyperCommand
 
 from client import Client
+from client.commands import completing
 from client.commands.durations import seconds_of
 from client.commands.frame import Json, Yes, agree, counted, print_json, say
 from client.commands.tables import ago, clean, show
 
 KEEP_ALIVE = "8h"
 
-Workers = Annotated[list[str], typer.Argument(metavar="WORKER...", help="Ids, or globs over them: 'local-*'.")]
+Workers = Annotated[
+    list[str], typer.Argument(metavar="WORKER...", autocompletion=completing.workers, help="Ids, or globs over them: 'local-*'.")
+]
 
 
 class KeepAliveCommand(TyperCommand):
@@ -62,7 +65,7 @@ def drain_worker(workers: Workers, as_json: Json = False) -> None:
     _tell(drained, as_json, "draining")
 
 
-def debug(worker: Annotated[str, typer.Argument(metavar="WORKER")]) -> None:
+def debug(worker: Annotated[str, typer.Argument(metavar="WORKER", autocompletion=completing.workers)]) -> None:
     """Run debug.sh on a worker's VM: how it stands, and its start-up again with every command printed."""
     with Client() as client, client.debug(worker) as lines:
         for line in lines:
@@ -83,7 +86,7 @@ def set_boss_address(
 
 
 def terminate_workers(
-    workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...")] = None,
+    workers: Annotated[list[str] | None, typer.Argument(metavar="[WORKER]...", autocompletion=completing.workers)] = None,
     everyone: Annotated[bool, typer.Option("--all", help="All workers.")] = False,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for what they run; it is run again elsewhere.")] = False,
     yes: Yes = False,
@@ -172,7 +175,8 @@ def open_fleet() -> None:
 
 
 def console(
-    vm: Annotated[str, typer.Argument(metavar="VM", help="Its id, as events and `why` say it.")], as_json: Json = False
+    vm: Annotated[str, typer.Argument(metavar="VM", autocompletion=completing.vms, help="Its id, as events and `why` say it.")],
+    as_json: Json = False,
 ) -> None:
     """The end of what a VM's server wrote that never became a worker."""
     with Client() as client:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from client.commands.completing import in_bash
 from client.commands.tables import clean
 from client.errors import ClientError, Refused
 
@@ -33,6 +34,8 @@ def run(app: typer.Typer) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if in_bash(app):
+        sys.exit(0)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client
+from client.commands.completing import jobs, targets
 from client.commands.failing import show_failures, summary
 from client.commands.frame import Json, counted, name_job, nothing, print_json, say
 from client.commands.tables import ago, amount, clean, clock, jobs_tasks, lasted, newer_files, show, took
@@ -16,10 +17,13 @@ from client.commands.tables import tally as counts_in_words
 from client.commands.watching import watch_all, watch_job
 
 Targets = Annotated[
-    list[str] | None, typer.Argument(metavar="[TARGET]...", help="JOB, JOB:ID, JOB:GLOB or an id; none: all jobs.")
+    list[str] | None,
+    typer.Argument(metavar="[TARGET]...", autocompletion=targets, help="JOB, JOB:ID, JOB:GLOB or an id; none: all jobs."),
 ]
-OneTask = Annotated[str, typer.Argument(metavar="TASK", help="JOB:ID, or an id: then of the newest job that has it.")]
-OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only this job.")]
+OneTask = Annotated[
+    str, typer.Argument(metavar="TASK", autocompletion=targets, help="JOB:ID, or an id: then of the newest job that has it.")
+]
+OfJob = Annotated[str | None, typer.Option("--job", metavar="JOB", autocompletion=jobs, help="Only this job.")]
 
 TASK_COLUMNS = ("task", "state", "attempt", "exit", "phase", "worker", "took", "reason")
 
@@ -48,7 +52,9 @@ IN_PROGRESS = (State.ASSIGNED, State.RUNNING, State.PROMOTING)
 
 
 def status(
-    named: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job; none: everything.")] = None,
+    named: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", autocompletion=jobs, help="Only this job; none: everything.")
+    ] = None,
     job: OfJob = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep watching; a job until it has ended.")] = False,
     as_json: Json = False,
@@ -266,7 +272,7 @@ def _show_tail(stream: str, attempt: dict[str, Any]) -> None:
         typer.echo("\n".join("  " + clean(text) if text else "" for text in tail.rstrip("\n").split("\n")))
 
 
-def show_graph(job: Annotated[str, typer.Argument(metavar="JOB")], as_json: Json = False) -> None:
+def show_graph(job: Annotated[str, typer.Argument(metavar="JOB", autocompletion=jobs)], as_json: Json = False) -> None:
     """A job's tasks and who waits for whom; with --json as networkx.node_link_graph reads it."""
     with Client() as client:
         found = client.job(job).graph()

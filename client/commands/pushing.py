@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client, Refused
-from client.commands import planning
+from client.commands import completing, planning
 from client.commands.durations import some_seconds_of
 from client.commands.frame import counted, say
 from client.commands.tables import amount, clean
@@ -36,7 +36,9 @@ class Merge(StrEnum):
 def push_tasks(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The task file (docs/task-file.md).")],
     name: Annotated[str | None, typer.Option("--name", metavar="N", help="The new job's name; refused if it is taken.")] = None,
-    job: Annotated[str | None, typer.Option("--job", metavar="J", help="Add to this job.")] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="J", autocompletion=completing.jobs, help="Add to this job.")
+    ] = None,
     merge: Annotated[Merge | None, typer.Option("--merge", help="What happens to tasks that the job has already.")] = None,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Tasks whose results all exist count as succeeded.")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from client import Client
+from client.commands import completing
 from client.commands.frame import Json, counted, print_json, say
 from client.commands.writing import check_place, written
 from client.errors import Conflict
@@ -17,7 +18,7 @@ _HEAD = 400
 
 
 def report(
-    job: Annotated[str, typer.Argument(metavar="JOB")],
+    job: Annotated[str, typer.Argument(metavar="JOB", autocompletion=completing.jobs)],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The HTML file; else ./JOB-report.html.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE even if it is no report.")] = False,
     ro_crate: Annotated[

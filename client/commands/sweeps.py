@@ -21,6 +21,7 @@ from typing import IO, Annotated
 import typer
 
 from client import Client
+from client.commands import completing
 from client.commands.frame import Json, counted, name_job, say
 from client.commands.tables import clean, lasted, show
 from client.commands.tables import tally as counts_in_words
@@ -36,7 +37,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(
-    target: Annotated[str, typer.Argument(metavar="JOB[:GLOB]", help="A job, and which of its tasks.")],
+    target: Annotated[
+        str, typer.Argument(metavar="JOB[:GLOB]", autocompletion=completing.targets, help="A job, and which of its tasks.")
+    ],
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write CSV (with --json: JSON) to this file.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE if it is there.")] = False,
     as_json: Json = False,
