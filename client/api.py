@@ -193,7 +193,7 @@ class Client(HandyClient):
         return found
 
     def why(self, target: str) -> Plain:
-        """Why a task waits, or how it ended (or why a VM is up): ``why`` is a list of sentences, the remedy last."""
+        """Why a task waits, ran again or how it ended; or a VM is up, a pool has no more. ``why``: sentences, the remedy last."""
         found: Plain = self.connection.get("/why", {"target": target})
         return found
 

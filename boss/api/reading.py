@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from boss.api.again import why_again
 from boss.api.answers import Refusal
 from boss.api.causes import line_of
 from boss.api.detail import defined, detail_of, graph_of
@@ -217,22 +218,28 @@ def task(house: TheHouse, target: TargetText) -> TaskDetail:
 
 @router.get("/why", tags=["look"], openapi_extra=needs(Role.VIEWER))
 async def why(house: TheHouse, target: TargetText) -> Why:
-    """Why a task waits, or how it ended, with the cheapest remedy; of a VM's id (that is no task's), why it is up or going."""
+    """Why a task waits, ran again, or how it ended, with the cheapest remedy. Where no task is called so: why a VM of this id is up or
+    going, or why a pool of this name has no more VMs.
+    """
     try:
         row = await blocking(house.targets.task, target)
-    except Refusal:
-        if all(vm.id != target for vm in house.view().vms):
-            gone = await blocking(house.reader.vm, target)
-            if gone is None:
-                raise
+    except Refusal as no_task:
+        if all(vm.id != target for vm in house.view().vms) and (gone := await blocking(house.reader.vm, target)) is not None:
             return _why_gone(gone, await blocking(house.facts.console, target))
-        found = await house.ask(lambda reply: WhyAsked("", target, reply))
+        try:
+            found = await house.ask(lambda reply: WhyAsked("", target, reply))
+        except Refusal as nothing:
+            raise (no_task if nothing.status == 404 else nothing) from None
         return Why.model_validate(found)
     detail = await house.ask(lambda reply: WhyAsked(row.job, row.id, reply, row.index))
     said = detail.get("why", [])
     sentences = [str(sentence) for sentence in said] if isinstance(said, list | tuple) else [str(said)]
+    before: list[str] = []  # what is known of the past, behind how it stands and before what helps
     if detail.get("state") == TaskState.FAILED and (line := await blocking(_last_words, house, row)):
-        sentences.insert(1, f"The last line that it wrote to stderr: {line}")
+        before.append(f"The last line that it wrote to stderr: {line}")
+    if row.attempt > 1:
+        before += why_again(await blocking(house.reader.attempts, row.job, row.index), row.attempt)
+    sentences[1:1] = before
     state = str(detail.get("state", row.state))
     return Why(job=row.job, id=row.id, state=state, why=sentences, never=str(detail.get("never", "")))
 

@@ -5,13 +5,14 @@ Rules: the first sentence is the cause, the last one the cheapest remedy; nothin
 
 from math import inf
 
-from boss.core import backlog, health, inits, limits, overdue, quotas, remedies, sizes, stale, trust, usage
+from boss.core import backlog, chains, health, inits, limits, overdue, quotas, remedies, sizes, stale, trust, usage
 from boss.core.deals import is_prepared
 from boss.core.limits import members
 from boss.core.machines import SLOW, is_slow, told
 from boss.core.model import Job, Phase, Pool, Task, TaskState, Wanted, WorkerState
 from boss.core.placement import can_ever, fits, needs_on
 from boss.core.ready import Shape, shape_of
+from boss.core.retry import LOSSES
 from boss.core.scaling import CLOSED
 from boss.core.state import State
 from worker.trust import VERIFIES, without_marks
@@ -51,12 +52,9 @@ def why(state: State, task: Task, now: float) -> list[str]:
         case S.PROMOTING:
             return _promoting(state, task)
         case S.DELAYED:
-            wait = max(0.0, task.not_before - now)
-            return [
-                f"{_failed(task)} It is tried again in {wait:.0f} s ({task.failures} of {task.template.retries} retries used)."
-            ]
+            return _delayed(state, task, now)
         case S.WAITING:
-            return _waiting(state, task)
+            return _waiting(state, task, now)
         case _:
             return _ready(state, task, now)
 
@@ -77,13 +75,25 @@ def _failed(task: Task) -> str:
     return f"Attempt {task.number} failed in phase {task.phase}{code}: {reason}."
 
 
+def _delayed(state: State, task: Task, now: float) -> list[str]:
+    wait = told(max(1.0, task.not_before - now))
+    if task.phase in LOSSES:
+        used = f"{task.losses} of {state.policy.infrastructure_budget} losses that are repeated without asking; its retries are not touched"
+        return [f"{_failed(task)} It is tried again in about {wait} ({used})."]
+    used = f"{task.failures} of {task.template.retries} retries used"
+    return [
+        f"{_failed(task)} It is tried again in about {wait} ({used}).",
+        f"`admin.py logs {remedies.named([task])}` shows what it wrote.",
+    ]
+
+
 def _promoting(state: State, task: Task) -> list[str]:
     if not state.datastore_up:
         return [f"It has finished; its results wait because the datastore does not answer: {state.datastore_reason}."]
     return backlog.why(state, task) or ["It has finished; its results are being moved into the job's folder."]
 
 
-def _waiting(state: State, task: Task) -> list[str]:
+def _waiting(state: State, task: Task, now: float) -> list[str]:
     if task.template.init and task.job.wanted is Wanted.PAUSE:
         return _paused(task.job)
     if task.template.init:
@@ -93,7 +103,15 @@ def _waiting(state: State, task: Task) -> list[str]:
     shown = ", ".join(f"{other.name} ({other.state})" for other in missing[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     said = [f"It waits for {len(missing)} of {len(task.dependencies)} dependencies: {shown}{more}."]
-    return said + (_paused(task.job) if task.job.wanted is Wanted.PAUSE else [])
+    if task.job.wanted is Wanted.PAUSE:
+        return said + _paused(task.job)
+    chain = chains.down(task)
+    if not chain:
+        return said
+    said += [between for between in [chains.sentence(chain)] if between]
+    root = chain[-1]
+    cause, *helps = why(state, root, now)
+    return [*said, f"{root.name} is {root.state}: {cause}", *helps]
 
 
 def _ready(state: State, task: Task, now: float) -> list[str]:
@@ -239,13 +257,18 @@ def _room(state: State, task: Task, shape: Shape, now: float) -> list[str]:
             worker.resources,
         )
     ]
-    ahead = sum(bucket.count for bucket in state.ready.buckets.values() if bucket.priority >= task.template.priority)
+    own = task.job.priority + task.template.priority
+    ahead = sum(bucket.count for bucket in state.ready.buckets.values() if bucket.priority >= own)
+    first = [bucket for bucket in state.ready.buckets.values() if bucket.priority > own]
     if not able:
         said.append(f"No worker is there that can hold it; {ahead} task(s) are ready, this one among them.")
     elif not free:
         said.append(f"All {len(able)} worker(s) that can hold it are full; {ahead} task(s) are ready, this one among them.")
     else:
         said.append("A worker has room for it; it is dealt out now.")
+    if first and not free:
+        count, highest = sum(bucket.count for bucket in first), max(bucket.priority for bucket in first)
+        said.append(f"{count:,} of them go first: their `priority` is up to {highest}, and that of this one is {own}.")
     if backlog.is_full(state):
         return [*said, f"No VM is added while {backlog.full(state)}."]
     for pool in state.policy.pools:

@@ -3,8 +3,11 @@
 from boss.core import backlog, overdue
 from boss.core.leaving import END_OF_PERIOD, paid_for
 from boss.core.machines import is_slow, told
-from boss.core.model import Vm, VmState, WorkerState
+from boss.core.model import Vm, VmState, Worker, WorkerState
 from boss.core.state import State
+
+#: Tasks that are named.
+FEW = 3
 
 
 def why(state: State, vm: Vm, now: float) -> list[str]:
@@ -30,15 +33,29 @@ def _standing(state: State, vm: Vm, now: float) -> str:
         case VmState.JOINED if worker is not None and worker.state is not WorkerState.ONLINE:
             return f"{what} is up since {age}, but its worker is {worker.state}."
         case VmState.JOINED if held:
-            return f"{what} is up since {age} and holds {held} task(s)."
+            return f"{what} is up since {age} and holds {held} task(s): {_held(state, worker)}."
         case VmState.JOINED:
             return f"{what} is up since {age} and idle since {told(now - worker.idle_since if worker else 0.0)}."
         case VmState.DRAINING:
-            return f"{what} takes nothing new and goes when the {held} task(s) that it holds have ended."
+            holds = (
+                f" that it holds have ended: {_held(state, worker)}"
+                if worker is not None and held
+                else " that it holds have ended"
+            )
+            return f"{what} takes nothing new and goes when the {held} task(s){holds}."
         case VmState.DELETING:
             return overdue.staying_still(state, vm) if vm.id in state.doubts else f"{what} is being deleted."
         case _:
             return f"{what} is {vm.state}."
+
+
+def _held(state: State, worker: Worker | None) -> str:
+    """Some of the tasks that a worker holds."""
+    found = [state.find(name) for name in worker.held] if worker is not None else []
+    names = [f"{one[0].job.name}:{one[0].name}" for one in found if one is not None]
+    return (
+        ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "") or "tasks that are gone meanwhile"
+    )
 
 
 def _next(state: State, vm: Vm, now: float) -> list[str]:

@@ -18,6 +18,7 @@ from boss.core import (
     clouds,
     deadlines,
     explain,
+    explain_pool,
     explain_vm,
     fleet,
     hosts,
@@ -440,12 +441,15 @@ def _task_named(state: State, job_name: str, task_name: str, reply: int, at: int
 
 def _why_asked(state: State, event: WhyAsked, now: float) -> None:
     if not event.job:
-        vm = state.vms.get(event.task)
-        if vm is None:
-            jobs.answer(state, event.reply, 404, error=f"there is no VM {event.task}")
+        vm, pool = state.vms.get(event.task), state.pool(event.task)
+        if vm is not None:
+            standing, sentences = vm.state.value, explain_vm.why(state, vm, now)
+        elif pool is not None:
+            standing, sentences = explain_pool.standing(state, pool, now), explain_pool.why(state, pool, now)
         else:
-            sentences = explain_vm.why(state, vm, now)
-            jobs.answer(state, event.reply, 200, job="", id=vm.id, state=vm.state.value, why=sentences, never="")
+            jobs.answer(state, event.reply, 404, error=f"there is no VM and no pool {event.task}")
+            return
+        jobs.answer(state, event.reply, 200, job="", id=event.task, state=standing, why=sentences, never="")
         return
     task = _task_named(state, event.job, event.task, event.reply, event.at)
     if task is not None:

@@ -142,7 +142,7 @@ class FailedRetried:
 class WhyAsked:
     """Why does this task wait (or: how did it end)? ``task`` is a task's name, ``at`` its index if that is known; answered with sentences.
 
-    Without a job: a VM's id.
+    Without a job: a VM's id, or a pool's name.
     """
 
     job: str

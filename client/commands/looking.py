@@ -293,7 +293,7 @@ def _some(names: list[str]) -> str:
 
 
 def why(task: OneTask, as_json: Json = False) -> None:
-    """Why a task waits, or how it ended, and what would help; of a VM (its id as show_vms says it), why it is up or going."""
+    """Why a task waits, ran again or how it ended, and what would help; of a VM, why it is up or going; of a pool, why it has no more."""
     with Client() as client:
         found = client.why(task)
     if found["job"]:

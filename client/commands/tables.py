@@ -87,8 +87,8 @@ def lasted(seconds: float) -> str:
 
 
 def took(task: dict[str, Any]) -> str:
-    """How long a task's last attempt ran, or runs."""
-    if task["started"] is None:
+    """How long a task's last attempt ran, or runs; of one that was lost nobody knows when it ended."""
+    if task["started"] is None or (task["finished"] is None and task["state"] not in ("assigned", "running", "promoting")):
         return "-"
     return lasted(max(0.0, (task["finished"] or time.time()) - task["started"]))
 
