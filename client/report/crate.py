@@ -126,9 +126,12 @@ class _Crate:
         if len(results) > FILES:
             self.remark = f"; {len(results) - FILES:,} of the results are in {RESULTS}/SHA256SUMS alone"
         workflow = self._workflow()
-        details = [] if len(past.tasks) > ACTIONS else list(pages(client, past.name, "provenance"))
-        if not details:
+        described = pages(client, past.name, "provenance")
+        if len(past.tasks) > ACTIONS:
+            details = [{**next(described), "tasks": []}]  # the first entries, for the workflow's description
             self.remark += f"; more than {ACTIONS:,} tasks: {ATTEMPTS} tells of each, the description of the job as a whole"
+        else:
+            details = list(described)
         inputs: dict[str, Any] = {}
         runs = []
         applications: dict[int, Any] = {}
@@ -308,8 +311,6 @@ class _Crate:
         for detail in details:
             entries |= detail["entries"]
         shown = [entries[number] for number in sorted(entries, key=int)]
-        if not shown:
-            shown = [{"name": one.name, "tasks": one.count} for one in self._report.families]
         document = {"format": "ecloud job, as it ran", "job": self._report.past.name, "entries": shown}
         return json.dumps(document, indent=2, ensure_ascii=True) + "\n"
 
