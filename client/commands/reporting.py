@@ -33,6 +33,8 @@ def report(
     from client.report.crate import check_folder, make_crate  # noqa: PLC0415
     from client.report.page import GENERATOR, page_of  # noqa: PLC0415
 
+    if not job:
+        raise typer.BadParameter("JOB is empty")
     if ro_crate is None and (no_files or licence):
         raise typer.BadParameter("--no-files and --license are about the crate of --ro-crate FOLDER")
     if as_json and (out or ro_crate):

@@ -283,7 +283,7 @@ class _Crate:
         if known is not None or not self._files:
             made = self._elsewhere(one["path"], one["sha256"], words)
         else:
-            made = self.crate.add(File(self.crate, dest_path=f"{RESULTS}/{quote(one['path'])}", properties=words))
+            made = self.crate.add(File(self.crate, dest_path=f"{RESULTS}/{one['path']}", properties=words))
         if known is None:
             self._by_path[one["path"]] = made
         return made

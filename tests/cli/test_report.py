@@ -99,6 +99,7 @@ def test_a_report_is_made_anew_and_nothing_else_is_overwritten(rig: Rig, shell: 
     assert "did you mean 'job'" in shell.admin("report", "jab", code=2).err
     assert "no folder nowhere" in shell.admin("report", "job", "--out", "nowhere/x.html", code=1).err
     assert "--ro-crate" in shell.admin("report", "job", "--no-files", code=2).err
+    assert "JOB is empty" in shell.admin("report", "", code=2).err
 
 
 def test_figures_are_one_json_document_too(rig: Rig, shell: Shell) -> None:
