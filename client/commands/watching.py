@@ -77,15 +77,16 @@ class Watch:
                     paces.setdefault(job["name"], Pace()).look(now, _ran(job["tasks"]))
             before = self._seen
             self._seen = Seen(self._name, status, pace, paces)
-            if before is not None:
+            over = ended(status)  # what is told at the end is not drawn before
+            if before is not None and not over:
                 self._seen.running, self._seen.causes = before.running, before.causes
-            if self._display.live and self._name and now >= self._detail_at:
+            if self._display.live and self._name and now >= self._detail_at and not over:
                 self._detail_at = now + DETAIL
                 self._details(self._name)
             self._display.show(self._seen)
             for line in news.of(status, now):
                 self._display.tell(clean(line))
-            if ended(status):
+            if over:
                 return status
             time.sleep(LOOK)
             status = self.asked(lambda: self._client.status(self._name, brief=True))
