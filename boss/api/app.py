@@ -52,7 +52,21 @@ def create_app(
     app.state.house = house
     app.state.pushes = Pushes(house)
     answers.install(app)
-    for part in (reading, failing, past, commands, fleet, pushing, listening, machines, tokens, ears, auditing, trials, notifying):
+    for part in (
+        reading,
+        failing,
+        past,
+        commands,
+        fleet,
+        pushing,
+        listening,
+        machines,
+        tokens,
+        ears,
+        auditing,
+        trials,
+        notifying,
+    ):
         app.include_router(part.router, prefix=PREFIX)
     app.include_router(scraping.router)
     roles_of(app.routes)  # raises for a route that nobody guards

@@ -18,12 +18,12 @@ class Away:
     def __init__(self, ask: Callable[..., Any], times: int) -> None:
         self._ask, self._left, self._asked = ask, times, False
 
-    def __call__(self, *words: Any) -> Any:
+    def __call__(self, *words: Any, **options: Any) -> Any:
         if self._asked and self._left:
             self._left -= 1
             raise BossUnreachable("nobody there")
         self._asked = True
-        return self._ask(*words)
+        return self._ask(*words, **options)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def status(*jobs: dict[str, Any]) -> dict[str, Any]:
     for one in jobs:
         for state, count in one["tasks"].items():
             counts[state] = counts.get(state, 0) + count
-    return {"jobs": list(jobs), "tasks": counts, "workers": [{"state": "online"}], "notes": [], "vms": []}
+    return {"jobs": list(jobs), "tasks": counts, "fleet": {"online": 1}, "notes": [], "vms": []}
 
 
 def running(count: int) -> list[dict[str, Any]]:
