@@ -47,6 +47,8 @@ PANELS: dict[str, list[Callable[..., None]]] = {
     "Workers and VMs": [
         looking.show_workers,
         looking.show_vms,
+        fleet.show_pools,
+        fleet.set_pool,
         fleet.drain_worker,
         fleet.terminate_workers,
         fleet.add_host,

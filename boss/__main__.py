@@ -52,10 +52,12 @@ from boss.config import BossConfig, SettingsError
 from boss.core import hosts
 from boss.core.requests import StopWanted
 from boss.deploy import DeployError
+from boss.diagnosis import diagnose
 from boss.front import broker_place, open_front
 from boss.keeping import Keeping
 from boss.loop import Loop, Outside
 from boss.notices.noting import Noting
+from boss.page.app import install
 from boss.ports import Broker, Cloud, Results, StoreError
 from boss.standby import NoStandby, check, keys_of, open_in_turn
 from boss.telling import notifier_of, surroundings
@@ -174,6 +176,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
     )
     stack.callback(intake.close)
     exposition = Exposition(VERSION, loop.meters, loop.view, loop.waiting, settings.state)
+    shown = config.in_force()
     facts = ApiFacts(
         version=VERSION,
         api_url=front.url,
@@ -194,6 +197,8 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         debug=doors.hosts().debug if doors is not None else None,
         metrics=exposition.text,
         notify_test=notifier.test if notifier is not None else nobody_told,
+        settings=lambda: shown,
+        diagnose=diagnose,
     )
     app = create_app(loop, reader, results, GateIssuer(authority, gate, shuts_out=lambda: results.shuts_out), intake, facts, hub)
     if doors is not None and certifier is not None:
@@ -203,6 +208,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         part.start(loop.put)
         stack.callback(part.stop)
     absent.warn_in_background(settings, reader, results, reader.context().get(datastores.FACT, ""))
+    stack.enter_context(install(app))
     served = stack.enter_context(Served(app, front.listener, front.files, at_once=AT_ONCE))
     exposition.connections = served.connections
     keeping.api(settings, served)
@@ -217,6 +223,7 @@ def run(settings: BossConfig, stack: ExitStack, clouds: Clouds, standby: bool = 
         stack.enter_context(notifier)
     _end_on_signals(loop)
     gc.set_threshold(GARBAGE)
+    log.info("the web page is at %s (a token to log in with is in %s)", front.public_url or front.url, settings.api_file)
     loop.run(lambda: print(f"ready: {front.url}", flush=True))
     log.info("ending")
     return 0 if loop.ended_as_asked and not lives.reason else 1

@@ -7,6 +7,7 @@ Rules:
 """
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ __all__ = [
     "OwnCertificate",
     "SettingsError",
     "gate_program",
+    "in_force",
     "load",
     "make",
 ]
@@ -40,6 +42,8 @@ __all__ = [
 #: The part of memory and disk that local workers may have; the rest is for the boss, its servers and the system.
 _SHARE = 0.9
 _MIB = 2**20
+#: Names of settings whose values nobody is shown.
+_SECRET = re.compile(r"passw|secret|token|credential", re.IGNORECASE)
 #: Seconds for the answer to a create call where a cloud is asked.
 _CLOUD_CREATE_TIMEOUT = 120.0
 
@@ -245,6 +249,28 @@ def load() -> BossConfig:
     values, file = settings.load()
     state = values.state.expanduser()
     return make(values, file, look_at_machine(state))
+
+
+def in_force() -> tuple[tuple[str, str], ...]:
+    """The settings as they hold now, by dotted name, for people to look at: passwords and the like are left out. Raises SettingsError."""
+    values, file = settings.load()
+    shown = [("(file)", str(file) if file is not None else "none: all as the defaults and the environment say")]
+
+    def walk(above: str, found: object) -> None:
+        if isinstance(found, dict):
+            for name, value in found.items():
+                walk(f"{above}.{name}" if above else str(name), value)
+        else:
+            shown.append((above, _masked(above, "" if found is None else str(found))))
+
+    walk("", values.model_dump(mode="json"))
+    return tuple(shown)
+
+
+def _masked(name: str, value: str) -> str:
+    if value and _SECRET.search(name):
+        return "(set, and not shown)"
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:(not shown)@", value)
 
 
 def make(values: Settings, file: Path | None, machine: Machine) -> BossConfig:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from boss.core.changes import Changes
 from boss.core.deeds import Asker, Entry
@@ -147,6 +147,26 @@ class JobRow:
     stale: int = 0
 
 
+class StructureRow(NamedTuple):
+    """A task (its index) in its job's graph: ``dependencies`` are the indices of the tasks that it waits for."""
+
+    task: int
+    template: int
+    state: str
+    dependencies: Sequence[int]
+
+
+class SpanRow(NamedTuple):
+    """When one attempt of a task (its index) has run, and where. Times are Unix seconds; ``finished`` is None while it runs."""
+
+    task: int
+    number: int
+    worker: str
+    state: str
+    started: float
+    finished: float | None
+
+
 class Reader(Past, Protocol):
     """The database, for listings, on connections of its own; safe to call from several threads. Jobs are asked for by name."""
 
@@ -164,6 +184,21 @@ class Reader(Past, Protocol):
 
     def links(self, job: str, index: int) -> tuple[list[int], list[int]]:
         """Indices of the tasks that a task of the job of this name waits for, and of those that wait for it."""
+
+    def pushed(self, job: str) -> Mapping[str, FileRef]:
+        """The files that were pushed with a job, by their path in its folder."""
+
+    def families(self, job: str) -> Mapping[tuple[int, str], tuple[int, int]]:
+        """Of each template of a job and state: how many tasks there are, and the index of the first."""
+        ...
+
+    def structure(self, job: str) -> list[StructureRow]:
+        """Every task of a job with what it waits for, by index."""
+        ...
+
+    def spans(self, job: str, limit: int) -> list[SpanRow]:
+        """The newest so many attempts of a job that have begun, by the time of their start."""
+        ...
 
     def full_job(self, name: str) -> Job | None:
         """One job with files, templates and tasks (fresh objects, no attempts), for pushes that extend it."""
@@ -379,6 +414,14 @@ class Datastore(Protocol):
 
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
         """A part of an attempt's stored ``stdout`` or ``stderr``; empty when nothing is stored there."""
+
+    def read_results(self, job: str, files: Sequence[tuple[str, int, int]]) -> list[bytes | None]:
+        """Parts of a job's results: ``(path, offset, limit)`` in bytes; None for a file that is not there."""
+        ...
+
+    def space(self) -> tuple[str, int, int]:
+        """Where its folder is, and how much room is left and was there from the beginning, in bytes."""
+        ...
 
     def taken(self, jobs: Sequence[str]) -> list[str]:
         """Which of these names have a folder of results or logs already."""

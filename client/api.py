@@ -324,6 +324,19 @@ class Client(HandyClient):
         """Let VMs come again for what waits."""
         self.connection.post("/fleet/open", {})
 
+    def pools(self) -> list[Plain]:
+        """The pools: ``minimum``, ``maximum`` and ``paused`` as they hold, ``given_*`` as the settings say."""
+        found: list[Plain] = self.connection.get("/pools")
+        return found
+
+    def set_pool(self, pool: str, minimum: int | None = None, maximum: int | None = None, paused: bool | None = None) -> Plain:
+        """Change a pool while the boss runs; without a change it is as the settings say again."""
+        changes = {"minimum": minimum, "maximum": maximum, "paused": paused}
+        said = {name: value for name, value in changes.items() if value is not None}
+        path = f"/pools/{quote(pool, safe='')}"
+        found: Plain = self.connection.put(path, said) if said else self.connection.delete(path)
+        return found
+
     def begin_trial(self, pool: str = "", flavor: str = "") -> Plain:
         """Have one VM of a pool made, joined, given a task and deleted: the first pool with VMs, its first flavor."""
         found: Plain = self.connection.post("/trials", {"pool": pool, "flavor": flavor})

@@ -100,6 +100,17 @@ def read_log(tree: Tree, request: Line, wire: Wire) -> Line:
     return {}
 
 
+def read_results(tree: Tree, request: Line, wire: Wire) -> Line:
+    """Bring parts of results, ``request["files"] = [[path, offset, limit in bytes], ...]``, as items like those of ``send``.
+
+    What goes beyond ``MAX_LOG`` bytes in all is left out.
+    """
+    folder, left = layout.job_folder(frames.text(request, "job")) + "/", MAX_LOG
+    for path, offset, limit in frames.rows(request, "files", str, int, int):
+        left -= _send_file(tree, folder + layout.check_path(path), path, max(0, offset), wire, max(0, min(limit, left)))
+    return {}
+
+
 def record(tree: Tree, request: Line) -> Line:
     """``{"record": the record of an attempt's complete upload, or null}``."""
     attempt = frames.text(request, "attempt")

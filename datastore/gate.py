@@ -33,7 +33,21 @@ RIGHTS: Dict[str, FrozenSet[str]] = {
     "researcher": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
     "admin": frozenset({"have", "put", "list", "get", "offer", "add", "share"}),
     "boss": frozenset(
-        {"revoke", "initialise", "accept", "reject", "record", "list", "taken", "read_log", "check", "space", "shared", "locate"}
+        {
+            "revoke",
+            "initialise",
+            "accept",
+            "reject",
+            "record",
+            "list",
+            "taken",
+            "read_log",
+            "read",
+            "check",
+            "space",
+            "shared",
+            "locate",
+        }
     ),
 }
 #: The operations whose request is followed by items, and those that move files, which wait for their turn.
@@ -86,6 +100,7 @@ class Session:
             "taken": lambda line, items: self._taken(line),
             "record": lambda line, items: downloads.record(tree, line),
             "read_log": lambda line, items: downloads.read_log(tree, line, wire),
+            "read": lambda line, items: downloads.read_results(tree, line, wire),
             "check": lambda line, items: self._check(),
             "space": lambda line, items: self._space(),
             "offer": lambda line, items: shared.offer(tree, line),

@@ -17,12 +17,12 @@ from boss.adapters import loading, pasts, rows
 from boss.adapters.database import Database, Row
 from boss.adapters.definitions import Definitions
 from boss.core.deeds import Entry
-from boss.core.model import Attempt, Job, TaskState, Template, Vm
+from boss.core.model import Attempt, FileRef, Job, TaskState, Template, Vm
 from boss.core.outcomes import job_state
 from boss.core.stale import sentence as stale_sentence
 from boss.core.view import JobView
 from boss.past import PastMachine, PastTask
-from boss.ports import FailureRow, JobRow, Manifest, Origins, TaskRow
+from boss.ports import FailureRow, JobRow, Manifest, Origins, SpanRow, StructureRow, TaskRow
 
 #: Rows that are read at a time where a glob must be looked at again.
 PAGE = 500
@@ -141,6 +141,37 @@ class Reader:
             holding = self._db.select(sql, (number, rows.pack([index])))
             return above, [other for other, packed in holding if index in rows.unpack(packed)]
         return [], []
+
+    def pushed(self, job: str) -> Mapping[str, FileRef]:
+        """The files that were pushed with a job, by their path in its folder."""
+        found = self._db.select("SELECT files FROM jobs WHERE name = ?", (job,))
+        return rows.files_from(found[0][0]) if found else {}
+
+    def families(self, job: str) -> dict[tuple[int, str], tuple[int, int]]:
+        """Of each template of a job and state: how many tasks there are, and the index of the first."""
+        sql = "SELECT template, state, COUNT(*), MIN(task_index) FROM tasks WHERE job = ? GROUP BY template, state"
+        return {
+            (template, state): (count, first)
+            for number in self._names(job)
+            for template, state, count, first in self._db.select(sql, (number,))
+        }
+
+    def structure(self, job: str) -> list[StructureRow]:
+        """Every task of a job with what it waits for, by index."""
+        sql = "SELECT task_index, template, state, dependencies FROM tasks WHERE job = ? ORDER BY task_index"
+        return [
+            StructureRow(index, template, state, rows.unpack(packed))
+            for number in self._names(job)
+            for index, template, state, packed in self._db.select(sql, (number,))
+        ]
+
+    def spans(self, job: str, limit: int) -> list[SpanRow]:
+        """The newest attempts of a job that have begun, by the time of their start."""
+        sql = (
+            "SELECT task_index, number, worker, state, started, finished FROM attempts"
+            " WHERE job = ? AND started IS NOT NULL AND init = 0 ORDER BY started DESC LIMIT ?"
+        )
+        return [SpanRow(*row) for number in self._names(job) for row in self._db.select(sql, (number, limit))][::-1]
 
     def templates(self, job: str, numbers: Iterable[int]) -> Mapping[int, Template]:
         """These templates of a job; those that there are."""

@@ -157,6 +157,18 @@ class DatastoreGate:
         self._ask(request, take)
         return b"".join(found)
 
+    def read_results(self, job: str, files: Sequence[tuple[str, int, int]]) -> list[bytes | None]:
+        """Parts of a job's results: ``(path, offset, limit)``; None for a file that is not there. Raises DatastoreDown."""
+        found: list[bytes | None] = []
+
+        def take(items: Items) -> None:
+            for item in items:
+                data = b"".join(items.chunks())
+                found.append(None if item.get("missing") else data)
+
+        self._ask({"op": "read", "job": job, "files": [list(row) for row in files]}, take)
+        return found
+
     def taken(self, jobs: Sequence[str]) -> list[str]:
         """Which of these names have a folder of results or logs already. Raises DatastoreDown."""
         found: list[str] = self._ask({"op": "taken", "jobs": list(jobs)}, None)["taken"]

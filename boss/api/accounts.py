@@ -28,13 +28,17 @@ UNKNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a name and a role, by the token of this id. ``digest`` is the token's; ``expires`` is None for never."""
+    """Who asks: a name and a role, by the token of this id. ``digest`` is the token's; ``expires`` is None for never.
+
+    ``session`` is the digest of the session of the web page by which they were let in; empty for a token.
+    """
 
     name: str
     role: Role
     token: str
     digest: str
     expires: float | None = None
+    session: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}, {'an' if self.role is Role.ADMIN else 'a'} {self.role}"

@@ -11,6 +11,7 @@ from boss.api import (
     failing,
     fleet,
     listening,
+    log_in,
     machines,
     notifying,
     past,
@@ -27,6 +28,7 @@ from boss.api.loghub import LogHub
 from boss.api.noting import Notes
 from boss.api.pushes import Pushes
 from boss.api.roles import roles_of
+from boss.api.sessions import Sessions
 from boss.api.shapes import REFUSALS
 from boss.ports import Datastore, Desk, Intake, Issuer, Reader
 
@@ -51,6 +53,7 @@ def create_app(
     app = FastAPI(title="ecloud", version=facts.version, description=ABOUT, responses=REFUSALS)
     app.state.house = house
     app.state.pushes = Pushes(house)
+    app.state.sessions = Sessions(accounts)
     answers.install(app)
     for part in (
         reading,
@@ -62,6 +65,7 @@ def create_app(
         listening,
         machines,
         tokens,
+        log_in,
         ears,
         auditing,
         trials,
@@ -70,7 +74,14 @@ def create_app(
         app.include_router(part.router, prefix=PREFIX)
     app.include_router(scraping.router)
     roles_of(app.routes)  # raises for a route that nobody guards
-    app.add_middleware(Door, accounts=accounts, max_task_file=facts.max_task_file, notes=Notes(desk))
+    app.add_middleware(
+        Door,
+        accounts=accounts,
+        max_task_file=facts.max_task_file,
+        notes=Notes(desk),
+        sessions=app.state.sessions,
+        cookie=log_in.cookie_name(facts.api_url),
+    )
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -15,6 +15,7 @@ from boss.api.shapes_house import Checked, Dropped, WorkersTouched
 from boss.api.targets import Target
 from boss.core.learned import BOOTS_FACT, PROGRAMS_FACT
 from boss.core.model import VmState
+from boss.core.pools import FACT as POOLS_FACT
 from boss.core.requests import (
     ContextSet,
     FailedRetried,
@@ -36,7 +37,20 @@ router = APIRouter(tags=["change"], route_class=Guarded)
 #: Facts that ``drop_context`` keeps: who the cluster is, which life this is, the names of VMs, which are never given twice, and what a
 #: back-up that was restored must not repeat or overwrite; what was used of budgets, and what was learned.
 KEPT = frozenset(
-    {"cluster", "epoch", "vm_number", CLOSED, UNTIL, FLOOR, BOOTS_FACT, PROGRAMS_FACT, TOTAL_FACT, JOBS_FACT, REVOKED_FACT}
+    {
+        "cluster",
+        "epoch",
+        "vm_number",
+        CLOSED,
+        UNTIL,
+        FLOOR,
+        BOOTS_FACT,
+        PROGRAMS_FACT,
+        TOTAL_FACT,
+        JOBS_FACT,
+        REVOKED_FACT,
+        POOLS_FACT,
+    }
 )
 
 

@@ -1,8 +1,9 @@
 """The door: no request passes without a token, and none is longer, or slower, than it may be. Plain ASGI, so that nothing is read before.
 
 Rules:
-- Everything below /api/, and /metrics, needs ``Authorization: Bearer <token>``, except what is ``OPEN``. Who that is, ``accounts`` says;
-  what they may do, ``roles``.
+- Everything below /api/, and /metrics, needs ``Authorization: Bearer <token>``, except what is ``OPEN``; or a session of the web
+  page, and then its word (``sessions``). Elsewhere a session's cookie is enough: there is nothing but to look. Who that is, ``accounts`` says; what they may do,
+  ``roles``.
 - Wrong tokens are counted by address and by token; beyond the limit they are answered 429 until a minute is over. A right token is let in
   from anywhere at any time: its 256 bits are not guessed, and behind a proxy or a router all have one address.
 - What only looks ends with its token: from the moment when it is revoked or expires, an open stream brings nothing more and is closed.
@@ -22,8 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boss.api.accounts import Accounts, Caller, digest_of
 from boss.api.answers import Refusal, refuse
 from boss.api.doing import Doing, doing
+from boss.api.log_in import cookie_of
 from boss.api.noting import Notes, Witness, asker_of
 from boss.api.pace import Pace, network
+from boss.api.sessions import ENDED, NO_WORD, WORD_HEADER, Sessions
 from boss.core.deeds import Entry
 
 #: What needs no token: whether somebody is there, and by which CA to believe it.
@@ -56,13 +59,25 @@ DATA_HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default
 
 
 class Door:
-    """ASGI middleware. ``accounts`` knows the tokens; ``max_task_file`` is in bytes."""
+    """ASGI middleware. ``accounts`` knows the tokens, ``sessions`` those of the page, by a ``cookie`` of this name.
+
+    ``max_task_file`` is in bytes.
+    """
 
     def __init__(
-        self, app: ASGIApp, accounts: Accounts, max_task_file: int, notes: Notes, clock: Callable[[], float] = time.monotonic
+        self,
+        app: ASGIApp,
+        accounts: Accounts,
+        max_task_file: int,
+        notes: Notes,
+        clock: Callable[[], float] = time.monotonic,
+        sessions: Sessions | None = None,
+        cookie: str = "",
     ) -> None:
         self._app = app
         self._accounts = accounts
+        self._sessions = Sessions(accounts) if sessions is None else sessions
+        self._cookie = cookie
         self._max_task_file = max_task_file
         self._notes = notes
         self._clock = clock
@@ -76,10 +91,11 @@ class Door:
         send = _with_headers(scope, send)
         caller = None
         address = scope["client"][0] if scope.get("client") else "?"
-        if _is_data(scope) and scope["path"] not in OPEN:
-            authorization = Headers(scope=scope).get("authorization", "")
+        if scope["path"] not in OPEN:
+            headers = Headers(scope=scope)
+            authorization = headers.get("authorization", "")
             try:
-                caller = self._accounts.admit(authorization)
+                caller = self._admit(_is_data(scope), headers)
             except Refusal as refusal:
                 await self._turn_away(refusal, authorization, address, scope, receive, send)
                 return
@@ -100,6 +116,29 @@ class Door:
             if witness is not None:
                 witness.end()
 
+    def holds(self, caller: Caller) -> bool:
+        """Whether a caller who was let in may still be here."""
+        return self._sessions.holds(caller) if caller.session else self._accounts.holds(caller)
+
+    def farewell(self, caller: Caller) -> str:
+        """Why a caller may be here no longer, in one sentence."""
+        return ENDED if caller.session and self._accounts.holds(caller) else self._accounts.farewell(caller)
+
+    def _admit(self, api: bool, headers: Headers) -> Caller | None:
+        """Who asks; None for nobody in particular, who may see the page's log-in. Raises Refusal."""
+        authorization, cookie = headers.get("authorization", ""), cookie_of(headers.get("cookie", ""), self._cookie)
+        if not api:
+            try:
+                return self._sessions.admit(cookie, None)
+            except Refusal:
+                return None
+        if authorization or not cookie:
+            return self._accounts.admit(authorization)
+        word = headers.get(WORD_HEADER)
+        if word is None:
+            raise Refusal(401, NO_WORD)
+        return self._sessions.admit(cookie, word)
+
     async def _pass(self, scope: Scope, receive: Receive, send: Send, caller: Caller | None, limit: int) -> None:
         length = Headers(scope=scope).get("content-length", "")
         if length.isdigit() and int(length) > limit:
@@ -107,7 +146,7 @@ class Door:
                 await self._drain(receive)
             await refuse(413, self._too_long(scope, limit))(scope, receive, send)
         elif caller is not None and scope["method"] == "GET":
-            await _Looking(self._app, self._accounts, caller, send).run(scope, self._counted(scope, receive, limit))
+            await _Looking(self._app, self, caller, send).run(scope, self._counted(scope, receive, limit))
         else:
             await self._app(scope, self._counted(scope, receive, limit), send)
 
@@ -184,8 +223,8 @@ class Door:
 class _Looking:
     """One request that only looks, as long as its caller's token holds."""
 
-    def __init__(self, app: ASGIApp, accounts: Accounts, caller: Caller, send: Send) -> None:
-        self._app, self._accounts, self._caller, self._send = app, accounts, caller, send
+    def __init__(self, app: ASGIApp, door: Door, caller: Caller, send: Send) -> None:
+        self._app, self._door, self._caller, self._send = app, door, caller, send
         self._begun = False
 
     async def run(self, scope: Scope, receive: Receive) -> None:
@@ -193,24 +232,24 @@ class _Looking:
         work = asyncio.ensure_future(self._app(scope, receive, self._pass))
         try:
             while not (await asyncio.wait({work}, timeout=LOOK))[0]:
-                if not self._accounts.holds(self._caller):
+                if not self._door.holds(self._caller):
                     work.cancel()
             await work
         except (_Over, asyncio.CancelledError):
-            if self._accounts.holds(self._caller):
+            if self._door.holds(self._caller):
                 raise  # the server ends: not a matter of tokens
             await self._say_farewell(scope, receive)
         finally:
             work.cancel()
 
     async def _pass(self, message: Message) -> None:
-        if not self._accounts.holds(self._caller):
+        if not self._door.holds(self._caller):
             raise _Over
         self._begun = True
         await self._send(message)
 
     async def _say_farewell(self, scope: Scope, receive: Receive) -> None:
-        sentence = self._accounts.farewell(self._caller)
+        sentence = self._door.farewell(self._caller)
         if self._begun:  # only a stream is long enough: its last line says why it ends
             last = json.dumps({"refused": sentence}) + "\n"
             await self._send({"type": "http.response.body", "body": last.encode(), "more_body": False})

@@ -1,12 +1,14 @@
 """The fleet as a whole: shut it down and open it again; what lies in the clouds under this cluster's name, and what of it nobody owns."""
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from boss.api.answers import Refusal
 from boss.api.house import House, TheHouse, blocking
 from boss.api.roles import Guarded, needs
-from boss.core.requests import FleetClosed, FleetOpened, HostAdded, HostRemoved
+from boss.api.shapes_house import PoolOut
+from boss.core.pools import MOST
+from boss.core.requests import FleetClosed, FleetOpened, HostAdded, HostRemoved, PoolSet
 from boss.core.tokens import Role
 from boss.ports import CloudDown, HostRefused, Thing
 
@@ -69,6 +71,41 @@ async def reopen(house: TheHouse) -> Opened:
     """Let VMs come again for what waits."""
     await house.ask(FleetOpened)
     return Opened()
+
+
+class PoolWish(BaseModel):
+    """What is to change of a pool; what is left out stays as it is. Whole numbers, the minimum not above the maximum."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    minimum: StrictInt | None = Field(default=None, ge=0, le=MOST)
+    maximum: StrictInt | None = Field(default=None, ge=0, le=MOST)
+    paused: StrictBool | None = None
+
+
+@router.get("/pools", openapi_extra=needs(Role.VIEWER))
+async def pools(house: TheHouse) -> list[PoolOut]:
+    """The pools, as they are in force."""
+    return [PoolOut.of(pool) for pool in house.view().pools]
+
+
+@router.put("/pools/{pool}", openapi_extra=needs(Role.ADMIN))
+async def set_pool(house: TheHouse, pool: str, body: PoolWish) -> PoolOut:
+    """Change a pool while the boss runs; it holds after a restart too, until it is taken back."""
+    changes = {name: value for name, value in body.model_dump().items() if value is not None}
+    if not changes:
+        raise Refusal(422, "say what is to change: minimum, maximum or paused")
+    return await _set_pool(house, pool, changes)
+
+
+@router.delete("/pools/{pool}", openapi_extra=needs(Role.ADMIN))
+async def reset_pool(house: TheHouse, pool: str) -> PoolOut:
+    """Let a pool be as the settings say again."""
+    return await _set_pool(house, pool, {})
+
+
+async def _set_pool(house: House, pool: str, changes: dict[str, int | bool]) -> PoolOut:
+    return PoolOut.model_validate(await house.ask(lambda reply: PoolSet(pool, changes, reply)))
 
 
 class Host(BaseModel):

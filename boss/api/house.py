@@ -83,6 +83,8 @@ class ApiFacts:
     raises HostRefused. ``debug`` runs ``debug.sh`` on the VM of a worker (its id, pool, address, and what reads its console) and raises
     MachineDown; None where no worker is on a VM. ``metrics`` is the text that Prometheus reads, and its content type.
     ``notify_test`` sends a test message to a target (empty: to all) for a caller, blocks, and raises UnknownTarget.
+    ``settings`` are those in force, name and value, without secrets; ``diagnose`` runs the
+    doctor and brings its findings: check, verdict, detail, remedy.
     """
 
     version: str
@@ -106,6 +108,8 @@ class ApiFacts:
     debug: Callable[[str, str, str, Callable[[], str]], Iterator[str]] | None = None
     metrics: Callable[[], tuple[bytes, str]] = lambda: (b"", "text/plain")
     notify_test: Callable[[str, str], Sequence[Tried]] = nobody_told
+    settings: Callable[[], Sequence[tuple[str, str]]] = lambda: ()
+    diagnose: Callable[[], Sequence[tuple[str, str, str, str]]] = lambda: ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ VERBS: Mapping[tuple[str, str], str] = {
     ("POST", "/listeners"): "create_listener",
     ("DELETE", "/listeners/{name}"): "revoke_listener",
     ("POST", "/notify/test"): "notify_test",
+    ("POST", "/session"): "log_in",
+    ("DELETE", "/session"): "log_out",
+    ("PUT", "/pools/{pool}"): "set_pool",
+    ("DELETE", "/pools/{pool}"): "set_pool",
 }
 #: Questions that are more than that: a program is run for them.
 LOOKS = frozenset({"debug"})
@@ -107,7 +111,7 @@ class Witness:
         if self._code < 400 and (self._scope["method"], path) in HARMLESS:
             return
         now = self._doing
-        target = now.target or ("" if path == "/certificates" else self._scope["path"].removeprefix(PREFIX))
+        target = now.target or ("" if path in ("/certificates", "/session") else self._scope["path"].removeprefix(PREFIX))
         self._notes.put(Entry(0.0, now.asker, verb, now.job, target, self._code or 500, _sentence(self._body)).shortened())
 
 

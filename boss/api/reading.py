@@ -196,6 +196,11 @@ def _defined(house: House, rows: Sequence[TaskRow], lines: Mapping[tuple[str, in
     return tasks
 
 
+def tasks_of(house: House, rows: Sequence[TaskRow]) -> list[TaskOut]:
+    """The tasks of these rows, with their parameters; of failed ones with the last line that they wrote."""
+    return _defined(house, rows, _lines(house, rows, "*"))
+
+
 def _place(after: str, targets: int) -> tuple[int, str, int]:
     """Where a page begins: which target, and after which task of which job."""
     if not after:

@@ -10,6 +10,8 @@ class WorkerOut(Plain):
 
     ``confinement``: what its tasks are held to (memory, processes, cpus, user), and how; empty until it has said so.
     ``dropped`` counts its messages that the boss has dropped since it was started, ``dropped_why`` says of the last ones why.
+    ``memory`` and ``disk`` are what it offers, in bytes, ``used`` its cpus that are in use, ``done`` how many attempts it has finished
+    in this life of the boss, ``cached`` the bytes of the largest inputs that it keeps.
     """
 
     id: str
@@ -24,6 +26,29 @@ class WorkerOut(Plain):
     confinement: dict[str, str] = {}
     dropped: int = 0
     dropped_why: str = ""
+    memory: float = 0.0
+    disk: float = 0.0
+    used: float = 0.0
+    done: int = 0
+    cached: float = 0.0
+
+
+class PoolOut(Plain):
+    """A pool: what holds of it, and what the settings say (``given_*``).
+
+    ``paused``: an admin wants no new VM of it; ``resting`` says why the boss asks for none just now, else it is empty.
+    """
+
+    name: str
+    provider: str
+    flavors: list[str]
+    minimum: int
+    maximum: int
+    paused: bool
+    given_minimum: int
+    given_maximum: int
+    resting: str
+    limits: dict[str, float]
 
 
 class VmOut(Plain):

@@ -21,6 +21,7 @@ from boss.core.requests import (
     JobOpened,
     JobPaused,
     JobResumed,
+    PoolSet,
     StagingDropped,
     TasksCancelled,
     TasksRedone,
@@ -49,6 +50,7 @@ DEEDS = (
     WorkersDrained,
     FleetClosed,
     FleetOpened,
+    PoolSet,
     TrialAsked,
     TrialStopped,
     HostAdded,
@@ -93,6 +95,9 @@ def deed_of(state: State, event: Event) -> Deed | None:
             return "shutdown", "", "now" if event.now else ""
         case FleetOpened():
             return "open", "", ""
+        case PoolSet():
+            changed = [f"{name}={value}".lower() for name, value in sorted(event.changes.items())]
+            return "set_pool", "", " ".join((event.pool, *(changed or ["as the settings"])))
         case TrialAsked():
             return "doctor --boot", "", f"{event.pool} {event.flavor}".strip()
         case TrialStopped():

@@ -63,6 +63,8 @@ def within(state: State, pool: Pool, flavor: Flavor, planned: Sequence[str], wit
         more = floor((limit - used) / takes + 1e-9)
         if more < left:
             left, cut = more, f"Pool {pool.name} uses {used:g} of {limit:g} {name} that `limits` in the settings allows."
+    if pool.paused:
+        left, cut = 0, f"Pool {pool.name} is paused by an admin: `admin.py set_pool {pool.name} --resume` lets VMs come again."
     return Room(max(0, left), cut)
 
 

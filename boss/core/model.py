@@ -384,6 +384,7 @@ class Pool:
     quiet: tuple[tuple[float, float], ...] = ()  #: seconds of the local day between which no VM is created
     takes: Resources = field(default_factory=dict)  #: what each VM takes of the project beside its flavor, an address and itself
     signers: tuple[TrustedKey, ...] = ()  #: only jobs that one of these keys has signed; empty: any
+    paused: bool = False  #: an admin wants no new VM of it (``boss.core.pools``)
 
 
 @dataclass(frozen=True, slots=True)

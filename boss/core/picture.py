@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from boss.core import backlog, explain, health, inits, noise, overdue, scaling, trials, usage
+from boss.core import backlog, explain, health, inits, noise, overdue, pools, scaling, trials, usage
 from boss.core.learned import Learned
 from boss.core.model import Job, JobState, Policy, TaskState, Vm, Worker, WorkerState
 from boss.core.outcomes import job_state
@@ -27,7 +27,14 @@ def state_of(
     tokens: Iterable[Token] = (),
 ) -> State:
     """The state that these rows describe: indices, holdings and shares are derived, never stored."""
-    state = State(policy, epoch, context=dict(context), learned=Learned.of(context), used=usage.jobs_of(context))
+    state = State(
+        pools.in_force(policy, context),
+        epoch,
+        given=policy,
+        context=dict(context),
+        learned=Learned.of(context),
+        used=usage.jobs_of(context),
+    )
     for one in workers:
         state.workers[one.id] = one
     for vm in vms:
@@ -94,6 +101,8 @@ def publish(state: State, now: float, started: float) -> View:
         context=dict(state.context),
         rate=sum(count for _, count in state.finished) / span,
         notes=tuple(_notes(state, now)),
+        pools=pools.views(state, now),
+        cores=_cores(state),
     )
 
 
@@ -127,7 +136,23 @@ def _is_like(fresh: WorkerView | VmView, shown: WorkerView | VmView | None) -> b
     """Whether they say the same, but for times: how far the loop's clock is behind that of the day changes a little all the time."""
     if isinstance(fresh, VmView):
         return isinstance(shown, VmView) and replace(fresh, deadline=shown.deadline) == shown
-    return isinstance(shown, WorkerView) and replace(fresh, last_seen=shown.last_seen) == shown
+    return (
+        isinstance(shown, WorkerView) and replace(fresh, last_seen=shown.last_seen, cached=shown.cached, done=shown.done) == shown
+    )
+
+
+def _cores(state: State) -> tuple[float, float, float]:
+    """Cores that are in use, that workers offer, and that ready tasks wait for, and what waits on a worker beyond its cores."""
+    online = [worker for worker in state.workers.values() if worker.state is WorkerState.ONLINE]
+    given = sum(worker.used.get("cpus", 0.0) for worker in online)
+    used = sum(_in_use(worker) for worker in online)
+    waiting = given - used + sum(bucket.count * dict(bucket.shape).get("cpus", 0.0) for bucket in state.ready.buckets.values())
+    return used, sum(worker.resources.get("cpus", 0.0) for worker in online), waiting
+
+
+def _in_use(worker: Worker) -> float:
+    """The cores of a worker that are in use: what it was given beyond them waits."""
+    return min(worker.used.get("cpus", 0.0), worker.resources.get("cpus", 0.0))
 
 
 def _worker(state: State, worker: Worker) -> WorkerView:
@@ -148,6 +173,11 @@ def _worker(state: State, worker: Worker) -> WorkerView:
         len(worker.held),
         dict(worker.confinement),
         *noise.of(state, worker),
+        worker.resources.get("memory", 0.0),
+        worker.resources.get("disk", 0.0),
+        _in_use(worker),
+        worker.done,
+        sum(worker.cached.values()),
     )
 
 
@@ -171,6 +201,7 @@ def _notes(state: State, now: float) -> list[str]:
     notes += noise.notes(state)
     if scaling.CLOSED in state.context:
         notes.append("The fleet is shut down: no VM is created, whatever waits; `admin.py open` lets them come again.")
+    notes += pools.notes(state)
     if state.fenced:
         notes.append(f"{state.fenced}.")
     for provider, reason in state.cloud_trouble.items():

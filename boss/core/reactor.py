@@ -25,6 +25,7 @@ from boss.core import (
     jobs,
     noise,
     outcomes,
+    pools,
     quotas,
     rhythm,
     scaling,
@@ -72,6 +73,7 @@ from boss.core.requests import (
     JobStaged,
     JoinAsked,
     LogFollowed,
+    PoolSet,
     StagingDropped,
     StopWanted,
     TasksCancelled,
@@ -184,6 +186,8 @@ def handle(state: State, event: Event, now: float) -> list[Effect]:
             _fleet_closed(state, event, now)
         case FleetOpened():
             _fleet_opened(state, event)
+        case PoolSet():
+            pools.on_set(state, event, now)
         case TrialAsked():
             trials.on_asked(state, event, now)
         case TrialStopped():

@@ -210,6 +210,15 @@ class FleetOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolSet:
+    """An admin changes a pool: ``changes`` of minimum, maximum (whole numbers), paused (bool); none: as the settings say again."""
+
+    pool: str
+    changes: Mapping[str, int | bool]
+    reply: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TrialAsked:
     """``doctor --boot``: make one VM of a pool (the first with VMs when empty), let it join and run one task, and delete it.
 
@@ -327,6 +336,7 @@ Request = (
     | WorkersDrained
     | FleetClosed
     | FleetOpened
+    | PoolSet
     | TrialAsked
     | TrialStopped
     | HostAdded

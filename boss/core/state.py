@@ -135,6 +135,8 @@ class State:
     def __post_init__(self) -> None:
         self.workers, self.vms, self.trials = self.roster.workers, self.roster.vms, self.roster.trials
 
+    given: Policy | None = None  #: the policy as the settings have it, where that was changed since (``boss.core.pools``)
+
     # ---- looking ---------------------------------------------------------------------------------------------------
 
     def wall(self, now: float) -> float:

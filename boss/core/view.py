@@ -43,6 +43,27 @@ class WorkerView:
     confinement: Mapping[str, str] = field(default_factory=dict)
     dropped: int = 0  #: messages of it that the boss has dropped in this life, the last ones because of ``dropped_why``
     dropped_why: str = ""
+    memory: float = 0.0  #: bytes that it offers
+    disk: float = 0.0  #: the same of its disk
+    used: float = 0.0  #: cpus that are in use
+    done: int = 0  #: attempts that it has finished in this life of the boss
+    cached: float = 0.0  #: bytes of the largest inputs that it keeps
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """One pool: what holds of it, and what the settings say (``given_*``). ``resting``: why none of it is asked for just now."""
+
+    name: str
+    provider: str
+    flavors: tuple[str, ...]
+    minimum: int
+    maximum: int
+    paused: bool
+    given_minimum: int
+    given_maximum: int
+    resting: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +108,9 @@ class View:
     context: Mapping[str, str] = field(default_factory=dict)
     rate: float = 0.0
     notes: tuple[str, ...] = ()
+    pools: tuple[PoolView, ...] = ()
+    cores: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  #: in use, that workers offer, that are waited for

@@ -174,6 +174,47 @@ def open_fleet() -> None:
     typer.echo("VMs come again for what waits")
 
 
+def show_pools(as_json: Json = False) -> None:
+    """The pools: minimum, maximum, whether they are paused, and what the settings say."""
+    with Client() as client:
+        pools, vms = client.pools(), client.vms()
+    if as_json:
+        print_json(pools)
+        return
+    rows = []
+    for pool in pools:
+        there = sum(1 for vm in vms if vm["pool"] == pool["name"])
+        given = f"{pool['given_minimum']} to {pool['given_maximum']}"
+        changed = given if (pool["minimum"], pool["maximum"]) != (pool["given_minimum"], pool["given_maximum"]) else ""
+        state = "paused" if pool["paused"] else "rests" if pool["resting"] else "goes on"
+        rows.append([pool["name"], pool["provider"], state, str(there), str(pool["minimum"]), str(pool["maximum"]), changed])
+    columns = ("pool", "provider", "state", "VMs", "minimum", "maximum", "settings")
+    show(columns, rows, "there are no pools", right=("VMs", "minimum", "maximum"))
+
+
+def set_pool(
+    pool: Annotated[str, typer.Argument(metavar="POOL")],
+    minimum: Annotated[int | None, typer.Option("--minimum", metavar="N", help="VMs that are always there.")] = None,
+    maximum: Annotated[int | None, typer.Option("--maximum", metavar="N", help="VMs that there are at most.")] = None,
+    pause: Annotated[bool, typer.Option("--pause", help="Let no VM of it come; those that are there go on.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let VMs of it come again.")] = False,
+    as_settings: Annotated[bool, typer.Option("--as-settings", help="Take back what was changed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change a pool while the boss runs; it holds until it is taken back, also after a restart."""
+    changes = minimum is not None or maximum is not None or pause or resume
+    if pause and resume:
+        raise typer.BadParameter("--pause and --resume: one of the two")
+    if changes == as_settings:
+        raise typer.BadParameter("say what is to change (--minimum, --maximum, --pause, --resume), or --as-settings")
+    with Client() as client:
+        said = client.set_pool(pool, minimum, maximum, True if pause else False if resume else None)
+    if as_json:
+        print_json(said)
+        return
+    typer.echo(f"{said['name']}: {said['minimum']} to {said['maximum']} VMs{', paused' if said['paused'] else ''}")
+
+
 def console(
     vm: Annotated[str, typer.Argument(metavar="VM", autocompletion=completing.vms, help="Its id, as events and `why` say it.")],
     as_json: Json = False,

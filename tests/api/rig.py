@@ -210,6 +210,7 @@ class Shelf:
         self.results: dict[str, dict[str, tuple[int, str]]] = {}
         self.logs: dict[tuple[str, str, int, str], bytes] = {}
         self.data: set[str] = set()
+        self.contents: dict[tuple[str, str], bytes] = {}
         self.down = ""
         self.shut: dict[str, float] = {}
         self._put: Put = lambda event: True
@@ -255,6 +256,19 @@ class Shelf:
     def read_log(self, job: str, task: str, number: int, stream: str, offset: int, limit: int) -> bytes:
         """A part of a stored log."""
         return self.logs.get((job, task, number, stream), b"")[offset : offset + limit]
+
+    def read_results(self, job: str, files: Sequence[tuple[str, int, int]]) -> list[bytes | None]:
+        """Parts of what ``contents`` has."""
+        if self.down:
+            raise DatastoreDown(self.down)
+        held = [(self.contents.get((job, path)), offset, limit) for path, offset, limit in files]
+        return [None if data is None else data[offset : offset + limit] for data, offset, limit in held]
+
+    def space(self) -> tuple[str, int, int]:
+        """Half of it is free."""
+        if self.down:
+            raise DatastoreDown(self.down)
+        return "store:/data", 50 << 30, 100 << 30
 
     def shared(self, prefix: str) -> list[tuple[str, int, str, float, str]]:
         """What was put there."""

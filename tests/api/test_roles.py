@@ -70,6 +70,11 @@ DECIDED: dict[str, Role | None] = {
     "GET /audit": Role.ADMIN,
     "GET /listeners": Role.ADMIN,
     "POST /listeners": Role.ADMIN,
+    "GET /pools": Role.VIEWER,
+    "PUT /pools/{pool}": Role.ADMIN,
+    "DELETE /pools/{pool}": Role.ADMIN,
+    "POST /session": Role.VIEWER,
+    "DELETE /session": Role.VIEWER,
     "DELETE /listeners/{name}": Role.ADMIN,
     "POST /notify/test": Role.ADMIN,
 }

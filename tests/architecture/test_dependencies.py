@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "worker" / "requirements.txt", ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"]
 #: Packages of Debian that scripts/setup may install, ``python3-venv`` by its versioned name.
-DEBIAN = re.compile(r"\b(mosquitto|openssh-client|openssh-server|mariadb-server|python3-venv|cloud-init)\b")
+DEBIAN = re.compile(r"\b(mosquitto|openssh-client|openssh-server|mariadb-server|python3-venv|cloud-init|chromium)\b")
 
 
 def pinned(file: Path) -> dict[str, str]:

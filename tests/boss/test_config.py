@@ -263,3 +263,22 @@ def test_a_file_of_signers_that_cannot_be_read_is_an_error_that_names_pool_and_l
         write(tmp_path / "signers", text)
     with pytest.raises(SettingsError, match=r"\[pools.s\] require_signature: .*signers: .*" + because):
         made()
+
+
+# ---- what people are shown ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", ["hunter2", "p@ss:w/rd@", "x"])
+def test_settings_in_force_are_shown_without_a_password(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_DATABASE_URL", f"mysql://ecloud:{password}@db.example:3306/ecloud")
+    shown = dict(config.in_force())
+    assert shown["database_url"] == "mysql://ecloud:(not shown)@db.example:3306/ecloud"
+    assert shown["api.host"] == "127.0.0.1"
+    assert len(password) < 3 or password not in repr(shown)
+
+
+def test_settings_in_force_name_their_file_and_the_pools(tmp_path: Path) -> None:
+    file = write(tmp_path / "ecloud.toml", CLOUD + "flavors = ['small']\nmaximum = 7\n")
+    shown = dict(config.in_force())
+    assert shown["(file)"] == str(file)
+    assert shown["pools.c.maximum"] == "7"

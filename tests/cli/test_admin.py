@@ -19,7 +19,7 @@ COMMANDS = {
     "terminate_workers", "logs", "why",
     "redo_task", "retry_failed", "cancel", "pause", "resume", "fetch", "listen", "doctor", "table", "report", "show_graph", "create_token",
     "revoke_token", "show_tokens", "audit", "create_listener", "revoke_listener", "show_listeners", "notify_test",
-    "put", "show_shared", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
+    "put", "show_shared", "show_pools", "set_pool", "shutdown", "open", "console", "add_host", "remove_host", "vm_leaks", "adopt",
     "deploy",
 }  # fmt: skip
 

@@ -18,7 +18,20 @@ from tests.datastore.host import CLUSTER, NEVER, SECRET, Datastore, given_bytes,
 from tests.servers import eventually
 
 #: What no person may ask for, whatever the role.
-NOT_FOR_PEOPLE = ("receive", "find", "send", "accept", "reject", "record", "read_log", "initialise", "check", "remove", "delete")
+NOT_FOR_PEOPLE = (
+    "receive",
+    "find",
+    "send",
+    "accept",
+    "reject",
+    "record",
+    "read_log",
+    "read",
+    "initialise",
+    "check",
+    "remove",
+    "delete",
+)
 
 # ---- who may do what -----------------------------------------------------------------------------------------------
 

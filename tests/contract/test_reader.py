@@ -67,6 +67,29 @@ def test_counts_are_those_that_the_loop_keeps_unless_it_tells_of_another_end_of_
     assert found is not None and found.counts == {"ready": 1, "running": 1}
 
 
+def test_the_structure_of_a_job_and_the_spans_of_its_attempts_are_told(store: Store, reader: Reader) -> None:
+    job = builders.chain("u1", "a", "b", name="drawn")
+    builders.attempt(job.tasks[0], "w2", started=NOON + 5, finished=NOON + 9, state="succeeded")
+    builders.attempt(builders.task(job, "c"), "w1", started=NOON, state="running")
+    builders.attempt(job.tasks[1], "w1")  # not begun
+    store.commit(builders.pushed(job, builders.bag("u2", 1, name="other")))
+    assert [(row.task, row.template, list(row.dependencies)) for row in reader.structure("drawn")] == [
+        (task.index, task.template.number, list(task.dependencies)) for task in job.tasks
+    ]
+    assert [(row.task, row.worker, row.started, row.finished) for row in reader.spans("drawn", 10)] == [
+        (2, "w1", NOON, None),
+        (0, "w2", NOON + 5, NOON + 9),
+    ]
+    assert [row.task for row in reader.spans("drawn", 1)] == [0]  # the newest
+    counted = {}
+    for task in reversed(job.tasks):
+        key = task.template.number, task.state.value
+        counted[key] = counted.get(key, (0, 0))[0] + 1, task.index
+    assert reader.families("drawn") == counted
+    assert reader.families("none") == {}
+    assert (reader.structure("none"), reader.spans("none", 5), dict(reader.pushed("none"))) == ([], [], {})
+
+
 def test_who_waits_for_whom_is_found_without_the_rest_of_the_job(store: Store, reader: Reader) -> None:
     many = builders.job("u1", "many")
     for index in range(600):

@@ -247,3 +247,16 @@ def test_stop_ends_while_the_datastore_is_away(sshd: Sshd, datastore: Datastore,
     ended.start()
     ended.join(5)
     assert not ended.is_alive()
+
+
+def test_the_api_reads_parts_of_results_and_nothing_else(gate: DatastoreGate, datastore: Datastore) -> None:
+    datastore.accept(datastore.upload({"b.txt": B, "a.txt": A}))
+    assert gate.read_results("j", [("a.txt", 0, 1 << 20), ("none.txt", 0, 5), ("b.txt", 2, 3)]) == [A, None, B[2:5]]
+    assert gate.read_results("j", [("a.txt", 0, 0), ("a.txt", len(A) + 9, 5), ("a.txt", -3, 2)]) == [b"", b"", A[:2]]
+    assert gate.read_results("j", []) == []
+    for path in ("../b/a.txt", "/etc/passwd", "a/../../x"):
+        with pytest.raises(DatastoreDown):
+            gate.read_results("j", [(path, 0, 5)])
+    place, free, size = gate.space()
+    assert str(datastore.root) in place
+    assert 0 < free <= size
