@@ -2,8 +2,8 @@
 
 Rules:
 - Everything below /api/, and /metrics, needs ``Authorization: Bearer <token>``, except what is ``OPEN``; or a session of the web
-  page, and then its word (``sessions``). Elsewhere a session's cookie is enough: there is nothing but to look. Who that is, ``accounts`` says; what they may do,
-  ``roles``.
+  page, and then its word (``sessions``). Elsewhere a session's cookie is enough: there is nothing but to look. Who that is,
+  ``accounts`` says; what they may do, ``roles``.
 - Wrong tokens are counted by address and by token; beyond the limit they are answered 429 until a minute is over. A right token is let in
   from anywhere at any time: its 256 bits are not guessed, and behind a proxy or a router all have one address.
 - What only looks ends with its token: from the moment when it is revoked or expires, an open stream brings nothing more and is closed.
