@@ -4,7 +4,8 @@ Rules:
 - Only an online worker that is not draining gets anything, and only while the boss is connected.
 - What is really free is given away first; then short tasks are dealt ahead of time (prefetch), as many as fit into
   ``policy.prefetch_seconds`` of observed run time (a part of it where owners compete), shared evenly, so that they do not wait for a
-  round trip. A worker that is far away gets as many as outlast the trip (``distance``).
+  round trip. A worker that is far away gets as many as outlast the trip (``distance``). Of many alike, of which none has ended yet,
+  hardly any are dealt ahead: a quick task before them says nothing about them.
 - A job with init tasks prepares a worker first: the placement that wants it there is answered with the init attempts. Only these take
   room then: what is left of the worker is dealt to others, in the same turn and for as long as the preparation lasts.
 - The text of a task is rendered here and nowhere else.
@@ -32,6 +33,8 @@ from worker.trust import VERIFIES
 
 #: While tasks of several owners wait, so much less is dealt ahead: whoever is next waits the shorter; a row still outlasts a round trip.
 CONTENDED = 4.0
+#: How many tasks per slot may wait on a worker while the run time of others of their job is all that is known of them.
+GUESSED = 1.0
 
 
 def deal(state: State, now: float) -> None:
@@ -141,11 +144,20 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
         if any(trust.is_over(state.ready.shape(job.tasks[index]), state.wall(state.last_turn)) for index in job.inits):
             continue
         refused = frozenset(state.roster.barred(job.uid)) | elsewhere.get(job.uid, frozenset())
-        seconds = _expected(state, bucket)
+        seconds, guessed = _expected(state, bucket)
         depth, weight = _depth(state, bucket, slots, seconds, window), fairness.weight(state, seconds)
+        if guessed:
+            depth = min(depth, GUESSED)
         demand = Demand(key, bucket.priority, job.owner, job.uid, bucket.shape, bucket.count, refused, depth, weight)
         # where owners compete, nobody waits behind a row of anything that fairness calls long
-        if seconds is not None and seconds <= distance.LONGEST_TASK and slots and window and (len(owners) == 1 or weight < 1.0):
+        if (
+            seconds is not None
+            and not guessed
+            and seconds <= distance.LONGEST_TASK
+            and slots
+            and window
+            and (len(owners) == 1 or weight < 1.0)
+        ):
             trip, free = far = far or state.roster.far()
             if distance.ahead(trip, seconds):
                 demand.seconds, demand.even = seconds, _even(state, bucket.count - free, slots, whole=seconds > trip)
@@ -153,10 +165,10 @@ def demands_of(state: State, slots: float, elsewhere: Mapping[str, Set[str]] = M
     return demands
 
 
-def _expected(state: State, bucket: Bucket) -> float | None:
-    """How long the bucket's next task will probably run."""
+def _expected(state: State, bucket: Bucket) -> tuple[float | None, bool]:
+    """How long the bucket's next task will probably run, and whether that is a guess from other tasks of its job."""
     task = next((bucket.job.tasks[index] for _, index in bucket.heap[:1]), None)
-    return pace.expected(state, task) if task is not None else None
+    return (pace.expected(state, task), pace.is_guess(state, task)) if task is not None else (None, False)
 
 
 def _depth(state: State, bucket: Bucket, slots: float, seconds: float | None, window: float) -> float:

@@ -39,6 +39,11 @@ def expected(state: State, task: Task) -> float | None:
     return next((state.pace[key] for key in _keys(task) if key in state.pace), None)
 
 
+def is_guess(state: State, task: Task) -> bool:
+    """Whether what is expected of a task was only seen of other tasks of its job: of its own many, none has ended yet."""
+    return _keys(task)[0] not in state.pace
+
+
 def of(state: State, uid: str, template: int) -> float | None:
     """How long tasks of a job's template run; None when nothing like them has ended yet."""
     own = state.pace.get((uid, template))
