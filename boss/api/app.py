@@ -50,7 +50,14 @@ def create_app(
     """The app that serves these ports. Give the broker ``hub.publish`` so that logs can be followed."""
     accounts = Accounts(desk, facts.tokens)
     house = House(desk, reader, datastore, issuer, intake, facts, hub or LogHub(), accounts)
-    app = FastAPI(title="ecloud", version=facts.version, description=ABOUT, responses=REFUSALS)
+    app = FastAPI(
+        title="ecloud",
+        version=facts.version,
+        description=ABOUT,
+        responses=REFUSALS,
+        docs_url=None,  # these load scripts from another host; ``boss.page`` has one of its own
+        redoc_url=None,
+    )
     app.state.house = house
     app.state.pushes = Pushes(house)
     app.state.sessions = Sessions(accounts)

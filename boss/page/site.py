@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from boss.api.accounts import Caller, may_change
 from boss.api.answers import Refusal
 from boss.api.house import House
-from boss.api.roles import Guarded, needs
+from boss.api.roles import FIELD, Guarded, needs
 from boss.core.tokens import Role
 from boss.page import shown
 from boss.ports import DatastoreDown, StoreError
@@ -144,6 +144,33 @@ def _to_log_in(request: Request) -> Response:
 async def login(request: Request) -> Response:
     """Where a token is shown; the script sends it to the API, as every program does."""
     return render(request, "login.html")
+
+
+@public.get("/docs", openapi_extra=needs(None))
+async def docs(request: Request) -> Response:
+    """Every call of the API, from its own description. (The pages that FastAPI has for this load scripts from another host.)"""
+    document: dict[str, Any] = request.app.openapi()
+    calls: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in document["paths"].items():
+        for method, call in methods.items():
+            kind = (call.get("tags") or ["other"])[0]
+            calls.setdefault(kind, []).append({"method": method.upper(), "path": path, "id": call["operationId"], **_told(call)})
+    return render(request, "calls.html", calls=calls, about=document["info"].get("description", ""))
+
+
+def _told(call: dict[str, Any]) -> dict[str, Any]:
+    """What is said of one call: its summary, its description, who may, its parameters and what its body is."""
+    contents = call.get("requestBody", {}).get("content", {})
+    bodies = [
+        f"{kind} {content.get('schema', {}).get('$ref', '').rpartition('/')[2]}".strip() for kind, content in contents.items()
+    ]
+    return {
+        "summary": call.get("summary", ""),
+        "description": call.get("description", ""),
+        "role": call.get(FIELD) or "anybody",
+        "parameters": call.get("parameters", []),
+        "bodies": bodies,
+    }
 
 
 @public.get("/static/{name:path}", openapi_extra=needs(None))

@@ -214,7 +214,7 @@ def test_every_answer_tells_browsers_to_be_careful(rig: Rig) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store" and "default-src 'none'" in answer.headers["content-security-policy"]
         assert "server" not in answer.headers
-    assert rig.http.get(rig.url + "/docs").headers["x-frame-options"] == "DENY"
+    assert rig.http.get(rig.url + "/openapi.json").headers["x-frame-options"] == "DENY"
 
 
 def connected(rig: Rig) -> socket.socket:

@@ -45,7 +45,7 @@ def test_every_page_forbids_scripts_and_styles_of_its_own_other_hosts_and_frames
     rig.until(lambda rig: rig.states() == {"a": "succeeded"})
     browser = rig.browser()
     paths = ("/", "/login", "/jobs", "/jobs/job", "/jobs/job/graph", "/jobs/job/timeline", "/jobs/job/table", "/jobs/job/results",
-             "/jobs/job/tasks/0", "/fleet", "/data", "/admin", "/admin/doctor", "/jobs/none", "/data/job")  # fmt: skip
+             "/jobs/job/tasks/0", "/fleet", "/data", "/admin", "/admin/doctor", "/jobs/none", "/data/job", "/docs")  # fmt: skip
     for path in paths:
         said = browser.http.get(path)
         policy = said.headers["content-security-policy"]
@@ -79,13 +79,22 @@ def test_files_of_the_page_are_found_by_their_exact_names_alone(rig: PageRig) ->
 def test_every_route_of_the_page_has_a_role_and_none_changes_anything(rig: PageRig) -> None:
     routes = {key: role for key, role in roles_of(rig.app.routes).items() if not key[1].startswith("/api/")}
     assert {method for method, _ in routes} == {"GET"}
-    assert {path for (_, path), role in routes.items() if role is None} == {"/login", "/static/{name:path}"}
+    assert {path for (_, path), role in routes.items() if role is None} == {"/login", "/docs", "/static/{name:path}"}
     assert {path for (_, path), role in routes.items() if role is Role.ADMIN} == {"/admin", "/admin/doctor", "/fleet/leaks"}
 
 
 def test_the_page_is_no_part_of_the_apis_description(rig: PageRig) -> None:
     paths = rig.client("").get(rig.url + "/openapi.json").json()["paths"]
     assert {path for path in paths if not path.startswith("/api/v1/")} <= {"/metrics"}
+
+
+def test_the_list_of_calls_is_open_to_all_and_names_each_with_its_role(rig: PageRig) -> None:
+    stranger = rig.browser("")
+    said = words(stranger.get("/docs"))
+    assert "POST /api/v1/pushes" in said
+    assert "PUT /api/v1/context/datastore admin" in said
+    assert "GET /api/v1/health anybody" in said
+    assert stranger.http.get("/redoc", follow_redirects=False).status_code in (303, 404)
 
 
 def test_what_is_not_there_is_said_in_a_page(rig: PageRig) -> None:
