@@ -43,8 +43,8 @@ _DISK_FULL = 1 << 20
 #: One argument of a program has fewer bytes than this (Linux: 32 pages).
 _MAX_ARGUMENT = 131_072
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-#: What Python ignores and a task should not.
-_RESTORED = [signal.SIGPIPE, signal.SIGXFSZ]
+#: A task ignores no signal, whatever Python, or who has started this worker (``nohup``), ignores.
+_RESTORED = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class _Run:
