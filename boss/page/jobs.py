@@ -23,7 +23,7 @@ from boss.page import graphs, lanes, layered, sweep
 from boss.page.overview import history_of, told
 from boss.page.shown import ORDER, segment
 from boss.page.site import HEADERS, Page, render
-from boss.ports import JobRow
+from boss.ports import JobRow, TaskRow
 
 router = APIRouter(include_in_schema=False, route_class=Page)
 #: Tasks of one page of a list, and of the table; attempts that a timeline looks at; files of one page.
@@ -70,6 +70,13 @@ def frame(request: Request, house: House, name: str, tab: str) -> dict[str, Any]
     return {"job": told(job, history_of(request), house.view().taken), "tab": tab}
 
 
+def _rows(house: House, job: str, q: str, state: str, after: int, limit: int) -> list[TaskRow]:
+    """The tasks that a filter of a page asks for, from behind the one of index ``after``."""
+    states = [TaskState(state)] if state in list(TaskState) else []
+    behind = (job, after) if after >= 0 else None
+    return house.reader.tasks(job=job, states=states, pattern=glob_of(q), limit=limit, after=behind)
+
+
 @router.get("/jobs/{job}", openapi_extra=needs(Role.VIEWER))
 def job(
     request: Request,
@@ -82,10 +89,7 @@ def job(
 ) -> Response:
     """Progress, failures by cause, tasks."""
     about = frame(request, house, job, "tasks")
-    states = [TaskState(state)] if state in list(TaskState) else []
-    rows = house.reader.tasks(
-        job=job, states=states, pattern=glob_of(q), limit=PAGE + 1, after=(job, after) if after >= 0 else None
-    )
+    rows = _rows(house, job, q, state, after, PAGE + 1)
     failures = _failures(request, house, about["job"])
     shown = tasks_of(house, rows[:PAGE])
     earlier = [part for part in trail.split(",") if part]
@@ -212,10 +216,7 @@ def table(
 ) -> Response:
     """Parameters and results side by side."""
     about = frame(request, house, job, "table")
-    states = [TaskState(state)] if state in list(TaskState) else []
-    rows = house.reader.tasks(
-        job=job, states=states, pattern=glob_of(q), limit=TABLE_PAGE + 1, after=(job, after) if after >= 0 else None
-    )
+    rows = _rows(house, job, q, state, after, TABLE_PAGE + 1)
     part = sweep.read(house, rows[:TABLE_PAGE])
     earlier = [one for one in trail.split(",") if one]
     return render(

@@ -128,9 +128,9 @@ def test_who_waits_for_a_long_request_of_another_can_be_stopped() -> None:
 
 def test_closing_waits_for_the_answers_that_are_under_way(tmp_path: Path) -> None:
     asked, go = tmp_path / "asked", tmp_path / "go"
+    os.mkfifo(go)
     channel = gate(
-        f"import os, time\nsys.stdin.readline()\nopen({str(asked)!r}, 'w').close()\n"
-        f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+        f"sys.stdin.readline()\nopen({str(asked)!r}, 'w').close()\nopen({str(go)!r}).read()\n"
         "for number in range(3):\n"
         '    sys.stdout.buffer.write(json.dumps({"item": number}).encode() + b"\\n" + bytes(4))\n'
         'sys.stdout.buffer.write(json.dumps({"ok": True}).encode() + b"\\n")\n'
@@ -140,7 +140,7 @@ def test_closing_waits_for_the_answers_that_are_under_way(tmp_path: Path) -> Non
     asking = Asking(lambda: channel.ask({"op": "a"}, take=lambda items: numbers(items, got)))
     eventually(asked.exists)
     closing = Asking(channel.close)
-    go.touch()
+    go.write_text("go")
     closing.end()
     assert asking.end() == {"ok": True}
     assert got == [0, 1, 2]
